@@ -1,0 +1,1 @@
+"""Speaks protocols to people and programs."""
