@@ -1,0 +1,38 @@
+# The two commands of a newcomer are `make demo` and `make test`; each does its own set-up first.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint types bench lock clean
+
+help:           ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup:          ## install what is missing, and nothing else
+	@PYTHON=$(PYTHON) sh tools/setup.sh
+
+demo: setup     ## bring a shop up, break it five ways, find the causes, prove the fixes
+	@$(BIN)/python examples/demo.py
+
+test: setup     ## everything that CI checks
+	@sh tools/setup.sh kubectl
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint: setup     ## formatting and style, repaired where that can be done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/lint-imports --no-logo
+
+bench: setup    ## measure, as ratios against peers on the same machine
+	@$(BIN)/python benchmarks/run.py
+
+lock: setup     ## pin what pyproject.toml asks for
+	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock
+
+clean:          ## remove what set-up and the tests made
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,187 @@
+"""`fairlead up`, `down`, `status`, `kubeconfig`, `version`: the platform as a thing that runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead import __version__
+from fairlead.faces.cli.places import Places, default_data_dir
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+UP = """\
+examples:
+  fairlead up                         in the foreground, until Ctrl-C
+  fairlead up --detach                in the background
+  fairlead up --data-dir ./try --port 0 --detach    a second one, on a free port
+"""
+
+FOREGROUND_STOP_SECONDS = 90.0
+
+
+def data_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add --data-dir to a verb."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=None,
+        metavar="D",
+        help=f"where the platform keeps everything (default: $FAIRLEAD_DATA_DIR or {default_data_dir()})",
+    )
+
+
+def places(args: argparse.Namespace) -> Places:
+    """Return the paths of the data directory that the arguments name."""
+    return Places((args.data_dir or default_data_dir()).absolute())
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verbs to the command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    up = verbs.add_parser("up", help="bring the platform up on this machine", epilog=UP, formatter_class=raw)
+    data_dir_option(up)
+    up.add_argument(
+        "--port",
+        type=int,
+        default=None,
+        metavar="N",
+        help="port of the Kubernetes API, 0 = a free one (default: the last one used, or 6443)",
+    )
+    up.add_argument(
+        "--detach", action="store_true", help="return as soon as it is ready, and go on in the background"
+    )
+    up.add_argument("--no-node", action="store_true", help="the control plane alone: nothing runs pods")
+    up.add_argument("--no-containers", action="store_true", help="a node for Wasm only, even as root")
+    up.add_argument(
+        "--crash-backoff",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="first delay before a crashed container starts again (default: 10, doubling to 300)",
+    )
+    up.add_argument("--ready-pipe", type=int, default=None, help=argparse.SUPPRESS)
+    up.set_defaults(run=run_up)
+
+    down = verbs.add_parser("down", help="stop the platform and everything it runs; the data stays")
+    data_dir_option(down)
+    down.set_defaults(run=run_down)
+
+    status = verbs.add_parser(
+        "status", help="say what runs, where, and how it is (exit code 1 when it is down)"
+    )
+    data_dir_option(status)
+    status.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    status.set_defaults(run=run_status)
+
+    kubeconfig = verbs.add_parser("kubeconfig", help="print the administrator's kubeconfig, or its path")
+    data_dir_option(kubeconfig)
+    kubeconfig.add_argument("--path", action="store_true", help="print only where the file is")
+    kubeconfig.set_defaults(run=run_kubeconfig)
+
+    version = verbs.add_parser("version", help="print the version")
+    version.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    version.set_defaults(run=run_version)
+
+
+def run_up(args: argparse.Namespace) -> int:
+    """Start the platform; in the foreground unless --detach."""
+    from fairlead.faces.cli import supervisor
+
+    where = places(args)
+    where.prepare()
+    if args.port is not None and not 0 <= args.port <= 65535:
+        raise Problem(f"--port {args.port} is not a port", "use 1 to 65535, or 0 for a free one", code=2)
+    options = supervisor.Options(
+        port=args.port if args.port is not None else where.record("last").get("port", 6443),
+        node=not args.no_node,
+        containers=not args.no_containers,
+        crash_backoff=args.crash_backoff,
+    )
+    if args.detach:
+        return supervisor.detach(where, options)
+    return supervisor.run(where, options, ready_pipe=args.ready_pipe)
+
+
+def run_down(args: argparse.Namespace) -> int:
+    """Stop the platform, and what an earlier one left behind when it was killed."""
+    from fairlead.faces.cli import supervisor
+
+    where = places(args)
+    started = time.monotonic()
+    pid = supervisor.running(where)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + FOREGROUND_STOP_SECONDS
+        while supervisor.running(where) is not None:
+            if time.monotonic() > deadline:
+                raise Problem(
+                    f"process {pid} did not stop within {FOREGROUND_STOP_SECONDS:.0f} s",
+                    f"its log is {where.logs / 'supervisor.log'}",
+                )
+            time.sleep(0.05)
+    cleaned = supervisor.clean(where)
+    if pid is None and not cleaned:
+        print(f"fairlead is not running ({where.root})")
+        return 0
+    print(f"fairlead is down ({time.monotonic() - started:.1f} s); its data stays in {where.root}")
+    return 0
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """Report each process; exit code 1 when the platform is down."""
+    from fairlead.faces.cli import supervisor
+
+    where = places(args)
+    report = supervisor.status(where)
+    if args.output == "json":
+        print(json.dumps(report, indent=2))
+    elif args.output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(report, sort_keys=False), end="")
+    else:
+        _print_status(report)
+    return 0 if report["running"] else 1
+
+
+def _print_status(report: dict[str, Any]) -> None:
+    if not report["running"]:
+        print(f"fairlead is not running ({report['dataDir']})")
+        print("  start it with: fairlead up --detach")
+        return
+    print(f"fairlead is up at {report['server']} ({report['dataDir']})")
+    print(f"{'PROCESS':<16}{'STATE':<12}{'PID':<9}{'UPTIME':<10}{'MEMORY':<9}LOG")
+    for process in report["processes"]:
+        print(
+            f"{process['name']:<16}{process['state']:<12}{process['pid'] or '-':<9}"
+            f"{process['uptime'] or '-':<10}{process['memory'] or '-':<9}{process['log']}"
+        )
+
+
+def run_kubeconfig(args: argparse.Namespace) -> int:
+    """Print the admin kubeconfig or its path."""
+    path = places(args).kubeconfig
+    if not path.exists():
+        raise Problem(
+            f"there is no kubeconfig at {path} yet", "start the platform first: fairlead up --detach"
+        )
+    print(path if args.path else path.read_text(), end="\n" if args.path else "")
+    return 0
+
+
+def run_version(args: argparse.Namespace) -> int:
+    """Print the version of the program and of the interpreter."""
+    if args.output == "json":
+        print(json.dumps({"fairlead": __version__, "python": sys.version.split()[0]}))
+    else:
+        print(f"fairlead {__version__}")
+    return 0

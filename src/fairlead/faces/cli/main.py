@@ -1,0 +1,65 @@
+"""The entry point of `fairlead`: verbs, help and exit codes.
+
+Every verb is a module with `declare(subparsers)` and a `run(args) -> int`. Exit codes: 0 done; 1 it failed, or there
+are findings; 2 the command or its input cannot be understood. Imports of engines happen inside verbs, so that --help is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from fairlead import __version__
+from fairlead.faces.cli import diagnose, fix, image, lifecycle
+from fairlead.faces.cli.problems import Problem
+
+EXAMPLES = """\
+examples:
+  fairlead up --detach                       bring a cluster up on this machine
+  export KUBECONFIG=$(fairlead kubeconfig --path)
+  kubectl apply -f app/                      deploy to it with any Kubernetes client
+  fairlead diagnose                          what is wrong, and why
+  fairlead fix 1a2b3c4d --apply              try a fix on a copy, then carry it out
+  fairlead diagnose -f manifests/            the same on files, without a cluster
+  fairlead down                              stop everything, keep the data
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the whole command line, for main and for the tests of its help."""
+    top = argparse.ArgumentParser(
+        prog="fairlead",
+        description="The whole cloud-native platform in one Python program.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"fairlead {__version__}")
+    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    lifecycle.declare(verbs)
+    image.declare(verbs)
+    diagnose.declare(verbs)
+    fix.declare(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = parser().parse_args(arguments)
+    try:
+        code: int = args.run(args)
+    except Problem as problem:
+        print(f"fairlead: error: {problem}", file=sys.stderr)
+        if problem.hint:
+            print(f"  {problem.hint}", file=sys.stderr)
+        return problem.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What every test may ask for: the corpus of real inputs, a kubectl, and skipping with a reason where the machine lacks something."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MINIMUM_KUBECTL = 30
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of real inputs: $FAIRLEAD_CORPUS, or shared/corpus beside the checkout."""
+    place = Path(os.environ.get("FAIRLEAD_CORPUS") or ROOT.parent / "shared" / "corpus")
+    if not place.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"the corpus must be there in CI: {place}")
+        pytest.skip(f"no corpus at {place}")
+    return place
+
+
+def find_kubectl() -> str | None:
+    """Return a kubectl new enough for the tests: $FAIRLEAD_KUBECTL, the virtual environment's, or PATH's."""
+    named = [os.environ.get("FAIRLEAD_KUBECTL"), str(ROOT / ".venv/bin/kubectl"), shutil.which("kubectl")]
+    for path in named:
+        if not path or not os.access(path, os.X_OK):
+            continue
+        said = subprocess.run(
+            [path, "version", "--client"], capture_output=True, text=True, check=False
+        ).stdout
+        found = re.search(r"v1\.(\d+)", said)
+        if found and int(found[1]) >= MINIMUM_KUBECTL:
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """The path of a kubectl of 1.30 or newer."""
+    path = find_kubectl()
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have a kubectl; tools/setup.sh kubectl builds one")
+        pytest.skip("no kubectl of 1.30 or newer; `sh tools/setup.sh kubectl` builds one")
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs root or containerd, with the reason; CI has both, so there nothing is skipped."""
+    missing = ""
+    if os.geteuid() != 0:
+        missing = "needs root"
+    elif shutil.which("containerd") is None or shutil.which("runc") is None:
+        missing = "needs containerd and runc"
+    if missing and not os.environ.get("CI"):
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason=missing))

