@@ -136,6 +136,10 @@ class Symptom:
     message: str
 
 
+Confidence: TypeAlias = Literal["certain", "likely", "possible"]
+"""`certain`: the objects alone prove it. `likely`: everything seen fits. `possible`: worth a look."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A judgement about a Resource or an Event.
@@ -153,6 +157,7 @@ class Finding:
     symptoms: tuple[Symptom, ...] = ()
     fixes: tuple[Fix, ...] = ()
     where: Where = Where()
+    confidence: Confidence = "certain"
 
     @property
     def id(self) -> str:

@@ -1,0 +1,64 @@
+"""Places inside an object, and how they are written.
+
+A path is a tuple of keys and indexes. It is written `.spec.ports[0].port` for people and `/spec/ports/0/port`
+(RFC 6901) in patches. Nothing here changes an object.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z")
+
+
+def dotted(path: Path) -> str:
+    """Return the path for people: `.spec.ports[0].port`, with `['a/b']` for keys that are not plain words."""
+    return "".join(_step(step) for step in path)
+
+
+def _step(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if _PLAIN.match(step) else f"['{step}']"
+
+
+def pointer(path: Path) -> str:
+    """Return the path as a JSON pointer: `/spec/ports/0/port`."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def find(content: Any, path: Path) -> Any:
+    """Return what lies at the path, or None where something on the way is absent or of another type."""
+    for step in path:
+        if isinstance(step, int):
+            if not isinstance(content, list) or not -len(content) <= step < len(content):
+                return None
+            content = content[step]
+        elif isinstance(content, dict):
+            content = content.get(step)
+        else:
+            return None
+    return content
+
+
+def mapping(content: Any, *path: str | int) -> dict[str, Any]:
+    """Return the mapping at the path, or an empty one: foreign objects may hold anything anywhere."""
+    found = find(content, path)
+    return found if isinstance(found, dict) else {}
+
+
+def mappings(content: Any, *path: str | int) -> list[tuple[int, dict[str, Any]]]:
+    """Return the mappings in the list at the path, each with its index."""
+    found = find(content, path)
+    if not isinstance(found, list):
+        return []
+    return [(index, item) for index, item in enumerate(found) if isinstance(item, dict)]
+
+
+def text(content: Any, *path: str | int) -> str:
+    """Return the string at the path, or ""."""
+    found = find(content, path)
+    return found if isinstance(found, str) else ""
