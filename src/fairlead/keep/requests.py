@@ -12,11 +12,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An authenticated caller: Kubernetes' user info."""
+    """An authenticated caller: Kubernetes' user info. `extra` is pairs of a key and its values, sorted by key."""
 
     name: str
     groups: tuple[str, ...] = ()
     uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
