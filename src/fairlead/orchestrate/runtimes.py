@@ -135,3 +135,7 @@ class StartFailed(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class RuntimeFailed(Exception):
+    """A runtime refused, or did not answer; the text is its own."""
