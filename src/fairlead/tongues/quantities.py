@@ -131,7 +131,7 @@ def _read(text: str) -> tuple[Fraction, Form, str]:
     if len(digits) <= 18 and scale >= _NANO:
         if scale % 3 == 0 and not digits.endswith("000") and digits[0] != "0":
             kept = text
-    elif not any(c.isdigit() for c in text[: len(text) - len(suffix)]):
+    elif not _has_digit(text.removesuffix(suffix)):
         raise ValueError(WRONG_NUMBER)
     if scale < _NANO - len(digits) - 1:
         amount = Fraction((value > 0) - (value < 0), 10**9)
@@ -147,10 +147,16 @@ def _binary(text: str, value: int, exponent: int, number: str, fraction: str) ->
     if not fraction and 15 - len(number) - exponent * 3 // 10 - 1 >= 0:
         kept = text if abs(value) & 7 else ""
         return Fraction(whole_number), "BinarySI", kept
+    if not _has_digit(text[:-2]):
+        raise ValueError(WRONG_NUMBER)
     amount = Fraction(_round_up(Fraction(whole_number * 10**9, 10 ** len(fraction))), 10**9)
     size = min(abs(amount), Fraction(_INT64))
     form: Form = "DecimalSI" if 0 < size < 1 else "BinarySI"
     return (-size if amount < 0 else size), form, ""
+
+
+def _has_digit(text: str) -> bool:
+    return any(character.isdigit() for character in text)
 
 
 def _suffix(suffix: str) -> tuple[int, Form]:

@@ -37,6 +37,7 @@ _NAME_CHARS = "must consist of alphanumeric characters, '-', '_' or '.', and mus
 _NAME = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _NAME_EXAMPLES = f"(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME}')"
+_PREFIX_TEXT = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 _SUBDOMAIN_TEXT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
     f"and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
@@ -177,10 +178,7 @@ def key_faults(key: str) -> list[str]:
     """Return what is wrong with a label key (a qualified name), in Kubernetes' words; nothing if it is valid."""
     prefix, slash, name = key.partition("/")
     if "/" in name:
-        return [
-            f"a qualified name {_NAME_CHARS} {_NAME_EXAMPLES} with an optional DNS subdomain prefix and '/'"
-            + " (e.g. 'example.com/MyName')"
-        ]
+        return [f"a qualified name {_NAME_CHARS} {_NAME_EXAMPLES}{_PREFIX_TEXT}"]
     faults = []
     if not slash:
         name = prefix
