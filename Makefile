@@ -28,7 +28,7 @@ lint: setup     ## formatting and style, repaired where that can be done
 	$(BIN)/lint-imports --no-logo
 
 bench: setup    ## measure, as ratios against peers on the same machine
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/keep.py
 
 lock: setup     ## pin what pyproject.toml asks for
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

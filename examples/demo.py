@@ -23,7 +23,8 @@ import wasmtime
 import yaml
 
 from fairlead.drivers import images
-from fairlead.drivers.cluster import AsyncCluster, Refusal
+from fairlead.drivers.cluster import AsyncCluster
+from fairlead.keep.errors import Refusal
 
 HERE = Path(__file__).resolve().parent
 SHOP = HERE / "shop"
