@@ -130,7 +130,10 @@ def configuration(places: Places, plugins: Path, *, snapshotter: str, restrict_o
             f"{cri}.cni": {"bin_dir": str(plugins), "conf_dir": str(places.cni), "max_conf_num": 1},
             f"{cri}.containerd": {"snapshotter": snapshotter, "default_runtime_name": "runc"},
             f"{cri}.containerd.runtimes.runc": {"runtime_type": "io.containerd.runc.v2"},
-            f"{cri}.containerd.runtimes.runc.options": {"SystemdCgroup": False},
+            f"{cri}.containerd.runtimes.runc.options": {
+                "SystemdCgroup": False,
+                "Root": str(places.run / "runc"),
+            },
         }
     )
 

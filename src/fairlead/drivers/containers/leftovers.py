@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from fairlead.drivers.containers.places import Places
+from fairlead.drivers.containers.places import Places, release
 
 _SIOCSIFFLAGS: Final = 0x8914
 _SIOCBRDELBR: Final = 0x89A1
@@ -35,13 +35,12 @@ def sweep(places: Places) -> None:
     remove_bridge(places.bridge)
     _cni_records(places)
     shutil.rmtree(places.run, ignore_errors=True)
+    release()
     for empty in (
         Path("/run/containerd/s"),
-        Path("/run/containerd/runc"),
         Path("/run/containerd"),
         Path("/var/lib/cni/results"),
         Path("/var/lib/cni"),
-        Path("/run/runc"),
     ):
         with suppress(OSError):
             empty.rmdir()

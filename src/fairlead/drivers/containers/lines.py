@@ -116,7 +116,7 @@ class Line:
         try:
             for piece in pieces:
                 await stream.write(piece)
-                if await stream.read() is grpc.aio.EOF:
+                if not await stream.read():  # the stream has ended
                     break
             await stream.done_writing()
             await stream.read()  # raises what the stream ended with

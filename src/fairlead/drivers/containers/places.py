@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +83,28 @@ class Places:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Hold the lock under which instances on one machine choose what they must not share."""
-    _RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with (_RUN / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """Hold the lock under which instances on one machine choose what they must not share.
+
+    The lock's file goes with the last instance, so whoever got hold of a removed one tries again.
+    """
+    path = _RUN / "lock"
+    while True:
+        _RUN.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with suppress(FileNotFoundError), path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield
+                return
+
+
+def release() -> None:
+    """Remove what the last instance on this machine leaves of the directory that they share."""
+    if not _RUN.exists():
+        return
+    with locked():
+        if not any(path.is_dir() for path in _RUN.iterdir()):
+            (_RUN / "lock").unlink()
+            _RUN.rmdir()
 
 
 def _routes() -> Iterable[ipaddress.IPv4Network]:

@@ -6,6 +6,7 @@ Says what is there and does what it is told. Must never decide: restarts, back-o
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, cast
 
-from fairlead.drivers import images
+from fairlead.drivers import images, network
 from fairlead.drivers.containers import daemon, importing, leftovers
 from fairlead.drivers.containers import messages as cri
 from fairlead.drivers.containers.lines import CallFailed, Line
 from fairlead.drivers.containers.logs import rotate
 from fairlead.drivers.containers.pause import program
 from fairlead.drivers.containers.places import Places
+from fairlead.orchestrate.routing import Net, removal
 from fairlead.orchestrate.runtimes import (
     ContainerPlan,
     ContainerSeen,
@@ -67,12 +69,25 @@ class Containerd:
         self.places = places
         self.version = version
         self.subnet = subnet
-        """The pods' network, such as 10.244.3.0/24; its first address is the gateway, on the bridge."""
+        """The pods' network, such as 10.244.3.0/24."""
+        self.gateway = str(ipaddress.IPv4Network(subnet).network_address + 1)
+        """The machine's own address in it, on the bridge: the pods' router and name server."""
         self._line = line
         self._ips: dict[str, str] = {}
         self._final: dict[str, ContainerSeen] = {}
         self._running: dict[str, ContainerSeen] = {}
         self._rotation = asyncio.create_task(self._rotate_forever())
+
+    @property
+    def net(self) -> Net:
+        """What routing.py must know of the pods' network here."""
+        return Net(
+            key=self.places.key,
+            bridge=self.places.bridge,
+            subnet=self.subnet,
+            gateway=self.gateway,
+            bridged=network.bridged(),
+        )
 
     @classmethod
     async def open(cls, data_dir: Path, log: Path | None = None) -> Containerd:
@@ -514,6 +529,8 @@ async def take_down(data_dir: Path, grace_seconds: float = 2) -> None:
     if pid := daemon.find(places):
         await daemon.end(pid)
     await asyncio.to_thread(leftovers.sweep, places)
+    with suppress(network.FilterUnavailable):
+        await asyncio.to_thread(lambda: network.restore(removal(places.key, network.saved())))
 
 
 async def _end_all(runtime: Containerd, grace_seconds: float) -> None:

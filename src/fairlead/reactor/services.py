@@ -1,0 +1,102 @@
+"""The loop that keeps the machine's packet filter in step with Services, EndpointSlices and host ports.
+
+Follows the API, has orchestrate/routing.py say what the rules are, and lets drivers/network.py apply them. Without a
+packet filter it says so once and goes on: pods still reach each other by their addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fairlead.drivers import network
+from fairlead.drivers.cluster import AsyncCluster
+from fairlead.orchestrate.routing import Net, missing_jumps, rules
+from fairlead.words import Ref, Snapshot
+
+_KINDS: Final = (("v1", "Service"), ("discovery.k8s.io/v1", "EndpointSlice"), ("v1", "Pod"))
+_CHECK_SECONDS: Final = 60
+_GATHER_SECONDS: Final = 0.05
+_RETRY_SECONDS: Final = 10
+_log = logging.getLogger(__name__)
+
+Report = Callable[[str, str], Awaitable[None]]
+"""Tells the cluster of trouble: a CamelCase reason, and a sentence."""
+
+
+async def run(
+    cluster: AsyncCluster, net: Net, report: Report | None = None, view: Snapshot | None = None
+) -> None:
+    """Keep the rules current until cancelled. `view`, where given, is kept current too and may be read by others."""
+    loop = _Loop(cluster, net, report, Snapshot() if view is None else view)
+    async with asyncio.TaskGroup() as group:
+        for api_version, kind in _KINDS:
+            group.create_task(loop.follow(api_version, kind))
+        group.create_task(loop.apply())
+
+
+class _Loop:
+    def __init__(self, cluster: AsyncCluster, net: Net, report: Report | None, view: Snapshot) -> None:
+        self._cluster = cluster
+        self._net = net
+        self._report = report
+        self._view = view
+        self._waiting = set(_KINDS)
+        self._dirty = asyncio.Event()
+        self._applied = ""
+        self._trouble = ""
+
+    async def follow(self, api_version: str, kind: str) -> None:
+        changes = self._cluster.follow(api_version, kind)
+        async with contextlib.aclosing(changes):
+            async for seen in changes:
+                if seen.type == "SYNCED":
+                    self._waiting.discard((api_version, kind))
+                elif seen.type == "DELETED":
+                    self._view.drop(Ref.of(seen.object))
+                else:
+                    self._view.put(seen.object)
+                if not self._waiting:
+                    self._dirty.set()
+
+    async def apply(self) -> None:
+        await self._dirty.wait()
+        while True:
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._dirty.clear()
+            text = rules(
+                self._net,
+                self._view.list("", "Service"),
+                self._view.list("discovery.k8s.io", "EndpointSlice"),
+                self._view.list("", "Pod"),
+            )
+            # The bridge comes with the first pod, and anyone may have dropped our jumps: looked at now and then.
+            due = _CHECK_SECONDS
+            try:
+                await asyncio.to_thread(self._carry_out, text)
+                self._trouble = ""
+            except network.FilterUnavailable as error:
+                due = _RETRY_SECONDS
+                await self._tell(str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), due)
+
+    def _carry_out(self, text: str) -> None:
+        network.open_loopback(self._net.bridge)
+        saved = network.saved()
+        jumps = missing_jumps(self._net, saved)
+        if text != self._applied or jumps:
+            network.restore(text)
+            network.restore(jumps)
+            self._applied = text
+
+    async def _tell(self, trouble: str) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        _log.warning("Services: %s", trouble)
+        if self._report is not None:
+            await self._report("ServicesUnavailable", trouble)
