@@ -22,6 +22,7 @@ Key: TypeAlias = tuple[str, Ref, str]
 
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _EVIDENCE_LIMIT = 8
+_NOWHERE = Where()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Fact:
     """One thing that is wrong. `because` holds Keys of facts, or Refs for any other fact about that object.
 
     `weak` marks what is normal for a while and is worth a word only as a symptom: it never becomes a root.
+    `blame` is the object that a Finding should name instead of the subject: the only one that refers to what is absent.
     """
 
     rule: str
@@ -39,10 +41,11 @@ class Fact:
     cause: str = ""
     evidence: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
-    where: Where = Where()
+    where: Where = _NOWHERE
     confidence: Confidence = "certain"
     because: tuple[Key | Ref, ...] = ()
     weak: bool = False
+    blame: Ref | None = None
 
     @property
     def key(self) -> Key:
@@ -124,22 +127,23 @@ def _reach(start: Key, effects: dict[Key, list[Key]]) -> list[Key]:
 
 
 def _finding(root: Fact, explained: Sequence[Fact]) -> Finding:
+    subject = root.blame or root.subject
     evidence = list(root.evidence)
-    symptoms: dict[tuple[Ref, str], Symptom] = {}
+    symptoms: dict[Ref, Symptom] = {}
     severity = root.severity
     for fact in explained:
         if _RANK[fact.severity] < _RANK[severity]:
             severity = fact.severity
         evidence.extend(fact.evidence)
-        if fact.subject == root.subject:
-            if not fact.evidence:
-                evidence.append(Evidence("condition", fact.subject, fact.message))
-            continue
-        symptoms.setdefault((fact.subject, fact.message), Symptom(fact.subject, fact.message))
+        suffers = fact.blame or fact.subject
+        if suffers != subject:
+            symptoms.setdefault(suffers, Symptom(suffers, fact.message))
+        elif not fact.evidence:
+            evidence.append(Evidence("condition", subject, fact.message))
     return Finding(
         rule=root.rule,
         severity=severity,
-        subject=root.subject,
+        subject=subject,
         message=root.message,
         cause=root.cause,
         evidence=_telling(evidence),

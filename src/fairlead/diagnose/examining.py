@@ -1,0 +1,65 @@
+"""The whole examination: what is there in, findings out.
+
+`needs` says what would help (the ends of some logs), `examine` takes the answers. Both are pure and may be called on any
+View: a live cluster, files, a copy with a change tried on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from fairlead.diagnose import (
+    configs,
+    crashes,
+    grounds,
+    images,
+    probes,
+    scheduling,
+    services,
+    starts,
+    workloads,
+)
+from fairlead.diagnose.causes import Fact, roots
+from fairlead.diagnose.inventories import Inventory, Locate, Scope
+from fairlead.words import Finding, Need, View
+
+ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
+    grounds.facts,
+    configs.facts,
+    images.facts,
+    crashes.facts,
+    probes.facts,
+    starts.facts,
+    scheduling.facts,
+    services.facts,
+    workloads.facts,
+)
+"""What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
+
+
+def needs(view: View, *, now: datetime) -> list[Need]:
+    """Return what the reactor may fetch from a live cluster to make the answer better.
+
+    Each is `Need("log", pod, (("container", name), ("previous", "true"|"false"), ("tail", lines)))`.
+    """
+    inventory = Inventory(view, scope="live", now=now)
+    return list(dict.fromkeys([*crashes.needs(inventory), *probes.needs(inventory)]))
+
+
+def examine(
+    view: View,
+    *,
+    scope: Scope,
+    now: datetime,
+    answers: Mapping[Need, str] | None = None,
+    unseen: Collection[tuple[str, str]] = (),
+    locate: Locate | None = None,
+) -> list[Finding]:
+    """Return one Finding per root cause, the gravest first.
+
+    `now` is aware UTC. `unseen` names the (group, kind) pairs that could not be listed: their absence proves nothing.
+    `locate` turns an object and a path in it into a place in a file.
+    """
+    inventory = Inventory(view, scope=scope, now=now, answers=answers, unseen=unseen, locate=locate)
+    return roots(fact for analyzer in ANALYZERS for fact in analyzer(inventory))

@@ -1,0 +1,175 @@
+"""What workloads stand on: nodes, volume claims, namespaces.
+
+Trouble here explains trouble above, so it is looked at even where no pod complains yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from fairlead.diagnose.causes import Fact
+from fairlead.diagnose.inventories import Inventory, moment, span
+from fairlead.diagnose.likening import nearest
+from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.words import Evidence, Ref, Resource, Severity
+
+_DEFAULT_CLASS = (
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+)
+_PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+_STUCK = timedelta(minutes=1)
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each fact about nodes, claims and namespaces; none in files."""
+    if not inventory.live:
+        return
+    for node in inventory.view.list("", "Node"):
+        yield from _node(inventory, node)
+    for claim in inventory.view.list("", "PersistentVolumeClaim"):
+        yield from _claim(inventory, claim)
+    for namespace in inventory.view.list("", "Namespace"):
+        yield from _namespace(inventory, namespace)
+
+
+def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
+    ref = Ref.of(node)
+    if mapping(node, "spec").get("unschedulable") is True:
+        yield Fact(
+            rule="node.cordoned",
+            subject=ref,
+            severity=Severity.INFO,
+            message="takes no new pods: it is cordoned",
+            where=inventory.where(ref, ("spec", "unschedulable")),
+        )
+    for _, item in mappings(node, "status", "conditions"):
+        kind, status = item.get("type"), item.get("status")
+        said = inventory.quote(text(item, "message"), ref)
+        if kind == "Ready" and status != "True":
+            since = moment(item.get("lastTransitionTime"))
+            ago = f" for {span(inventory.now - since)}" if since else ""
+            yield Fact(
+                rule="node.unready",
+                subject=ref,
+                message=f"is not ready{ago}",
+                cause=said,
+                evidence=(Evidence("condition", ref, f"Ready is {status}: {text(item, 'reason')}: {said}"),),
+            )
+        elif kind in _PRESSURES and status == "True":
+            yield Fact(
+                rule="node.pressure",
+                subject=ref,
+                detail=str(kind),
+                severity=Severity.WARNING,
+                message=f"reports {kind}",
+                cause=said,
+                evidence=(Evidence("condition", ref, f"{kind} is True: {text(item, 'reason')}: {said}"),),
+            )
+
+
+def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
+    ref = Ref.of(claim)
+    phase = text(claim, "status", "phase")
+    if phase == "Lost":
+        yield Fact(
+            rule="claim.lost",
+            subject=ref,
+            message="has lost its volume",
+            cause=f"PersistentVolume {text(claim, 'spec', 'volumeName')} is gone.",
+            evidence=(inventory.field(ref, ("status", "phase"), "phase: Lost"),),
+        )
+    if phase != "Pending" or text(claim, "spec", "volumeName"):
+        return
+    classes = {Ref.of(one).name: one for one in inventory.view.list("storage.k8s.io", "StorageClass")}
+    name = mapping(claim, "spec").get("storageClassName")
+    path = ("spec", "storageClassName")
+    seen = inventory.seen_all("storage.k8s.io", "StorageClass")
+    has = ", ".join(sorted(classes)) or "none"
+    if name is None and seen and not any(_default(one) for one in classes.values()):
+        yield Fact(
+            rule="claim.class",
+            subject=ref,
+            message="names no storage class, and the cluster has no default one",
+            cause=f"Storage classes there are: {has}. Nothing will make a volume for it.",
+            evidence=(Evidence("absence", ref, "no storageClassName", inventory.where(ref, path)),),
+            where=inventory.where(ref, path),
+        )
+    elif name and name not in classes and seen and not _matching_volume(inventory, name):
+        near = nearest(name, classes)
+        yield Fact(
+            rule="claim.class",
+            subject=ref,
+            message=f"asks for storage class {name}, which does not exist",
+            cause=f"{near} exists: probably that class is meant."
+            if near
+            else f"Storage classes there are: {has}.",
+            evidence=(inventory.field(ref, path, f"storageClassName: {name}"),),
+            where=inventory.where(ref, path),
+        )
+    else:
+        for note in inventory.events(ref, "ProvisioningFailed")[-1:]:
+            yield Fact(
+                rule="claim.provisioning",
+                subject=ref,
+                message="gets no volume",
+                cause=inventory.quote(note.message, ref),
+                evidence=(inventory.noted(ref, note),),
+            )
+        if name == "" and not _matching_volume(inventory, ""):
+            yield Fact(
+                rule="claim.volume",
+                subject=ref,
+                message="waits for a volume made by hand, and there is none without a class",
+                evidence=(inventory.field(ref, path, 'storageClassName: ""'),),
+                where=inventory.where(ref, path),
+            )
+
+
+def _default(storage_class: Resource) -> bool:
+    annotations = mapping(storage_class, "metadata", "annotations")
+    return any(annotations.get(key) == "true" for key in _DEFAULT_CLASS)
+
+
+def _matching_volume(inventory: Inventory, name: str) -> bool:
+    """Say whether an unbound volume bears the class's name: a class need not exist to match."""
+    if not inventory.seen_all("", "PersistentVolume"):
+        return True
+    return any(
+        text(volume, "spec", "storageClassName") == name and not mapping(volume, "spec", "claimRef")
+        for volume in inventory.view.list("", "PersistentVolume")
+    )
+
+
+def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
+    ref = Ref.of(namespace)
+    since = moment(mapping(namespace, "metadata").get("deletionTimestamp"))
+    if since is None or inventory.now - since < _STUCK:
+        return
+    holding = [
+        Ref.of(one)
+        for one in inventory.everything
+        if Ref.of(one).namespace == ref.name and mapping(one, "metadata").get("finalizers")
+    ]
+    said = [
+        text(item, "message")
+        for _, item in mappings(namespace, "status", "conditions")
+        if item.get("status") == "True" and text(item, "message")
+    ]
+    evidence = [Evidence("condition", ref, inventory.quote(one, ref)) for one in said[:3]]
+    for one in holding[:3]:
+        finalizers = mapping(inventory.get(one) or {}, "metadata").get("finalizers") or []
+        evidence.append(inventory.field(one, ("metadata", "finalizers"), ", ".join(map(str, finalizers))))
+    cause = ""
+    if holding:
+        names = ", ".join(str(one) for one in holding[:3])
+        cause = f"{names} {'waits' if len(holding) == 1 else 'wait'} for finalizers that no controller has taken away."
+    yield Fact(
+        rule="namespace.terminating",
+        subject=ref,
+        severity=Severity.WARNING,
+        message=f"is being deleted for {span(inventory.now - since)}",
+        cause=cause,
+        evidence=tuple(evidence),
+    )

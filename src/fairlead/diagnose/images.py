@@ -1,0 +1,341 @@
+"""Images that a node cannot have: a name that is wrong, a registry that cannot be reached, or one that refuses.
+
+The same image in many pods is one fact. A name that is near to one that the node holds, or that another workload runs
+well, outweighs whatever the registry said: with a slip in the name no registry could have helped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fairlead.diagnose.causes import Fact
+from fairlead.diagnose.inventories import Inventory, Member, Template
+from fairlead.diagnose.likening import distance, nearest
+from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.diagnose.proposing import Edit, edit_template, joined
+from fairlead.diagnose.references import Container
+from fairlead.words import Evidence, Fix, Ref, Severity, Where
+
+PULL_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable",
+     "ImageInspectError"}
+)  # fmt: skip
+"""The reasons of a waiting container that has no image."""
+
+_UNREACHABLE = re.compile(
+    r"no such host|connection refused|connection reset|i/o timeout|network is unreachable|no route to host"
+    r"|TLS handshake timeout|server misbehaving|deadline exceeded|proxyconnect|x509:|certificate|temporary failure in name"
+    r"|name or service not known|could not resolve|Client\.Timeout|EOF\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(
+    r"401|403|unauthori[sz]ed|authentication required|access denied|denied:|forbidden", re.IGNORECASE
+)
+_UNKNOWN = re.compile(r"not found|manifest unknown|404|does not exist|name unknown", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The parts of an image's name, with Docker's defaults filled in."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def full(self) -> str:
+        """The whole name."""
+        tail = f"@{self.digest}" if self.digest else f":{self.tag}"
+        return f"{self.registry}/{self.repository}{tail}"
+
+
+def parse(image: str) -> Name:
+    """Split an image's name as container runtimes do: docker.io, library/ and latest are the defaults."""
+    rest, _, digest = image.partition("@")
+    tag = ""
+    head, colon, tail = rest.rpartition(":")
+    if colon and "/" not in tail:
+        rest, tag = head, tail
+    first, slash, remainder = rest.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry, repository = first, remainder
+    else:
+        registry, repository = "docker.io", rest
+    if registry in {"index.docker.io", "registry-1.docker.io"}:
+        registry = "docker.io"
+    if registry == "docker.io" and "/" not in repository:
+        repository = f"library/{repository}"
+    return Name(registry, repository, tag if tag or digest else "latest", digest)
+
+
+def on_node(inventory: Inventory, node: str = "") -> set[str]:
+    """Return the full names of the images that a node, or any node, says it holds."""
+    found: set[str] = set()
+    for one in inventory.view.list("", "Node"):
+        if node and text(one, "metadata", "name") != node:
+            continue
+        for _, image in mappings(one, "status", "images"):
+            found.update(parse(name).full for name in image.get("names") or () if isinstance(name, str))
+    return found
+
+
+def _running(inventory: Inventory) -> set[str]:
+    """Return the names, as written, of images that some container runs or ran."""
+    found: set[str] = set()
+    for member in inventory.members:
+        for container, status in member.statuses():
+            state = mapping(status, "state")
+            if "running" in state or mapping(status, "lastState") or "terminated" in state:
+                found.add(text(container.content, "image"))
+    return found - {""}
+
+
+def meant(inventory: Inventory, image: str) -> str | None:
+    """Return the image that was probably meant, written as the wrong one is: on a node, or run by another container."""
+    wrong = parse(image)
+    known = {parse(name) for name in on_node(inventory) | _running(inventory)} - {wrong}
+    known = {one for one in known if one.registry == wrong.registry and not one.digest}
+    same = {one.tag for one in known if one.repository == wrong.repository}
+    if same and not wrong.digest:
+        if len(same) == 1:
+            return _written(image, wrong, Name(wrong.registry, wrong.repository, next(iter(same)), ""))
+        near = sorted((distance(wrong.tag, tag), tag) for tag in same)
+        if near[0][0] < near[1][0]:
+            return _written(image, wrong, Name(wrong.registry, wrong.repository, near[0][1], ""))
+        return None
+    if same:
+        return None
+    repository = nearest(wrong.repository, {one.repository for one in known if one.tag == wrong.tag})
+    if repository is None:
+        return None
+    return _written(image, wrong, Name(wrong.registry, repository, wrong.tag, ""))
+
+
+def _written(image: str, wrong: Name, right: Name) -> str:
+    """Write the right name with what the wrong one left out left out too."""
+    name = right.repository
+    if wrong.registry != "docker.io" or image.startswith("docker.io/"):
+        name = f"{right.registry}/{name}"
+    elif name.startswith("library/") and not image.startswith("library/"):
+        name = name.removeprefix("library/")
+    return name if right.tag == "latest" and ":" not in image.rpartition("/")[2] else f"{name}:{right.tag}"
+
+
+@dataclass(slots=True)
+class _Failure:
+    """All that is known about one image that cannot be had."""
+
+    image: str
+    reason: str = ""
+    said: str = ""
+    templates: dict[Ref, tuple[Template, Container]] = field(default_factory=dict)
+    evidence: list[Evidence] = field(default_factory=list)
+    nodes: set[str] = field(default_factory=set)
+    pods: list[Member] = field(default_factory=list)
+
+
+def _failures(inventory: Inventory) -> Mapping[str, _Failure]:
+    found: dict[str, _Failure] = {}
+    for member in inventory.members:
+        for container, status in member.statuses():
+            waiting = mapping(status, "state", "waiting")
+            reason = text(waiting, "reason")
+            if reason not in PULL_REASONS:
+                continue
+            image = text(container.content, "image")
+            failure = found.setdefault(image, _Failure(image))
+            _note(inventory, failure, member, container, waiting)
+    return found
+
+
+def _note(
+    inventory: Inventory, failure: _Failure, member: Member, container: Container, waiting: Mapping[str, str]
+) -> None:
+    reason, message = text(waiting, "reason"), text(waiting, "message")
+    notes = [
+        note
+        for note in inventory.events(member.ref, "Failed")
+        if failure.image in note.message and ":" in note.message
+    ]
+    telling = max((note.message for note in notes), key=len, default="")
+    said = max(message, telling, key=len) if not _classified(message) else message
+    if not failure.said or (_classified(said) and not _classified(failure.said)):
+        failure.said = said
+    if failure.reason in {"", "ImagePullBackOff"}:
+        failure.reason = reason
+    failure.nodes.add(member.node)
+    failure.pods.append(member)
+    holder = member.top.container(container.name)
+    if holder is not None and text(holder.content, "image") == failure.image:
+        failure.templates.setdefault(member.top.ref, (member.top, holder))
+    if len(failure.evidence) < 3:
+        state = f"container {container.name} waits: {reason}"
+        if message:
+            state += f": {inventory.quote(message, member.ref)}"
+        failure.evidence.append(Evidence("field", member.ref, state))
+        failure.evidence += [
+            inventory.noted(member.ref, note) for note in notes[-1:] if note.message != message
+        ]
+
+
+def _classified(said: str) -> str:
+    """Return unreachable, denied, unknown or "" for what a runtime said."""
+    # A registry's host or a proxy may carry any words; the end of the text is what went wrong.
+    if _UNREACHABLE.search(said):
+        return "unreachable"
+    if _DENIED.search(said):
+        return "denied"
+    if _UNKNOWN.search(said):
+        return "unknown"
+    return ""
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each image that some container waits for, and the registries and nodes behind it."""
+    failures = _failures(inventory)
+    unreachable: dict[tuple[str, str], list[str]] = {}
+    for failure in failures.values():
+        right = meant(inventory, failure.image) if failure.reason != "InvalidImageName" else None
+        sort = _classified(failure.said)
+        because: list[tuple[str, Ref, str]] = []
+        if sort == "unreachable" and right is None and failure.reason != "ErrImageNeverPull":
+            registry = parse(failure.image).registry
+            for node in sorted(failure.nodes):
+                unreachable.setdefault((registry, node), []).append(failure.said)
+                because.append(("registry.unreachable", Ref("", "Registry", "", registry), node))
+        yield _fact(inventory, failure, right, sort, tuple(because))
+        yield from _pods(failure)
+    yield from _registries(inventory, unreachable)
+
+
+def _fact(
+    inventory: Inventory,
+    failure: _Failure,
+    right: str | None,
+    sort: str,
+    because: tuple[tuple[str, Ref, str], ...],
+) -> Fact:
+    single = next(iter(failure.templates.values())) if len(failure.templates) == 1 else None
+    first = next(iter(failure.templates.values()), None)
+    rule = {"InvalidImageName": "image.invalid", "ErrImageNeverPull": "image.never"}.get(
+        failure.reason, "image.pull"
+    )
+    if rule == "image.invalid":
+        message, cause = f"{failure.image!r} is not a valid image name", "No registry can be asked for it."
+    elif rule == "image.never":
+        message = f"image {failure.image} is not on the node, and its pull policy is Never"
+        cause = "With imagePullPolicy Never only images that the node already has can run."
+    else:
+        message = f"image {failure.image} cannot be pulled"
+        cause = _why(inventory, failure, sort)
+    if right is not None:
+        cause = f"{right} is there: probably that image is meant."
+    fixes: tuple[Fix, ...] = ()
+    if right is not None and failure.templates:
+        title = f"use image {right}"
+        fix = joined(
+            [
+                edit_template(inventory, template, _edits(template, failure.image, right), title)
+                for template, _ in failure.templates.values()
+            ],
+            title,
+        )
+        fixes = (fix,) if fix else ()
+    return Fact(
+        rule=rule,
+        subject=Ref("", "Image", "", failure.image),
+        message=message,
+        cause=cause,
+        evidence=tuple(failure.evidence),
+        fixes=fixes,
+        where=inventory.where(first[0].ref, (*first[1].path, "image"))
+        if first
+        else _nowhere(inventory, failure),
+        confidence="likely" if right is not None else "certain",
+        because=because,
+        blame=single[0].ref if single else None,
+    )
+
+
+def _nowhere(inventory: Inventory, failure: _Failure) -> Where:
+    member = failure.pods[0]
+    return inventory.where(member.ref, ())
+
+
+def _edits(template: Template, wrong: str, right: str) -> list[Edit]:
+    return [
+        Edit((*one.path, "image"), right)
+        for one in template.containers()
+        if text(one.content, "image") == wrong
+    ]
+
+
+def _why(inventory: Inventory, failure: _Failure, sort: str) -> str:
+    name = parse(failure.image)
+    if sort == "unreachable":
+        return f"The registry {name.registry} cannot be reached from the node."
+    if sort == "denied":
+        absent = [
+            edge.target.name
+            for ref in failure.templates
+            for edge in inventory.edges
+            if edge.source == ref and edge.relation == "pull-secret" and inventory.missing(edge.target)
+        ]
+        if absent:
+            return f"The registry {name.registry} refuses, and the pull secret {absent[0]} does not exist."
+        return f"The registry {name.registry} refuses: the repository does not exist there, or needs credentials."
+    if sort == "unknown":
+        return f"The registry {name.registry} has no {name.repository}:{name.tag or name.digest}."
+    return ""
+
+
+def _pods(failure: _Failure) -> Iterator[Fact]:
+    key = "image.pull"
+    if failure.reason in {"InvalidImageName", "ErrImageNeverPull"}:
+        key = {"InvalidImageName": "image.invalid", "ErrImageNeverPull": "image.never"}[failure.reason]
+    for member in failure.pods:
+        yield Fact(
+            rule="pod.waiting",
+            subject=member.ref,
+            message=f"waits for its image ({failure.reason})",
+            because=((key, Ref("", "Image", "", failure.image), ""),),
+        )
+
+
+def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Fact]:
+    per_node: dict[str, list[str]] = {}
+    for registry, node in unreachable:
+        per_node.setdefault(node, []).append(registry)
+    for (registry, node), said in unreachable.items():
+        ref = Ref("", "Registry", "", registry)
+        about = Ref("", "Node", "", node)
+        because = (("node.offline", about, ""), about) if len(per_node[node]) > 1 else (about,)
+        yield Fact(
+            rule="registry.unreachable",
+            subject=ref,
+            detail=node,
+            message=f"registry {registry} cannot be reached from node {node or '(unknown)'}",
+            cause=_cut(inventory.quote(said[0], ref)),
+            because=because,
+        )
+    for node, registries in per_node.items():
+        if len(registries) > 1:
+            names = sorted(registries)
+            yield Fact(
+                rule="node.offline",
+                subject=Ref("", "Node", "", node),
+                severity=Severity.WARNING,
+                message=f"node {node} reaches none of the registries that its pods ask: {', '.join(names)}",
+                cause="Several registries at once: the node's network or name service is the likelier cause.",
+                confidence="likely",
+                because=(Ref("", "Node", "", node),),
+            )
+
+
+def _cut(said: str) -> str:
+    """Return the last part of a chain of Go errors, with the host it is about."""
+    parts = said.rsplit(": ", 2)
+    return ": ".join(parts[-2:]) if len(parts) == 3 else said

@@ -1,0 +1,312 @@
+"""Probes that fail, and probes that cannot succeed.
+
+A named port that the container does not declare can be told from the object alone. That a probe fails is kubelet's
+Unhealthy event about a pod that is not ready, or was restarted for it, now.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fairlead.diagnose.causes import Fact
+from fairlead.diagnose.crashes import log_need, named_services
+from fairlead.diagnose.inventories import Inventory, Member, Noted, Template
+from fairlead.diagnose.likening import nearest
+from fairlead.diagnose.logs import telling
+from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.diagnose.references import Container
+from fairlead.words import Evidence, Fix, Need, Ref, Severity
+
+FIELDS = {"readiness": "readinessProbe", "liveness": "livenessProbe", "startup": "startupProbe"}
+_HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
+_UNHEALTHY = re.compile(
+    r"^(Readiness|Liveness|Startup) probe (?:failed|errored)(?: and resulted in [^:]*)?:?\s*(.*)", re.DOTALL
+)
+_CODE = re.compile(r"statuscode: (\d{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One probe of a container: its sort, its handler and where that lies in the object."""
+
+    sort: str
+    handler: str
+    content: dict[str, Any]
+    path: Path
+
+    @property
+    def port(self) -> int | str | None:
+        """The port it asks, by number or name."""
+        port = self.content.get("port")
+        return int(port) if isinstance(port, str) and port.isdigit() else port
+
+    def __str__(self) -> str:
+        """For people: `GET :8080/healthz`."""
+        if self.handler == "httpGet":
+            return f"GET :{self.port}{self.content.get('path') or '/'}"
+        if self.handler == "exec":
+            command = self.content.get("command")
+            return " ".join(str(word) for word in command) if isinstance(command, list) else "exec"
+        return f"{'TCP' if self.handler == 'tcpSocket' else 'gRPC'} :{self.port}"
+
+
+def probes(container: Container) -> dict[str, Probe]:
+    """Return the container's probes by their sort."""
+    found = {}
+    for sort, name in FIELDS.items():
+        for handler in _HANDLERS:
+            content = mapping(container.content, name, handler)
+            if content:
+                found[sort] = Probe(sort, handler, content, (*container.path, name, handler))
+    return found
+
+
+def declared(container: Container, protocol: str = "TCP") -> dict[str | int, int]:
+    """Return the container's declared ports of a protocol, by name and by number."""
+    found: dict[str | int, int] = {}
+    for _, port in mappings(container.content, "ports"):
+        number = port.get("containerPort")
+        if isinstance(number, int) and (port.get("protocol") or "TCP") == protocol:
+            found[number] = number
+            if text(port, "name"):
+                found[port["name"]] = number
+    return found
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each probe that cannot succeed, and each that does not."""
+    for template in inventory.templates:
+        for container in template.containers():
+            for probe in probes(container).values():
+                if isinstance(probe.port, str) and probe.handler != "grpc":
+                    yield from _undeclared(inventory, template, container, probe)
+    yield from _failing(inventory)
+
+
+def _undeclared(
+    inventory: Inventory, template: Template, container: Container, probe: Probe
+) -> Iterator[Fact]:
+    ports = declared(container)
+    if probe.port in ports:
+        return
+    names = [name for name in ports if isinstance(name, str)]
+    numbers = sorted(set(ports.values()))
+    right: str | int | None = nearest(str(probe.port), names)
+    if right is None and len(numbers) == 1:
+        right = names[0] if names else numbers[0]
+    fix = None
+    if right is not None:
+        fix = edit_template(inventory, template, [Edit((*probe.path, "port"), right)], f"probe port {right}")
+    has = ", ".join(f"{name} ({ports[name]})" for name in names) or ", ".join(map(str, numbers)) or "none"
+    yield Fact(
+        rule="probe.port",
+        subject=template.ref,
+        detail=f"{container.name}/{probe.sort}",
+        message=f"the {probe.sort} probe of container {container.name} asks port {probe.port!r}, which the container does not declare",
+        cause=f"Ports declared: {has}.",
+        evidence=(inventory.field(template.ref, (*probe.path, "port"), f"port: {probe.port}"),),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(template.ref, (*probe.path, "port")),
+    )
+
+
+@dataclass(slots=True)
+class _Failing:
+    """One probe of one workload that fails now, over all its pods."""
+
+    members: list[tuple[Member, Noted]] = field(default_factory=list)
+
+
+def _failures(inventory: Inventory) -> Mapping[tuple[Ref, str, str], _Failing]:
+    found: dict[tuple[Ref, str, str], _Failing] = {}
+    for member in inventory.members:
+        statuses = list(member.statuses())
+        for container, status in statuses:
+            for sort, probe in probes(container).items():
+                if not _hurts(status, sort):
+                    continue
+                note = _unhealthy(inventory, member, container, sort, probe, alone=_only(statuses, sort))
+                if note is not None:
+                    failing = found.setdefault((member.top.ref, container.name, sort), _Failing())
+                    failing.members.append((member, note))
+    return found
+
+
+def _only(statuses: Sequence[tuple[Container, Mapping[str, Any]]], sort: str) -> bool:
+    return sum(1 for container, _ in statuses if sort in probes(container)) == 1
+
+
+def _hurts(status: Mapping[str, Any], sort: str) -> bool:
+    """Say whether the container is in the state that a failing probe of this sort brings about."""
+    state = mapping(status, "state")
+    if sort == "readiness":
+        return "running" in state and status.get("ready") is not True
+    if sort == "startup":
+        return ("running" in state and status.get("started") is not True) or bool(status.get("restartCount"))
+    return bool(status.get("restartCount")) or "running" in state
+
+
+def _unhealthy(
+    inventory: Inventory, member: Member, container: Container, sort: str, probe: Probe, *, alone: bool
+) -> Noted | None:
+    """Return the last Unhealthy event of this probe, if it is about the container that runs now or ran last."""
+    for note in reversed(inventory.events(member.ref, "Unhealthy")):
+        match = _UNHEALTHY.match(note.message)
+        if match is None or match.group(1).lower() != sort:
+            continue
+        if not alone and isinstance(probe.port, int) and f":{probe.port}" not in note.message:
+            continue
+        if sort == "liveness" and not _killed(inventory, member, container, note):
+            continue
+        return note
+    return None
+
+
+def _killed(inventory: Inventory, member: Member, container: Container, note: Noted) -> bool:
+    """Say whether kubelet restarted the container for this probe, or is on the way to it (it failed within two minutes)."""
+    for killing in inventory.events(member.ref, "Killing"):
+        if container.name in killing.message and "liveness" in killing.message:
+            return True
+    return note.last is not None and (inventory.now - note.last).total_seconds() < 120 and note.count >= 2
+
+
+def needs(inventory: Inventory) -> Iterator[Need]:
+    """The current log of one pod for each failing probe: it may say what it waits for."""
+    for (_, container, _), failing in _failures(inventory).items():
+        yield log_need(failing.members[0][0], container, previous=False)
+
+
+def _failing(inventory: Inventory) -> Iterator[Fact]:
+    failures = _failures(inventory)
+    for (top, name, sort), failing in failures.items():
+        member, note = failing.members[0]
+        container = member.top.container(name) or next(
+            one for one, _ in member.statuses() if one.name == name
+        )
+        probe = probes(container).get(sort)
+        if probe is None:
+            continue
+        match = _UNHEALTHY.match(note.message)
+        said = inventory.quote(match.group(2) if match else note.message, member.ref)
+        healthy = {other for other in FIELDS if other != sort and (top, name, other) not in failures}
+        cause, edit = _why(inventory, member, container, probe, said, healthy)
+        fix: Fix | None = None
+        if edit is not None and member.top.container(name) is not None:
+            fix = edit_template(inventory, member.top, [edit[0]], edit[1])
+        log = inventory.answers.get(log_need(member, name, previous=False))
+        line = telling(log) if log else None
+        evidence = [inventory.noted(member.ref, note)]
+        if line is not None and line.shape != "last":
+            evidence.append(Evidence("log", member.ref, inventory.quote(line.line, member.ref)))
+        yield Fact(
+            rule="probe.failing",
+            subject=top,
+            detail=f"{name}/{sort}",
+            severity=Severity.CRITICAL,
+            message=f"the {sort} probe of container {name} fails ({probe})",
+            cause=cause,
+            evidence=tuple(evidence),
+            fixes=(fix,) if fix else (),
+            where=inventory.where(top, probe.path),
+            confidence="certain" if fix is None else "likely",
+            because=(
+                ("probe.port", top, f"{name}/{sort}"),
+                *([("node.unready", Ref("", "Node", "", member.node), "")] if member.node else []),
+                *(
+                    [("container.crash", top, name), ("container.memory", top, name)]
+                    if sort != "liveness"
+                    else []
+                ),
+                *(named_services(inventory, line.line, member.ref) if line is not None else ()),
+                *named_services(inventory, said, member.ref),
+            ),
+        )
+        for one, _ in failing.members:
+            yield Fact(
+                rule="pod.unready",
+                subject=one.ref,
+                message="not ready",
+                because=(("probe.failing", top, f"{name}/{sort}"),),
+            )
+
+
+def _why(
+    inventory: Inventory, member: Member, container: Container, probe: Probe, said: str, healthy: set[str]
+) -> tuple[str, tuple[Edit, str] | None]:
+    """Return why the probe fails, and the edit that helps where the objects show one, with its title."""
+    if probe.handler == "exec":
+        return (f"The command said: {said}" if said else "The command ends with an error."), None
+    refused = "connection refused" in said.lower()
+    ports = declared(container)
+    number = ports.get(probe.port) if isinstance(probe.port, str) else probe.port
+    if refused and isinstance(number, int):
+        cause = f"Nothing listens on port {number}."
+        others = sorted(set(ports.values()) - {number})
+        if number not in ports.values() and others:
+            right = _vouched(inventory, member, others)
+            if right is not None:
+                return f"{cause} The container declares {right}.", (
+                    Edit((*probe.path, "port"), right),
+                    f"probe port {right}",
+                )
+            return f"{cause} The container declares {', '.join(map(str, others))}.", None
+        return cause, None
+    code = _CODE.search(said)
+    if code is not None and probe.handler == "httpGet":
+        return _answered(container, probe, int(code.group(1)), healthy)
+    if "timeout" in said.lower() or "deadline" in said.lower():
+        limit = mapping(container.content, FIELDS[probe.sort]).get("timeoutSeconds") or 1
+        return f"No answer within {limit}s.", None
+    return (said, None) if said else ("", None)
+
+
+def _vouched(inventory: Inventory, member: Member, ports: Sequence[int]) -> int | None:
+    """Return the one declared port, or the one among several that a Service sends to."""
+    if len(ports) == 1:
+        return ports[0]
+    sent: set[int] = set()
+    labels = mapping(member.pod, "metadata", "labels")
+    for one in inventory.beside("", "Service", member.ref):
+        selector = mapping(one, "spec", "selector")
+        if not selector or not selector.items() <= labels.items():
+            continue
+        for _, port in mappings(one, "spec", "ports"):
+            target = port.get("targetPort", port.get("port"))
+            if isinstance(target, int) and target in ports:
+                sent.add(target)
+    return next(iter(sent)) if len(sent) == 1 else None
+
+
+def _answered(
+    container: Container, probe: Probe, code: int, healthy: set[str]
+) -> tuple[str, tuple[Edit, str] | None]:
+    asked = probe.content.get("path") or "/"
+    if code in {404, 405, 410}:
+        cause = f"The server answers {code}: it has no {asked}."
+        for sort, other in probes(container).items():
+            path = other.content.get("path")
+            if (
+                sort in healthy
+                and other.handler == "httpGet"
+                and other.port == probe.port
+                and path
+                and path != asked
+            ):
+                return f"{cause} The {sort} probe asks {path}, and passes.", (
+                    Edit((*probe.path, "path"), path),
+                    f"probe path {path}",
+                )
+        return cause, None
+    if code in {401, 403}:
+        return f"The server answers {code}: {asked} wants credentials, which a probe does not send.", None
+    if code == 400:
+        scheme = probe.content.get("scheme") or "HTTP"
+        return (
+            f"The server answers 400 to {scheme}: it may want {'HTTPS' if scheme == 'HTTP' else 'HTTP'} there.",
+            None,
+        )
+    return f"The server answers {code}: the application itself says that it is not well.", None

@@ -1,0 +1,176 @@
+"""Fixes as typed, minimal, guarded patches.
+
+Every edit is a JSON patch that first tests the value it replaces, so it is refused when the object has changed
+meanwhile. Where Kubernetes forbids the edit (a Job's or a bare Pod's template), the object is deleted and created anew, and the
+risk says so.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead.diagnose.inventories import Inventory, Template, ready
+from fairlead.diagnose.paths import Path, find, mapping, pointer, text
+from fairlead.words import Change, Fix, Ref, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Put `new` at the path. An absent `old` (None) means that the field is added."""
+
+    path: Path
+    new: Any
+
+    def operations(self, resource: Resource) -> list[dict[str, Any]]:
+        """Return the JSON patch operations, with the test that guards them."""
+        where = pointer(self.path)
+        old = find(resource, self.path)
+        if old is None:
+            return [{"op": "add", "path": where, "value": self.new}]
+        return [
+            {"op": "test", "path": where, "value": old},
+            {"op": "replace", "path": where, "value": self.new},
+        ]
+
+
+def applied(resource: Resource, edits: Sequence[Edit]) -> Resource:
+    """Return a copy of the object with the edits made."""
+    changed: Resource = copy.deepcopy(resource)
+    for edit in edits:
+        holder = find(changed, edit.path[:-1])
+        if holder is not None:
+            holder[edit.path[-1]] = edit.new
+    return changed
+
+
+def patch(resource: Resource, edits: Sequence[Edit], why: str) -> Change:
+    """Return the change that makes the edits in place."""
+    ref = Ref.of(resource)
+    return Change(
+        verb="patch",
+        ref=ref,
+        api_version=text(resource, "apiVersion"),
+        body=[operation for edit in edits for operation in edit.operations(resource)],
+        patch="json",
+        why=why,
+        if_uid=ref.uid,
+    )
+
+
+def delete(resource: Resource, why: str) -> Change:
+    """Return the change that deletes the object, and no other of its name."""
+    ref = Ref.of(resource)
+    return Change(verb="delete", ref=ref, api_version=text(resource, "apiVersion"), why=why, if_uid=ref.uid)
+
+
+_SERVER_SET = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")
+_JOB_LABELS = (
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+    "controller-uid",
+    "job-name",
+)
+
+
+def bare(resource: Resource) -> Resource:
+    """Return a copy as its author could have written it: without status, and without what the server fills in."""
+    fresh: Resource = copy.deepcopy(resource)
+    fresh.pop("status", None)
+    meta = mapping(fresh, "metadata")
+    for field in _SERVER_SET:
+        meta.pop(field, None)
+    if meta.get("generateName") and not meta.get("name"):
+        meta.pop("name", None)
+    mapping(fresh, "metadata", "annotations").pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if fresh.get("kind") == "Job" and mapping(fresh, "spec").get("manualSelector") is not True:
+        mapping(fresh, "spec").pop("selector", None)
+        for labels in (
+            mapping(fresh, "spec", "template", "metadata", "labels"),
+            mapping(fresh, "metadata", "labels"),
+        ):
+            for label in _JOB_LABELS:
+                labels.pop(label, None)
+    if fresh.get("kind") == "Pod":
+        _unbind(fresh)
+    return fresh
+
+
+def _unbind(pod: Resource) -> None:
+    """Take away what admission and the scheduler put into a pod."""
+    spec = mapping(pod, "spec")
+    spec.pop("nodeName", None)
+    injected = {
+        volume.get("name")
+        for volume in spec.get("volumes") or ()
+        if str(volume.get("name", "")).startswith("kube-api-access-")
+    }
+    if not injected:
+        return
+    spec["volumes"] = [one for one in spec["volumes"] if one.get("name") not in injected]
+    for field in ("initContainers", "containers"):
+        for container in spec.get(field) or ():
+            mounts = [one for one in container.get("volumeMounts") or () if one.get("name") not in injected]
+            container["volumeMounts"] = mounts
+
+
+def anew(resource: Resource, edits: Sequence[Edit], why: str) -> tuple[Change, Change]:
+    """Return the changes that delete the object and create it again with the edits made."""
+    fresh = bare(applied(resource, edits))
+    create = Change(
+        verb="create", ref=Ref.of(fresh), api_version=text(fresh, "apiVersion"), body=fresh, why=why
+    )
+    return delete(resource, why), create
+
+
+def edit_template(inventory: Inventory, template: Template, edits: Sequence[Edit], title: str) -> Fix | None:
+    """Return a Fix that makes the edits in an object that makes pods, in the way that its kind allows.
+
+    None if the edits are not in the object as it is now (the template has moved on since its pods were made).
+    """
+    resource, ref = template.resource, template.ref
+    if any(find(resource, edit.path[:-1]) is None for edit in edits):
+        return None
+    if not inventory.live:
+        return Fix(title=title, changes=(patch(resource, edits, title),))
+    only_images = all(edit.path[-1] == "image" for edit in edits)
+    if (ref.group, ref.kind) == ("", "Pod") and not only_images:
+        return Fix(
+            title=title,
+            changes=anew(resource, edits, title),
+            risk="The pod is deleted and created again: Kubernetes does not let these fields change.",
+        )
+    if (ref.group, ref.kind) == ("batch", "Job"):
+        return Fix(
+            title=title,
+            changes=anew(resource, edits, title),
+            risk="The Job is deleted and runs again from its start: Kubernetes does not let its template change.",
+        )
+    changes = [patch(resource, edits, title)]
+    risk = ""
+    if ref.kind in {"StatefulSet", "ReplicaSet", "ReplicationController"}:
+        broken = [one for one in inventory.crews.get(ref, ()) if not ready(one.pod)]
+        changes += [delete(one.pod, f"{ref} replaces it from the new template") for one in broken]
+        if broken:
+            risk = f"{len(broken)} pod(s) that are not ready are deleted, so that they come back changed."
+    elif ref.kind in {"Deployment", "DaemonSet"}:
+        risk = f"Rolls out new pods for {ref}."
+    elif ref.kind == "CronJob":
+        risk = "Takes effect at the next run."
+    return Fix(title=title, changes=tuple(changes), risk=risk)
+
+
+def joined(fixes: Sequence[Fix | None], title: str) -> Fix | None:
+    """Return one Fix that does all of them, or None if one is lacking."""
+    whole = [fix for fix in fixes if fix is not None]
+    if not whole or len(whole) != len(fixes):
+        return None
+    if len(whole) == 1:
+        return whole[0]
+    return Fix(
+        title=title,
+        changes=tuple(change for fix in whole for change in fix.changes),
+        risk=" ".join(dict.fromkeys(fix.risk for fix in whole if fix.risk)),
+    )

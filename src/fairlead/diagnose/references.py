@@ -1,0 +1,352 @@
+"""Every reference that an object makes to another, as an edge with the place it is written at.
+
+Reading only: whether the target exists is for others to say. Relations that select by labels are edges too, but are
+resolved by the inventory, since they name no object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.words import Ref, Resource
+
+TEMPLATES: Mapping[tuple[str, str], Path] = {
+    ("", "Pod"): (),
+    ("", "ReplicationController"): ("spec", "template"),
+    ("apps", "DaemonSet"): ("spec", "template"),
+    ("apps", "Deployment"): ("spec", "template"),
+    ("apps", "ReplicaSet"): ("spec", "template"),
+    ("apps", "StatefulSet"): ("spec", "template"),
+    ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
+    ("batch", "Job"): ("spec", "template"),
+}
+"""Where each kind that makes pods keeps the pod. Other kinds that have containers under `.spec.template.spec` count too."""
+
+CLUSTER_SCOPED = frozenset(
+    {
+        ("", "Namespace"),
+        ("", "Node"),
+        ("", "PersistentVolume"),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("networking.k8s.io", "IngressClass"),
+        ("node.k8s.io", "RuntimeClass"),
+        ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+        ("scheduling.k8s.io", "PriorityClass"),
+        ("storage.k8s.io", "CSIDriver"),
+        ("storage.k8s.io", "StorageClass"),
+    }
+)
+"""The kinds that live outside namespaces, as far as references point at them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """`source` names `target` at `path`; `key` is the one key of it that is needed, "" for all of it.
+
+    `relation` is one of owner, config, secret, claim, account, priority, runtime, image, node, pull-secret, class, volume,
+    scales, role, backend, tls, webhook, governs. `container` is the container that asks, where one does.
+    """
+
+    source: Ref
+    relation: str
+    target: Ref
+    path: Path
+    key: str = ""
+    optional: bool = False
+    container: str = ""
+    port: str | int = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a pod spec, with its path in the object that holds it. `role` is init, sidecar or main."""
+
+    name: str
+    role: str
+    content: dict[str, Any]
+    path: Path
+
+
+def template_path(resource: Resource) -> Path | None:
+    """Return where the object keeps a pod (its metadata and spec), or None if it makes no pods."""
+    ref = Ref.of(resource)
+    known = TEMPLATES.get((ref.group, ref.kind))
+    if known is not None:
+        return known
+    if mappings(resource, "spec", "template", "spec", "containers"):
+        return ("spec", "template")
+    return None
+
+
+def containers(spec: Mapping[str, Any], path: Path) -> Iterator[Container]:
+    """Each container of a pod spec that lies at the path: init containers first, in their order."""
+    for field in ("initContainers", "containers"):
+        for index, content in mappings(spec, field):
+            role = "main" if field == "containers" else "init"
+            if role == "init" and content.get("restartPolicy") == "Always":
+                role = "sidecar"
+            yield Container(text(content, "name"), role, content, (*path, field, index))
+
+
+def _env(source: Ref, container: Container) -> Iterator[Edge]:
+    space = source.namespace
+    for index, entry in mappings(container.content, "env"):
+        for field, kind, relation in (
+            ("configMapKeyRef", "ConfigMap", "config"),
+            ("secretKeyRef", "Secret", "secret"),
+        ):
+            ref = mapping(entry, "valueFrom", field)
+            if text(ref, "name"):
+                yield Edge(
+                    source=source,
+                    relation=relation,
+                    target=Ref("", kind, space, ref["name"]),
+                    path=(*container.path, "env", index, "valueFrom", field),
+                    key=text(ref, "key"),
+                    optional=ref.get("optional") is True,
+                    container=container.name,
+                )
+    for index, entry in mappings(container.content, "envFrom"):
+        for field, kind, relation in (
+            ("configMapRef", "ConfigMap", "config"),
+            ("secretRef", "Secret", "secret"),
+        ):
+            ref = mapping(entry, field)
+            if text(ref, "name"):
+                yield Edge(
+                    source=source,
+                    relation=relation,
+                    target=Ref("", kind, space, ref["name"]),
+                    path=(*container.path, "envFrom", index, field),
+                    optional=ref.get("optional") is True,
+                    container=container.name,
+                )
+
+
+def _volume_source(
+    source: Ref, content: Mapping[str, Any], path: Path, *, optional: bool = False
+) -> Iterator[Edge]:
+    """Edges of a volume's or a projected volume's ConfigMap and Secret, one for each item that names a key."""
+    for field, kind, relation, name_field in (
+        ("configMap", "ConfigMap", "config", "name"),
+        (
+            "secret",
+            "Secret",
+            "secret",
+            "secretName" if "secretName" in mapping(content, "secret") else "name",
+        ),
+    ):
+        ref = mapping(content, field)
+        name = text(ref, name_field)
+        if not name:
+            continue
+        target = Ref("", kind, source.namespace, name)
+        lenient = optional or ref.get("optional") is True
+        yield Edge(source=source, relation=relation, target=target, path=(*path, field), optional=lenient)
+        for index, item in mappings(ref, "items"):
+            yield Edge(
+                source=source,
+                relation=relation,
+                target=target,
+                path=(*path, field, "items", index),
+                key=text(item, "key"),
+                optional=lenient,
+            )
+
+
+def _volumes(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edge]:
+    for index, volume in mappings(spec, "volumes"):
+        here = (*path, "volumes", index)
+        yield from _volume_source(source, volume, here)
+        for inner, projected in mappings(volume, "projected", "sources"):
+            yield from _volume_source(source, projected, (*here, "projected", "sources", inner))
+        claim = text(volume, "persistentVolumeClaim", "claimName")
+        if claim:
+            yield Edge(
+                source=source,
+                relation="claim",
+                target=Ref("", "PersistentVolumeClaim", source.namespace, claim),
+                path=(*here, "persistentVolumeClaim", "claimName"),
+            )
+
+
+def pod_edges(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edge]:
+    """Each reference that a pod spec makes; `path` is where the spec lies in the source object."""
+    for container in containers(spec, path):
+        image = text(container.content, "image")
+        if image:
+            yield Edge(
+                source=source,
+                relation="image",
+                target=Ref("", "Image", "", image),
+                path=(*container.path, "image"),
+                container=container.name,
+            )
+        yield from _env(source, container)
+    yield from _volumes(source, spec, path)
+    account = text(spec, "serviceAccountName") or text(spec, "serviceAccount")
+    if account and account != "default":
+        yield Edge(
+            source=source,
+            relation="account",
+            target=Ref("", "ServiceAccount", source.namespace, account),
+            path=(*path, "serviceAccountName"),
+        )
+    for field, relation, group, kind in (
+        ("priorityClassName", "priority", "scheduling.k8s.io", "PriorityClass"),
+        ("runtimeClassName", "runtime", "node.k8s.io", "RuntimeClass"),
+        ("nodeName", "node", "", "Node"),
+    ):
+        name = text(spec, field)
+        if name:
+            yield Edge(
+                source=source, relation=relation, target=Ref(group, kind, "", name), path=(*path, field)
+            )
+    for index, entry in mappings(spec, "imagePullSecrets"):
+        if text(entry, "name"):
+            yield Edge(
+                source=source,
+                relation="pull-secret",
+                target=Ref("", "Secret", source.namespace, entry["name"]),
+                path=(*path, "imagePullSecrets", index, "name"),
+                optional=True,
+            )
+
+
+def _ingress(source: Ref, resource: Resource) -> Iterator[Edge]:
+    places: list[tuple[Mapping[str, Any], Path]] = [
+        (mapping(resource, "spec", "defaultBackend", "service"), ("spec", "defaultBackend", "service"))
+    ]
+    for index, rule in mappings(resource, "spec", "rules"):
+        for inner, entry in mappings(rule, "http", "paths"):
+            path: Path = ("spec", "rules", index, "http", "paths", inner, "backend", "service")
+            places.append((mapping(entry, "backend", "service"), path))
+    for service, path in places:
+        if text(service, "name"):
+            port = mapping(service, "port")
+            yield Edge(
+                source=source,
+                relation="backend",
+                target=Ref("", "Service", source.namespace, service["name"]),
+                path=path,
+                port=port.get("name") or port.get("number") or "",
+            )
+    for index, entry in mappings(resource, "spec", "tls"):
+        if text(entry, "secretName"):
+            yield Edge(
+                source=source,
+                relation="tls",
+                target=Ref("", "Secret", source.namespace, entry["secretName"]),
+                path=("spec", "tls", index, "secretName"),
+            )
+    name = text(resource, "spec", "ingressClassName")
+    if name:
+        yield Edge(
+            source=source,
+            relation="class",
+            target=Ref("networking.k8s.io", "IngressClass", "", name),
+            path=("spec", "ingressClassName"),
+        )
+
+
+def _claim(source: Ref, resource: Resource) -> Iterator[Edge]:
+    for field, kind, group, relation in (
+        ("storageClassName", "StorageClass", "storage.k8s.io", "class"),
+        ("volumeName", "PersistentVolume", "", "volume"),
+    ):
+        name = text(resource, "spec", field)
+        if name:
+            yield Edge(
+                source=source, relation=relation, target=Ref(group, kind, "", name), path=("spec", field)
+            )
+
+
+def _autoscaler(source: Ref, resource: Resource) -> Iterator[Edge]:
+    target = mapping(resource, "spec", "scaleTargetRef")
+    if text(target, "kind") and text(target, "name"):
+        group = text(target, "apiVersion").rpartition("/")[0]
+        yield Edge(
+            source=source,
+            relation="scales",
+            target=Ref(group, target["kind"], source.namespace, target["name"]),
+            path=("spec", "scaleTargetRef"),
+        )
+
+
+def _stateful(source: Ref, resource: Resource) -> Iterator[Edge]:
+    name = text(resource, "spec", "serviceName")
+    if name:
+        yield Edge(
+            source=source,
+            relation="governs",
+            target=Ref("", "Service", source.namespace, name),
+            path=("spec", "serviceName"),
+        )
+
+
+def _webhooks(source: Ref, resource: Resource) -> Iterator[Edge]:
+    for index, hook in mappings(resource, "webhooks"):
+        service = mapping(hook, "clientConfig", "service")
+        if text(service, "name"):
+            yield Edge(
+                source=source,
+                relation="webhook",
+                target=Ref("", "Service", text(service, "namespace"), service["name"]),
+                path=("webhooks", index, "clientConfig", "service"),
+            )
+
+
+def _binding(source: Ref, resource: Resource) -> Iterator[Edge]:
+    role = mapping(resource, "roleRef")
+    if text(role, "name"):
+        space = source.namespace if role.get("kind") == "Role" else ""
+        target = Ref("rbac.authorization.k8s.io", text(role, "kind"), space, role["name"])
+        yield Edge(source=source, relation="role", target=target, path=("roleRef",))
+    for index, subject in mappings(resource, "subjects"):
+        if subject.get("kind") == "ServiceAccount" and text(subject, "name"):
+            space = text(subject, "namespace") or source.namespace
+            yield Edge(
+                source=source,
+                relation="account",
+                target=Ref("", "ServiceAccount", space, subject["name"]),
+                path=("subjects", index),
+            )
+
+
+_READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = {
+    ("networking.k8s.io", "Ingress"): _ingress,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    ("apps", "StatefulSet"): _stateful,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,
+}
+
+
+def edges(resource: Resource) -> Iterator[Edge]:
+    """Each reference that the object makes, in the order in which it is written."""
+    source = Ref.of(resource)
+    for index, owner in mappings(resource, "metadata", "ownerReferences"):
+        group = text(owner, "apiVersion").rpartition("/")[0]
+        kind = text(owner, "kind")
+        space = "" if (group, kind) in CLUSTER_SCOPED else source.namespace
+        yield Edge(
+            source=source,
+            relation="owner",
+            target=Ref(group, kind, space, text(owner, "name"), text(owner, "uid")),
+            path=("metadata", "ownerReferences", index),
+        )
+    path = template_path(resource)
+    if path is not None:
+        yield from pod_edges(source, mapping(resource, *path, "spec"), (*path, "spec"))
+    reader = _READERS.get((source.group, source.kind))
+    if reader is not None:
+        yield from reader(source, resource)

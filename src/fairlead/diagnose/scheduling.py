@@ -1,0 +1,267 @@
+"""Pods that no node takes, in the scheduler's words, with what stands against each.
+
+The scheduler's message is the evidence; which request, label or taint is meant is told from the nodes themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.inventories import Inventory, Member
+from fairlead.diagnose.likening import nearest
+from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.diagnose.references import Container
+from fairlead.tongues import quantities
+from fairlead.words import Evidence, Fix, Ref, Resource, Severity
+
+_PART = re.compile(r"(\d+) ([^,.]+(?:\{[^}]*\})?[^,.]*)")
+_BINARY = {"Gi": 2**30, "Mi": 2**20, "Ki": 2**10}
+
+
+def quantity(value: object) -> Fraction | None:
+    """Return the number that a Kubernetes quantity stands for, or None where it is none."""
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return quantities.parse(value)
+    except ValueError:
+        return None
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each workload with pods that the scheduler could not place, and those pods."""
+    for member in inventory.members:
+        if member.node:
+            continue
+        for _, item in mappings(member.pod, "status", "conditions"):
+            if item.get("type") != "PodScheduled" or item.get("status") != "False":
+                continue
+            if item.get("reason") == "SchedulingGated":
+                yield _gated(inventory, member)
+            else:
+                yield from _unschedulable(inventory, member, text(item, "message"))
+
+
+def _gated(inventory: Inventory, member: Member) -> Fact:
+    gates = [text(gate, "name") for _, gate in mappings(member.pod, "spec", "schedulingGates")]
+    return Fact(
+        rule="schedule.gated",
+        subject=member.top.ref,
+        severity=Severity.WARNING,
+        message=f"pods are held back by scheduling gates: {', '.join(gates)}",
+        cause="Whoever set the gates has not removed them.",
+        evidence=(inventory.field(member.ref, ("spec", "schedulingGates"), ", ".join(gates)),),
+    )
+
+
+def _reasons(message: str) -> list[str]:
+    """Return the reasons of the scheduler's message, the most frequent first: `2 Insufficient cpu` gives `Insufficient cpu`."""
+    _, colon, rest = message.partition(" nodes are available: ")
+    if not colon:
+        return [message] if message else []
+    rest = rest.partition(". preemption")[0].partition(". no new claims")[0].rstrip(". ")
+    found = [(int(count), reason.strip()) for count, reason in _PART.findall(rest)]
+    return [reason for _, reason in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _unschedulable(inventory: Inventory, member: Member, message: str) -> Iterator[Fact]:
+    reasons = _reasons(message)
+    rule, cause, fix, path, because = _judge(inventory, member, reasons, message)
+    top = member.top.ref
+    evidence = (Evidence("condition", member.ref, f"Unschedulable: {inventory.quote(message, member.ref)}"),)
+    yield Fact(
+        rule=rule,
+        subject=top,
+        message="no node can take its pods" if top != member.ref else "no node can take it",
+        cause=cause,
+        evidence=evidence,
+        fixes=(fix,) if fix else (),
+        where=inventory.where(top, path),
+        because=because,
+    )
+    if top != member.ref:
+        yield Fact(
+            rule="pod.unscheduled",
+            subject=member.ref,
+            message="Pending, unschedulable",
+            because=((rule, top, ""),),
+        )
+
+
+_Judged = tuple[str, str, Fix | None, Path, tuple[Key | Ref, ...]]
+
+
+def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message: str) -> _Judged:
+    """Return the rule, the cause, a fix, the place and what may explain it, for what the scheduler said."""
+    spec = member.top.spec_path
+    nodes = list(inventory.view.list("", "Node"))
+    if "persistentvolumeclaim" in message:
+        because: list[Key | Ref] = []
+        for claim in _claims(member):
+            because += [("claim.missing", claim, ""), claim]
+        return "schedule.claim", "A volume claim stands in the way.", None, (*spec, "volumes"), tuple(because)
+    if "no nodes available" in message or (inventory.seen_all("", "Node") and not nodes):
+        return "schedule.nodes", "There is no node at all.", None, (), ()
+    lacking = [
+        reason.removeprefix("Insufficient ") for reason in reasons if reason.startswith("Insufficient ")
+    ]
+    if any("affinity/selector" in reason or "node selector" in reason for reason in reasons):
+        return _selector(inventory, member, nodes)
+    if lacking:
+        cause, fix, path = _resources(inventory, member, lacking[0], nodes)
+        return "schedule.resources", cause, fix, path, ()
+    tainted = [reason for reason in reasons if "untolerated taint" in reason]
+    if tainted:
+        unready = tuple(Ref("", "Node", "", text(node, "metadata", "name")) for node in nodes)
+        explained = unready if any("node.kubernetes.io/" in reason for reason in tainted) else ()
+        taint = tainted[0][tainted[0].find("{") :]
+        return (
+            "schedule.taint",
+            f"The nodes have a taint {taint} that the pods do not tolerate.",
+            None,
+            (*spec, "tolerations"),
+            explained,
+        )
+    if any("unschedulable" in reason for reason in reasons):
+        cordoned = tuple(
+            ("node.cordoned", Ref("", "Node", "", text(node, "metadata", "name")), "") for node in nodes
+        )
+        return "schedule.cordoned", "The nodes are cordoned.", None, (), cordoned
+    if any("free ports" in reason for reason in reasons):
+        return (
+            "schedule.port",
+            "The host ports that it asks for are taken on every node.",
+            None,
+            (*spec, "containers"),
+            (),
+        )
+    return "schedule.other", message, None, spec, ()
+
+
+def _claims(member: Member) -> list[Ref]:
+    return [
+        Ref("", "PersistentVolumeClaim", member.ref.namespace, name)
+        for _, volume in mappings(member.pod, "spec", "volumes")
+        if (name := text(volume, "persistentVolumeClaim", "claimName"))
+    ]
+
+
+def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -> _Judged:
+    spec = member.top.spec_path
+    for key, value in mapping(member.pod, "spec", "nodeSelector").items():
+        path = (*spec, "nodeSelector", key)
+        values = {labels[key] for node in nodes if key in (labels := mapping(node, "metadata", "labels"))}
+        if value in values:
+            continue
+        if values:
+            has = ", ".join(sorted(values)[:5])
+            right = nearest(value, values) or (next(iter(values)) if len(values) == 1 else None)
+            fix = None
+            if right is not None:
+                fix = edit_template(
+                    inventory, member.top, [Edit(path, right)], f"select nodes with {key}={right}"
+                )
+            cause = f"It asks for nodes labelled {key}={value}; they have {key}={has}."
+            return "schedule.selector", cause, fix, path, ()
+        keys = {one for node in nodes for one in mapping(node, "metadata", "labels")}
+        near = nearest(key, keys)
+        hint = f" ({near} is there)" if near else ""
+        cause = f"It asks for nodes labelled {key}={value}; no node has the label {key}{hint}."
+        return "schedule.selector", cause, None, path, ()
+    return "schedule.selector", "Its node affinity matches no node.", None, (*spec, "affinity"), ()
+
+
+def _resources(
+    inventory: Inventory, member: Member, resource: str, nodes: Sequence[Resource]
+) -> tuple[str, Fix | None, Path]:
+    """Return why a resource does not suffice, and a fix where a container's own request is what is too much."""
+    asked = _asked(member.pod, resource)
+    sizes = {
+        text(node, "metadata", "name"): quantity(mapping(node, "status", "allocatable").get(resource)) or 0
+        for node in nodes
+    }
+    biggest = Fraction(max(sizes.values(), default=0))
+    greedy = max(
+        ((_request(one, resource), one) for one in member.top.containers()),
+        key=lambda pair: pair[0],
+        default=None,
+    )
+    path: Path = (*member.top.spec_path, "containers")
+    if greedy is not None and greedy[0]:
+        path = (*greedy[1].path, "resources", "requests", resource)
+    if biggest == 0:
+        return f"No node has any {resource}.", None, path
+    free = Fraction(
+        max((size - _reserved(inventory, node, resource) for node, size in sizes.items()), default=0)
+    )
+    cause = (
+        f"It asks for {shown(asked, resource)} of {resource}; "
+        f"the largest node has {shown(biggest, resource)}, of which {shown(max(free, Fraction(0)), resource)} is free."
+    )
+    fix = None
+    if asked > biggest and greedy is not None and greedy[0] == asked and resource in {"cpu", "memory"}:
+        crew = max(1, len(inventory.crews.get(member.top.ref, ())))
+        fitting = _round(free / (2 * crew), resource)
+        if fitting is not None:
+            fix = edit_template(
+                inventory, member.top, [Edit(path, fitting)], f"request {fitting} of {resource}"
+            )
+    return cause, fix, path
+
+
+def _request(container: Container, resource: str) -> Fraction:
+    resources = mapping(container.content, "resources")
+    said = mapping(resources, "requests").get(resource, mapping(resources, "limits").get(resource))
+    return quantity(said) or Fraction(0)
+
+
+def _reserved(inventory: Inventory, node: str, resource: str) -> Fraction:
+    """Return what the pods of a node have reserved of a resource."""
+    return sum(
+        (
+            _asked(pod, resource)
+            for pod in inventory.view.list("", "Pod")
+            if text(pod, "spec", "nodeName") == node
+            and text(pod, "status", "phase") not in {"Succeeded", "Failed"}
+        ),
+        Fraction(0),
+    )
+
+
+def _asked(pod: Mapping[str, object], resource: str) -> Fraction:
+    """Return what the scheduler counts for a pod: the sum of its containers, or its largest init container."""
+    if resource == "pods":
+        return Fraction(1)
+    total, largest = Fraction(0), Fraction(0)
+    for field in ("containers", "initContainers"):
+        for _, container in mappings(pod, "spec", field):
+            amount = quantity(mapping(container, "resources", "requests").get(resource)) or Fraction(0)
+            if field == "containers" or container.get("restartPolicy") == "Always":
+                total += amount
+            else:
+                largest = max(largest, amount)
+    return max(total, largest) + (quantity(mapping(pod, "spec", "overhead").get(resource)) or Fraction(0))
+
+
+def _round(amount: Fraction, resource: str) -> str | None:
+    """Return a plain quantity not above the amount (and not above what one small container takes), None if none is left."""
+    if resource == "memory":
+        size = next((one for one in (256, 128, 64, 32) if one * _BINARY["Mi"] <= amount), None)
+        return f"{size}Mi" if size else None
+    size = next((one for one in (200, 100, 50, 20, 10) if Fraction(one, 1000) <= amount), None)
+    return f"{size}m" if size else None
+
+
+def shown(amount: Fraction, resource: str) -> str:
+    """Write a quantity as people do: `1.5Gi`, `250m`."""
+    if resource in {"memory", "ephemeral-storage"} or resource.startswith("hugepages-"):
+        for unit, size in _BINARY.items():
+            if amount >= size:
+                count = amount / size
+                return f"{int(count)}{unit}" if count.denominator == 1 else f"{float(count):.1f}{unit}"
+        return str(int(amount))
+    return str(int(amount)) if amount.denominator == 1 else f"{int(amount * 1000)}m"

@@ -1,0 +1,215 @@
+"""Pods that do not come up although they have a node: configuration, volumes, sandboxes, evictions.
+
+Also the pods that are not ready for no reason that can be seen, so that nothing unhealthy goes unsaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.configs import lacks
+from fairlead.diagnose.crashes import START_REASONS
+from fairlead.diagnose.images import PULL_REASONS
+from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready, span
+from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.words import Evidence, Ref, Severity
+
+_GRACE = timedelta(seconds=60)
+_MOUNT = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_SANDBOX = ("FailedCreatePodSandBox", "FailedPodSandBoxStatus")
+_EXPLAINED_ELSEWHERE = PULL_REASONS | START_REASONS | {"CrashLoopBackOff", "CreateContainerConfigError"}
+
+
+def _template(member: Member) -> Template:
+    """The pod as a template of itself: what it was really made from."""
+    return Template(member.ref, member.pod, ())
+
+
+def _node(member: Member) -> tuple[Key, ...]:
+    return (("node.unready", Ref("", "Node", "", member.node), ""),) if member.node else ()
+
+
+def _age(inventory: Inventory, member: Member) -> timedelta:
+    """Return how long the pod has been bound to its node (or exists)."""
+    since = moment(mapping(member.pod, "status").get("startTime")) or moment(
+        mapping(member.pod, "metadata").get("creationTimestamp")
+    )
+    return inventory.now - since if since else _GRACE
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each pod that is kept from starting, by what is seen of it."""
+    for member in inventory.members:
+        phase = text(member.pod, "status", "phase")
+        if text(member.pod, "status", "reason") == "Evicted":
+            yield _evicted(inventory, member)
+        elif phase not in {"Succeeded", "Failed"}:
+            yield from _starting(inventory, member)
+
+
+def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
+    waiting = [
+        (container.name, mapping(status, "state", "waiting")) for container, status in member.statuses()
+    ]
+    missing = tuple(lacks(_template(member)))
+    for name, state in waiting:
+        if text(state, "reason") == "CreateContainerConfigError":
+            yield from _misconfigured(inventory, member, name, text(state, "message"), missing)
+    if not member.node:
+        return
+    begun = any(mapping(status, "state").keys() - {"waiting"} for _, status in member.statuses())
+    creating = not begun and all(
+        text(state, "reason") in {"", "ContainerCreating", "PodInitializing"} for _, state in waiting
+    )
+    if not creating:
+        if not ready(member.pod) and _age(inventory, member) > _GRACE:
+            yield _unready(member)
+        return
+    mounts, sandboxes = inventory.events(member.ref, *_MOUNT), inventory.events(member.ref, *_SANDBOX)
+    if mounts:
+        note = mounts[-1]
+        yield Fact(
+            rule="volume.mount",
+            subject=member.top.ref,
+            detail=_volume_of(member, note.message),
+            message="a volume cannot be mounted",
+            cause=inventory.quote(note.message, member.ref),
+            evidence=(inventory.noted(member.ref, note),),
+            where=inventory.where(member.top.ref, (*member.top.spec_path, "volumes")),
+            because=(*missing, *_node(member)),
+        )
+        yield Fact(
+            rule="pod.waiting",
+            subject=member.ref,
+            message="waits for a volume",
+            because=(("volume.mount", member.top.ref, _volume_of(member, note.message)),),
+        )
+    elif sandboxes:
+        note = sandboxes[-1]
+        node = Ref("", "Node", "", member.node)
+        yield Fact(
+            rule="pod.sandbox",
+            subject=node,
+            message=f"pods cannot be set up on node {member.node}",
+            cause=inventory.quote(note.message, member.ref),
+            evidence=(inventory.noted(member.ref, note),),
+            because=_node(member),
+        )
+        yield Fact(
+            rule="pod.waiting",
+            subject=member.ref,
+            message="waits for its sandbox (network and namespaces)",
+            because=(("pod.sandbox", node, ""),),
+        )
+    elif _age(inventory, member) > _GRACE:
+        yield Fact(
+            rule="pod.stuck",
+            subject=member.ref,
+            severity=Severity.WARNING,
+            message=f"being created for {span(_age(inventory, member))}, and nothing says why",
+            because=(*missing, *_node(member)),
+            confidence="possible",
+        )
+
+
+def _volume_of(member: Member, message: str) -> str:
+    for _, volume in mappings(member.pod, "spec", "volumes"):
+        name = text(volume, "name")
+        if name and f'"{name}"' in message:
+            return name
+    return ""
+
+
+def _misconfigured(
+    inventory: Inventory, member: Member, container: str, message: str, missing: tuple[Key, ...]
+) -> Iterator[Fact]:
+    top = member.top.ref
+    holder = member.top.container(container)
+    said = inventory.quote(message, member.ref)
+    yield Fact(
+        rule="container.config",
+        subject=top,
+        detail=container,
+        message=f"container {container} cannot be configured",
+        cause=said,
+        evidence=(
+            Evidence("field", member.ref, f"container {container} waits: CreateContainerConfigError: {said}"),
+        ),
+        where=inventory.where(top, holder.path if holder else ()),
+        because=(*missing, *_node(member)),
+    )
+    yield Fact(
+        rule="pod.waiting",
+        subject=member.ref,
+        message=f"container {container} waits: CreateContainerConfigError",
+        because=(("container.config", top, container),),
+    )
+
+
+def _unready(member: Member) -> Fact:
+    """The pod runs, or partly, and is not ready: a symptom of whatever else is known, else a root of its own."""
+    top = member.top.ref
+    because: list[Key | Ref] = [*lacks(_template(member)), *_node(member)]
+    for container, _ in member.statuses():
+        because += [
+            (rule, top, container.name)
+            for rule in ("container.crash", "container.memory", "container.start", "container.config")
+        ]
+        because += [
+            ("probe.failing", top, f"{container.name}/{sort}")
+            for sort in ("readiness", "startup", "liveness")
+        ]
+        because += [
+            ("probe.port", top, f"{container.name}/{sort}") for sort in ("readiness", "startup", "liveness")
+        ]
+        for rule in ("image.pull", "image.invalid", "image.never"):
+            because.append((rule, Ref("", "Image", "", text(container.content, "image")), ""))
+    because.append(member.ref)
+    blocked = _gated(member)
+    return Fact(
+        rule="pod.unready",
+        subject=member.ref,
+        severity=Severity.WARNING,
+        message="not ready",
+        cause=blocked or _condition(member.pod),
+        because=tuple(because),
+        confidence="possible",
+    )
+
+
+def _gated(member: Member) -> str:
+    """Say which readiness gate is not fulfilled, if one is set."""
+    true = {
+        item.get("type")
+        for _, item in mappings(member.pod, "status", "conditions")
+        if item.get("status") == "True"
+    }
+    for _, gate in mappings(member.pod, "spec", "readinessGates"):
+        if text(gate, "conditionType") not in true:
+            return f"Its readiness gate {text(gate, 'conditionType')} is not True: nobody has set it."
+    return ""
+
+
+def _condition(pod: Mapping[str, Any]) -> str:
+    for _, item in mappings(pod, "status", "conditions"):
+        if item.get("type") in {"Ready", "ContainersReady"} and item.get("status") != "True":
+            return text(item, "message")
+    return ""
+
+
+def _evicted(inventory: Inventory, member: Member) -> Fact:
+    node = Ref("", "Node", "", member.node)
+    said = inventory.quote(text(member.pod, "status", "message"), member.ref)
+    return Fact(
+        rule="pod.evicted",
+        subject=member.top.ref,
+        detail=member.node,
+        severity=Severity.WARNING,
+        message=f"pods were evicted from node {member.node}",
+        cause=said,
+        evidence=(Evidence("field", member.ref, f"Evicted: {said}"),),
+        because=(node,),
+    )

@@ -1,0 +1,260 @@
+"""What makes pods and does not get them, or not as many as it should: refusals, Jobs, rollouts, selectors.
+
+A workload that waits for its pods is a symptom of what ails the pods. What the API server refused (quota, admission, a
+missing service account) is told from the controller's own words, since no pod exists to be looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.inventories import Inventory, Template, moment
+from fairlead.diagnose.paths import find, mapping, mappings, text
+from fairlead.diagnose.proposing import Edit, patch
+from fairlead.diagnose.references import TEMPLATES
+from fairlead.words import Evidence, Fix, Ref, Resource, Severity
+
+_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)")
+_MUST = re.compile(r"failed quota: ([^:]+): must specify (.+)")
+_HOOK = re.compile(r'admission webhook "([^"]+)" denied the request')
+_CALL = re.compile(r'failed calling webhook "([^"]+)"')
+_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
+_DEPLOYMENT = ("apps", "Deployment")
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each fact about the objects that make pods."""
+    for template in inventory.templates:
+        yield from _selector(inventory, template)
+    if not inventory.live:
+        return
+    for group, kind in TEMPLATES:
+        for resource in inventory.view.list(group, kind):
+            if mapping(resource, "metadata").get("deletionTimestamp"):
+                continue
+            if (group, kind) == ("batch", "Job"):
+                yield from _job(inventory, resource)
+            if kind != "Pod":
+                yield from _refused(inventory, resource)
+                yield from _short(inventory, resource)
+    yield from _autoscalers(inventory)
+
+
+def _selector(inventory: Inventory, template: Template) -> Iterator[Fact]:
+    """A selector that does not match its own template: the API server refuses the object."""
+    if template.ref.kind in {"Pod", "Job", "CronJob"} or template.ref.kind not in {
+        kind for _, kind in TEMPLATES
+    }:
+        return
+    wanted = mapping(template.resource, "spec", "selector", "matchLabels")
+    if template.ref.kind == "ReplicationController":
+        wanted = mapping(template.resource, "spec", "selector")
+    wrong = {key: value for key, value in wanted.items() if template.labels.get(key) != value}
+    if not wrong:
+        return
+    key, value = next(iter(wrong.items()))
+    path = (*template.path, "metadata", "labels")
+    has = template.labels.get(key)
+    fix = None
+    if find(template.resource, path) is not None and not inventory.live:
+        title = f"label the pods {key}={value}"
+        fix = Fix(title=title, changes=(patch(template.resource, [Edit((*path, key), value)], title),))
+    yield Fact(
+        rule="workload.selector",
+        subject=template.ref,
+        message=f"selects pods labelled {key}={value}, but its own template makes them "
+        + (f"with {key}={has}" if has is not None else f"without {key}"),
+        cause="The API server refuses such an object.",
+        evidence=(inventory.field(template.ref, path, str(has) if has is not None else "no such label"),),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(template.ref, (*path, key) if has is not None else path),
+    )
+
+
+def _short(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A workload with fewer ready pods than it wants: only ever a symptom."""
+    ref = Ref.of(resource)
+    status, spec = mapping(resource, "status"), mapping(resource, "spec")
+    if ref.kind in {"CronJob", "Job"} or inventory.owner(resource) is not None:
+        return
+    if ref.kind == "DaemonSet":
+        wanted, have = status.get("desiredNumberScheduled"), status.get("numberReady") or 0
+    else:
+        wanted, have = spec.get("replicas", 1), status.get("readyReplicas") or 0
+    stuck = any(
+        item.get("type") == "Progressing" and item.get("reason") == "ProgressDeadlineExceeded"
+        for _, item in mappings(status, "conditions")
+    )
+    if not isinstance(wanted, int) or (have >= wanted and not stuck):
+        return
+    if have >= wanted:
+        wanted_new, updated = wanted, status.get("updatedReplicas") or 0
+        said = f"its rollout is stuck ({updated} of {wanted_new} updated)"
+    else:
+        said = f"{have} of {wanted} pods ready" + (", the rollout is stuck" if stuck else "")
+    because: list[Key | Ref] = [member.ref for member in inventory.crews.get(ref, ())]
+    because += [
+        fact
+        for rule in ("workload.refused", "account.refused", "webhook.failing")
+        for fact in ((rule, ref, ""),)
+    ]
+    because.append(ref)
+    yield Fact(rule="workload.short", subject=ref, message=said, because=tuple(because), weak=not stuck)
+
+
+def _refused(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """The API server will not let the controller make the pods."""
+    ref = Ref.of(resource)
+    said, evidence = _refusal(inventory, resource)
+    if not said or evidence is None:
+        return
+    top = Ref.of(inventory.top(resource))
+    quoted = inventory.quote(said, ref)
+    quota = _QUOTA.search(said) or _MUST.search(said)
+    if quota is not None:
+        name = Ref("", "ResourceQuota", ref.namespace, quota.group(1).strip())
+        if quota.re is _QUOTA:
+            message = f"quota {name.name} is used up: requested {quota.group(2)}, used {quota.group(3)}, limited {quota.group(4)}"
+        else:
+            message = f"quota {name.name} lets in only pods that specify {quota.group(2)}"
+        yield Fact(rule="quota.exceeded", subject=name, message=inventory.quote(message, ref), evidence=(evidence,),
+                   where=inventory.where(name, ("spec", "hard")))  # fmt: skip
+        yield Fact(rule="workload.waiting", subject=top, message="cannot create its pods",
+                   because=(("quota.exceeded", name, ""),))  # fmt: skip
+        return
+    account = _ACCOUNT.search(said)
+    if account is not None:
+        target = Ref("", "ServiceAccount", ref.namespace, account.group(1).rpartition("/")[2])
+        yield Fact(rule="workload.waiting", subject=top, message=f"cannot create its pods: ServiceAccount {target.name} not found",
+                   evidence=(evidence,), because=(("account.missing", target, ""),))  # fmt: skip
+        return
+    hook, call = _HOOK.search(said), _CALL.search(said)
+    if call is not None:
+        subject = _webhook(inventory, call.group(1)) or top
+        yield Fact(rule="webhook.failing", subject=subject, detail=call.group(1),
+                   message=f"webhook {call.group(1)} does not answer, and what it guards is refused", cause=quoted, evidence=(evidence,),
+                   because=_service_of(inventory, subject))  # fmt: skip
+        if subject != top:
+            yield Fact(rule="workload.waiting", subject=top, message="cannot create its pods",
+                       because=(("webhook.failing", subject, call.group(1)),))  # fmt: skip
+        return
+    if hook is not None:
+        message = f"webhook {hook.group(1)} refuses its pods"
+    elif "violates PodSecurity" in said:
+        message = "pod security admission refuses its pods"
+    elif "usage per" in said and "is forbidden" in said:
+        message = "a LimitRange refuses its pods"
+    else:
+        message = "its pods are refused"
+    yield Fact(
+        rule="workload.refused",
+        subject=top,
+        message=message,
+        cause=quoted,
+        evidence=(evidence,),
+        where=inventory.where(top, ("spec",)),
+    )
+
+
+def _refusal(inventory: Inventory, resource: Resource) -> tuple[str, Evidence | None]:
+    """Return what the controller was told when it last failed to make a pod, if that still holds."""
+    ref = Ref.of(resource)
+    for _, item in mappings(resource, "status", "conditions"):
+        if item.get("type") == "ReplicaFailure" and item.get("status") == "True":
+            said = text(item, "message")
+            return said, Evidence("condition", ref, f"ReplicaFailure: {inventory.quote(said, ref)}")
+    if ref.kind not in {"StatefulSet", "DaemonSet", "Job"}:
+        return "", None
+    notes = inventory.events(ref, "FailedCreate")
+    if not notes:
+        return "", None
+    made = inventory.events(ref, "SuccessfulCreate")
+    last = notes[-1]
+    if made and made[-1].last and last.last and made[-1].last >= last.last:
+        return "", None
+    return last.message, inventory.noted(ref, last)
+
+
+def _webhook(inventory: Inventory, name: str) -> Ref | None:
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        for one in inventory.view.list("admissionregistration.k8s.io", kind):
+            if any(hook.get("name") == name for _, hook in mappings(one, "webhooks")):
+                return Ref.of(one)
+    return None
+
+
+def _service_of(inventory: Inventory, ref: Ref) -> tuple[Ref, ...]:
+    return tuple(edge.target for edge in inventory.edges if edge.source == ref and edge.relation == "webhook")
+
+
+def _condition(resource: Resource, kind: str) -> dict[str, Any]:
+    for _, item in mappings(resource, "status", "conditions"):
+        if item.get("type") == kind and item.get("status") == "True":
+            return item
+    return {}
+
+
+def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
+    ref, top = Ref.of(job), Ref.of(inventory.top(job))
+    members = [member for member in inventory.members if ref in inventory.chain(member.pod)]
+    because: tuple[Key | Ref, ...] = tuple(member.ref for member in members)
+    failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
+    if not failed:
+        if members and not _condition(job, "Complete"):
+            yield Fact(
+                rule="job.waiting", subject=ref, message="does not get done", because=because, weak=True
+            )
+        return
+    if top != ref and _superseded(inventory, job, top):
+        return
+    reason = text(failed, "reason")
+    said = {
+        "BackoffLimitExceeded": f"failed for good after {mapping(job, 'spec').get('backoffLimit', 6)} retries",
+        "DeadlineExceeded": f"was ended at its deadline of {mapping(job, 'spec').get('activeDeadlineSeconds')}s",
+        "PodFailurePolicy": "failed for good by its pod failure policy",
+    }.get(reason, f"failed: {reason}" if reason else "failed")
+    message = text(failed, "message")
+    evidence = Evidence("condition", ref, f"Failed: {reason}: {inventory.quote(message, ref)}")
+    yield Fact(
+        rule="job.failed",
+        subject=ref,
+        message=said,
+        cause="" if members else "Its pods are gone, and their logs with them.",
+        evidence=(evidence,),
+        because=because if reason != "DeadlineExceeded" or because else (),
+    )
+
+
+def _superseded(inventory: Inventory, job: Resource, top: Ref) -> bool:
+    """Say whether a later Job of the same CronJob has succeeded."""
+    started = moment(mapping(job, "status").get("startTime"))
+    resource = inventory.get(top)
+    last = moment(mapping(resource or {}, "status").get("lastSuccessfulTime"))
+    return started is not None and last is not None and last > started
+
+
+def _autoscalers(inventory: Inventory) -> Iterator[Fact]:
+    for resource in inventory.view.list("autoscaling", "HorizontalPodAutoscaler"):
+        ref = Ref.of(resource)
+        for edge in inventory.edges:
+            if edge.source != ref or edge.relation != "scales":
+                continue
+            known = (edge.target.group, edge.target.kind) in TEMPLATES
+            if known and inventory.missing(edge.target):
+                yield Fact(
+                    rule="autoscaler.target",
+                    subject=ref,
+                    severity=Severity.WARNING,
+                    message=f"scales {edge.target.kind} {edge.target.name}, which does not exist",
+                    evidence=(inventory.field(ref, edge.path, str(edge.target)),),
+                    where=inventory.where(ref, edge.path),
+                )
+
+
+def scaled_to(resource: Mapping[str, Any]) -> int | None:
+    """Return the replicas that are wanted, None for kinds that do not say."""
+    replicas = mapping(resource, "spec").get("replicas")
+    return replicas if isinstance(replicas, int) else None
