@@ -18,7 +18,7 @@ from fairlead.diagnose.references import Container
 from fairlead.tongues import quantities
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
-_PART = re.compile(r"(\d+) ([^,.]+(?:\{[^}]*\})?[^,.]*)")
+_NEXT = re.compile(r", (?=\d+ )")
 _BINARY = {"Gi": 2**30, "Mi": 2**20, "Ki": 2**10}
 
 
@@ -64,7 +64,10 @@ def _reasons(message: str) -> list[str]:
     if not colon:
         return [message] if message else []
     rest = rest.partition(". preemption")[0].partition(". no new claims")[0].rstrip(". ")
-    found = [(int(count), reason.strip()) for count, reason in _PART.findall(rest)]
+    found = []
+    for part in _NEXT.split(rest):
+        count, _, reason = part.partition(" ")
+        found.append((int(count), reason) if count.isdigit() else (0, part))
     return [reason for _, reason in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -99,7 +102,7 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
     """Return the rule, the cause, a fix, the place and what may explain it, for what the scheduler said."""
     spec = member.top.spec_path
     nodes = list(inventory.view.list("", "Node"))
-    if "persistentvolumeclaim" in message:
+    if "persistentvolumeclaim" in message.lower():
         because: list[Key | Ref] = []
         for claim in _claims(member):
             because += [("claim.missing", claim, ""), claim]
