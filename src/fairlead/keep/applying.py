@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from fairlead.keep.comparing import Mistyped, merged, owned, without
+from fairlead.keep.comparing import Mistyped, merged, owned, without, without_nulls
 from fairlead.keep.errors import Cause, Refusal, apply_conflict, bad_request
 from fairlead.keep.fields import (
     NONE,
@@ -83,16 +83,17 @@ def apply(
     passed_over = set(reset)
     config = {key: value for key, value in applied.items() if key not in passed_over}
     try:
-        fields = stripped(owned(config, node))
+        mentioned = owned(config, node)
     except Mistyped as fault:
         raise _mistyped(applied, fault) from None
     before = live or {}
     managed = _managed(live, node, api_version, now)
+    fields = stripped(mentioned)
     writer = Entry(manager or "unknown", "Apply", api_version, fields, timestamp(now), subresource)
     known = managed.get(writer.identity)
     result = merged(before, config, node)
     if known is not None:
-        result = _pruned(result, node, managed, writer, known.fields)
+        result = _pruned(result, node, managed, writer.identity, mentioned, known.fields)
     changed, removed = differences(before, result, node)
     found = conflicts(managed, changed, writer.identity) if changed else {}
     if found and not force:
@@ -109,6 +110,8 @@ def apply(
             after[writer.identity] = writer
     if manager == "kubectl" and (changed or removed):
         _sync_last_applied(result, applied)
+    if known is not None:
+        result = without_nulls(result, node)
     return _with_managed(result, live, managed, after)
 
 
@@ -139,23 +142,22 @@ def _with_managed(result: Resource, live: Resource | None, before: Managed, afte
     return result
 
 
-def _pruned(result: Resource, node: Node, managed: Managed, writer: Entry, last: Fields) -> Resource:
+def _pruned(
+    result: Resource, node: Node, managed: Managed, writer: Identity, mentioned: Fields, last: Fields
+) -> Resource:
     """Return the object less what the manager applied last time, no longer does, and nobody else owns."""
-    if not difference(with_named(last, node), with_named(writer.fields, node)):
+    last = with_named(last, node)
+    if not difference(last, with_named(mentioned, node)):
         return result
     everything = with_named(owned_of(result, node), node)
-    last = with_named(last, node)
-    first = without(result, node, last) or {}
-    kept = with_named(owned_of(first, node), node)
-    others = writer.fields
+    kept = with_named(owned_of(without(result, node, last) or NONE, node), node)
+    claimed = mentioned
     for identity, entry in managed.items():
-        if identity != writer.identity:
-            others = union(others, entry.fields)
-    gone = difference(everything, union(kept, with_named(others, node)))
-    second = without(result, node, gone) or {}
-    remaining = with_named(owned_of(second, node), node)
-    unwanted = intersection(difference(everything, remaining), last)
-    return without(result, node, unwanted) or {}
+        if identity != writer:
+            claimed = union(claimed, entry.fields)
+    gone = difference(everything, union(kept, with_named(claimed, node)))
+    remaining = with_named(owned_of(without(result, node, gone) or NONE, node), node)
+    return without(result, node, intersection(difference(everything, remaining), last)) or {}
 
 
 def owned_of(resource: Mapping[str, Any], node: Node) -> Fields:

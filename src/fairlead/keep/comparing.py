@@ -391,7 +391,7 @@ def _merged_list(live: list[Any], applied: list[Any], node: Node) -> list[Any]:
 
 
 def without(value: Any, node: Node, fields: Fields) -> Any:
-    """Return the value less what is in the set, sharing what stays. What is emptied by it is None."""
+    """Return the value less what is in the set, sharing what stays. What is emptied by it is None, not absent."""
     if not value:
         return None
     if _is_map(node, value):
@@ -403,9 +403,7 @@ def without(value: Any, node: Node, fields: Fields) -> Any:
             if below is None:
                 kept[key] = item
             elif not is_member(below):
-                rest = without(item, node.child(key), below)
-                if rest is not None or not isinstance(item, dict | list):
-                    kept[key] = rest if isinstance(item, dict | list) else item
+                kept[key] = without(item, node.child(key), below) if isinstance(item, dict | list) else item
         return kept or None
     if _is_associative(node) and isinstance(value, list):
         out = []
@@ -422,3 +420,17 @@ def without(value: Any, node: Node, fields: Fields) -> Any:
                     out.append(rest)
         return out or None
     return None if isinstance(value, list) or node.type in ("map", "struct") else value
+
+
+def without_nulls(value: Any, node: Node) -> Any:
+    """Return the value less the lists and maps that are null; a null scalar may mean something and stays."""
+    if isinstance(value, dict):
+        kept = {}
+        for key, item in value.items():
+            child = node.child(key)
+            if item is not None or child.type in ("scalar", "untyped"):
+                kept[key] = without_nulls(item, child) if isinstance(item, dict | list) else item
+        return kept
+    if isinstance(value, list):
+        return [without_nulls(item, node.items) for item in value]
+    return value
