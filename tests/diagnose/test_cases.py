@@ -96,7 +96,7 @@ def run(case: dict[str, Any]) -> list[Finding]:
         if key in case.get("answers", {}):
             answers[need] = case["answers"][key]
     unseen = [tuple(one) for one in case.get("unseen", [])]
-    return examine(view, scope=scope, now=NOW, answers=answers, unseen=unseen)  # type: ignore[arg-type]
+    return examine(view, scope=scope, now=NOW, answers=answers, unseen=unseen)
 
 
 @pytest.mark.parametrize("case", list(_cases()))

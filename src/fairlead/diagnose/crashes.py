@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import Inventory, Member, moment, ready, span
+from fairlead.diagnose.inventories import Inventory, Member, moment, ready
 from fairlead.diagnose.logs import Telling, telling
-from fairlead.diagnose.paths import mapping, text
+from fairlead.diagnose.paths import mapping, mappings, text
 from fairlead.diagnose.references import Container
 from fairlead.words import Evidence, Need, Ref, Severity
 
@@ -27,6 +27,7 @@ START_REASONS = frozenset(
 
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
             11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
+_NOBODY = Container("", "main", {}, ())
 _LATELY = timedelta(minutes=10)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*")
 
@@ -319,6 +320,10 @@ def _explanations(
         yield ("probe.port", top, f"{container}/liveness")
         yield ("probe.port", top, f"{container}/startup")
     if said is not None:
+        for _, entry in mappings((member.top.container(container) or _NOBODY).content, "env"):
+            host = entry.get("value")
+            if isinstance(host, str) and host and host in said.line:
+                yield ("service.name", top, f"{container}/{text(entry, 'name')}")
         yield from named_services(inventory, said.line, member.ref)
 
 
@@ -349,9 +354,3 @@ def _as_host(line: str, name: str) -> bool:
         )
         or re.search(rf"([\"'`]){word}\1", line)
     )
-
-
-def crashed_span(inventory: Inventory, since: object) -> str:
-    """Return how long ago a time was, for people, or ""."""
-    at = moment(since)
-    return span(inventory.now - at) if at is not None else ""

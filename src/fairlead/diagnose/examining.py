@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from fairlead.diagnose import (
+    addresses,
     configs,
     crashes,
     grounds,
@@ -33,6 +34,7 @@ ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     starts.facts,
     scheduling.facts,
     services.facts,
+    addresses.facts,
     workloads.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""

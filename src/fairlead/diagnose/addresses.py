@@ -1,0 +1,121 @@
+"""Hosts in the environment that are no Service, where what is beside them shows which Service was meant.
+
+A host that is unknown proves nothing: it may be anywhere. It counts only if it is a slip for a Service here, or if another
+workload has the same variable and there it leads to a Service with a name that is close.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fairlead.diagnose.causes import Fact
+from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.likening import related, slip
+from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.words import Ref, Severity
+
+_URL = re.compile(
+    r"^(?P<head>[a-z][a-z0-9+.-]*://(?:[^/@]*@)?)(?P<host>[a-z0-9.-]+)(?P<tail>(?::\d+)?(?:/.*)?)$",
+    re.IGNORECASE,
+)
+_PAIR = re.compile(r"^(?P<head>)(?P<host>[a-z0-9.-]+)(?P<tail>:\d{1,5})$")
+_BARE = re.compile(r"^(?P<head>)(?P<host>[a-z0-9-]*[a-z][a-z0-9-]*)(?P<tail>)$")
+_HOSTLY = re.compile(r"(?:^|_)(?:HOST|HOSTNAME|ADDR|ADDRESS|SERVER|ENDPOINT)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host named in an environment variable of a container; `edit` is where it stands, None if in another object."""
+
+    template: Template
+    variable: str
+    container: str
+    host: str
+    head: str
+    tail: str
+    path: Path
+    literal: bool
+
+
+def _addresses(inventory: Inventory) -> Iterator[Address]:
+    for template in inventory.templates:
+        for container in template.containers():
+            for index, entry in mappings(container.content, "env"):
+                path = (*container.path, "env", index)
+                value, literal = entry.get("value"), True
+                if not isinstance(value, str):
+                    ref = mapping(entry, "valueFrom", "configMapKeyRef")
+                    target = Ref("", "ConfigMap", template.ref.namespace, text(ref, "name"))
+                    held = inventory.get(target) if target.name else None
+                    value, literal = text(held, "data", text(ref, "key")), False
+                match = _URL.match(value) or _PAIR.match(value) or _BARE.match(value)
+                if match is None:
+                    continue
+                yield Address(template, text(entry, "name"), container.name, match["host"], match["head"], match["tail"],
+                              (*path, "value"), literal)  # fmt: skip
+
+
+def _short(host: str, namespace: str) -> str | None:
+    """Return the name of the Service that a host stands for in its namespace, None if it may be something else."""
+    name, dot, rest = host.partition(".")
+    if not dot or rest in {namespace, f"{namespace}.svc", f"{namespace}.svc.cluster.local"}:
+        return name
+    return None
+
+
+def facts(inventory: Inventory) -> Iterator[Fact]:
+    """Each variable whose host is a slip for a Service."""
+    known: dict[str, set[str]] = {}
+    for service in inventory.view.list("", "Service"):
+        ref = Ref.of(service)
+        known.setdefault(inventory.space(ref), set()).add(ref.name)
+    if not known or (inventory.live and not inventory.seen_all("", "Service")):
+        return
+    addresses = list(_addresses(inventory))
+    siblings: dict[tuple[str, str], set[str]] = {}
+    for one in addresses:
+        space = inventory.space(one.template.ref)
+        name = _short(one.host, space)
+        if name in known.get(space, ()):
+            siblings.setdefault((space, one.variable), set()).add(str(name))
+    for one in addresses:
+        space = inventory.space(one.template.ref)
+        name = _short(one.host, space)
+        services = known.get(space, set())
+        if name is None or name in services or not one.literal or name == "localhost":
+            continue
+        right = _right(one, name, services, siblings.get((space, one.variable), set()))
+        if right is not None:
+            yield _fact(inventory, one, name, right)
+
+
+def _right(one: Address, name: str, services: set[str], siblings: set[str]) -> str | None:
+    """Return the Service that was meant, if just one is near enough."""
+    near = {service for service in siblings if related(name, service) is not None}
+    if not near and (one.tail or one.head or _HOSTLY.search(one.variable)):
+        near = {service for service in services if slip(name, service) is not None}
+    return next(iter(near)) if len(near) == 1 else None
+
+
+def _fact(inventory: Inventory, one: Address, name: str, right: str) -> Fact:
+    ref = one.template.ref
+    value = f"{one.head}{one.host.replace(name, right, 1)}{one.tail}"
+    fix = edit_template(inventory, one.template, [Edit(one.path, value)], f"point {one.variable} at {right}")
+    said = "there is no such Service" if inventory.live else "there is no such Service among these files"
+    return Fact(
+        rule="service.name",
+        subject=ref,
+        detail=f"{one.container}/{one.variable}",
+        severity=Severity.WARNING,
+        message=f"{one.variable} of container {one.container} names host {name}, and {said}",
+        cause=f"Service {right} is there: probably that one is meant.",
+        evidence=(
+            inventory.field(ref, one.path, f"{one.variable}={inventory.quote(one.host, ref)}{one.tail[:6]}"),
+        ),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(ref, one.path),
+        confidence="likely",
+    )
