@@ -88,13 +88,20 @@ def apply(
         raise _mistyped(applied, fault) from None
     before = live or {}
     managed = _managed(live, node, api_version, now)
+    stored = managed
     fields = stripped(mentioned)
     writer = Entry(manager or "unknown", "Apply", api_version, fields, timestamp(now), subresource)
     known = managed.get(writer.identity)
     result = merged(before, config, node)
-    if known is not None:
-        result = _pruned(result, node, managed, writer.identity, mentioned, known.fields)
+    dropped = known is not None and difference(known.fields, mentioned)
+    if dropped:
+        managed = as_now(managed, node)
+        result = _pruned(result, node, managed, writer.identity, mentioned)
     changed, removed = differences(before, result, node)
+    if dropped:
+        result = without_nulls(result, node)
+    elif changed or removed:
+        managed = as_now(managed, node)
     found = conflicts(managed, changed, writer.identity) if changed else {}
     if found and not force:
         found = _disallowed(found, live, node, api_version, manager)
@@ -110,9 +117,7 @@ def apply(
             after[writer.identity] = writer
     if manager == "kubectl" and (changed or removed):
         _sync_last_applied(result, applied)
-    if known is not None:
-        result = without_nulls(result, node)
-    return _with_managed(result, live, managed, after)
+    return _with_managed(result, live, stored, after)
 
 
 def _managed(live: Resource | None, node: Node, api_version: str, now: datetime) -> Managed:
@@ -120,7 +125,7 @@ def _managed(live: Resource | None, node: Node, api_version: str, now: datetime)
     if live is None:
         return {}
     try:
-        managed = as_now(read((live.get("metadata") or NONE).get("managedFields")), node)
+        managed = read((live.get("metadata") or NONE).get("managedFields"))
     except ValueError:
         managed = {}
     if managed:
@@ -142,11 +147,9 @@ def _with_managed(result: Resource, live: Resource | None, before: Managed, afte
     return result
 
 
-def _pruned(
-    result: Resource, node: Node, managed: Managed, writer: Identity, mentioned: Fields, last: Fields
-) -> Resource:
+def _pruned(result: Resource, node: Node, managed: Managed, writer: Identity, mentioned: Fields) -> Resource:
     """Return the object less what the manager applied last time, no longer does, and nobody else owns."""
-    last = with_named(last, node)
+    last = with_named(managed[writer].fields, node)
     if not difference(last, with_named(mentioned, node)):
         return result
     everything = with_named(owned_of(result, node), node)

@@ -13,7 +13,7 @@ import orjson
 
 from fairlead.keep.fields import LEAF, NONE, SELF, Fields, is_member, path_text
 from fairlead.keep.merging import copied, go_text, go_type
-from fairlead.keep.nodes import Node
+from fairlead.keep.nodes import Node, untyped
 from fairlead.keep.structs import VALUES
 
 _ABSENT: Final[Any] = object()
@@ -68,6 +68,11 @@ def _is_map(node: Node, value: Any) -> bool:
     return node.type == "untyped" and isinstance(value, dict)
 
 
+def _types(node: Node) -> tuple[Mapping[str, Node], Node]:
+    """Return the types of the declared fields, and that of every other key."""
+    return node.fields, node.values if node.type == "map" else untyped
+
+
 def _is_associative(node: Node) -> bool:
     """Whether the list is merged item by item."""
     return node.type == "list" and node.list_type != "atomic"
@@ -115,13 +120,13 @@ def _owned(value: Any, node: Node, path: str, faults: list[tuple[str, str]]) -> 
 
 def _owned_map(value: Mapping[str, Any], node: Node, path: str, faults: list[tuple[str, str]]) -> Fields:
     out: Fields = {}
-    declared = node.fields
+    declared, other = _types(node)
     strict = node.type == "struct" and not node.preserve_unknown
     for key, item in value.items():
         if strict and key not in declared:
             faults.append((f"{path}.{key}", "field not declared in schema"))
             continue
-        found = _owned(item, node.child(key), f"{path}.{key}", faults)
+        found = _owned(item, declared.get(key, other), f"{path}.{key}", faults)
         if found is None:
             if item is None or item == {} or key not in declared:
                 out[f"f:{key}"] = LEAF
@@ -225,6 +230,7 @@ def _compare_untyped(old: Any, new: Any, node: Node) -> Difference:
 def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) -> Difference:
     changed: Fields = {}
     removed: Fields = {}
+    declared, other = _types(node)
     values = VALUES.get(node.struct, _NO_FIELDS) if node.struct else _NO_FIELDS
     for key, item in new.items():
         before = old.get(key, _ABSENT)
@@ -232,14 +238,14 @@ def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) ->
             continue
         if before is _ABSENT and key in values:
             before = {}
-        added, gone = _compare(before, item, node.child(key))
+        added, gone = _compare(before, item, declared.get(key, other))
         if added is not None:
             changed[f"f:{key}"] = added
         if gone is not None:
             removed[f"f:{key}"] = gone
     for key, before in old.items():
         if key not in new:
-            added, gone = _compare(before, {} if key in values else _ABSENT, node.child(key))
+            added, gone = _compare(before, {} if key in values else _ABSENT, declared.get(key, other))
             if added is not None:
                 changed[f"f:{key}"] = added
             if gone is not None:
@@ -285,9 +291,10 @@ def _whole(value: Any, node: Node) -> Fields:
     if _is_map(node, value):
         if not value or not isinstance(value, dict):
             return LEAF
+        declared, other = _types(node)
         out: Fields = {SELF: LEAF}
         for key, item in value.items():
-            out[f"f:{key}"] = _whole(item, node.child(key))
+            out[f"f:{key}"] = _whole(item, declared.get(key, other))
         return out
     if not value or not _is_associative(node):
         return LEAF
@@ -321,15 +328,18 @@ def merged(live: Any, applied: Any, node: Node) -> Any:
 
     What is not mentioned stays; the order of lists follows the applied one where it says something.
     """
+    if node.type == "scalar":
+        return applied if not isinstance(applied, dict | list) else copied(applied)
     if _is_map(node, applied):
         before, after = _mapping(live), _mapping(applied)
         if not before and not after:
             return copied(applied)
         if not after and (applied is None or isinstance(applied, dict)):
             return copied(live)
+        declared, other = _types(node)
         out = {}
         for key, item in before.items():
-            out[key] = merged(item, after[key], node.child(key)) if key in after else copied(item)
+            out[key] = merged(item, after[key], declared.get(key, other)) if key in after else copied(item)
         for key, item in after.items():
             if key not in before:
                 out[key] = copied(item)
