@@ -115,8 +115,7 @@ def _then(store: Store, storage: Storage, namespace: str | None, moment: int) ->
 
 
 def _moment(store: Store, limit: int, continue_: str, rv: str, rv_match: str) -> tuple[int, str]:
-    if limit < 0:
-        limit = 0
+    limit = max(limit, 0)
     problem = _match_problem(continue_, rv, rv_match)
     if problem is not None:
         raise invalid("meta.k8s.io", "ListOptions", "", [problem])

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from fairlead.keep.entries import Entry, EntryType, Storage, Stored
-from fairlead.keep.errors import Refusal, bad_request
+from fairlead.keep.errors import bad_request
 from fairlead.keep.kinds import Kind
 from fairlead.tongues.selectors import Expr
 from fairlead.words import Resource
@@ -83,7 +83,7 @@ def checked(kind: Kind, fields: Fields, custom: Sequence[str] = ()) -> Fields:
             result.append((name, op, value))
         elif kind.storage == ("batch", "jobs"):
             raise bad_request(f'field label "{path}" not supported for Job')
-        elif known or custom or "." in kind.group and not kind.group.endswith(".k8s.io"):
+        elif known or custom or ("." in kind.group and not kind.group.endswith(".k8s.io")):
             raise bad_request(f"field label not supported: {path}")
         else:
             raise bad_request(

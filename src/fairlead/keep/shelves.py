@@ -6,11 +6,14 @@ Plain containers, without any rule about who may write. Must never decode a body
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from fairlead.keep.entries import Entry, Storage, Stored
 from fairlead.keep.errors import too_old
+
+OTHERS: Storage = ("", "")
+"""Stands for every storage that has no floor of its own."""
 
 _rv = attrgetter("rv")
 
@@ -120,11 +123,16 @@ class Window:
 
     __slots__ = ("_all", "_by", "_floor", "_floors")
 
-    def __init__(self, floor: int = 0) -> None:
+    def __init__(self, floors: Mapping[Storage, int] | None = None) -> None:
         self._all: list[Entry] = []
         self._by: dict[Storage, list[Entry]] = {}
-        self._floor = floor
-        self._floors: dict[Storage, int] = {}
+        self._floors: dict[Storage, int] = dict(floors or {})
+        self._floor = self._floors.pop(OTHERS, 0)
+
+    @property
+    def floors(self) -> dict[Storage, int]:
+        """The floor of each storage that has its own, and of all the OTHERS."""
+        return {OTHERS: self._floor, **self._floors}
 
     def add(self, entry: Entry) -> None:
         """Append an entry, whose resourceVersion must be the highest so far."""
@@ -179,10 +187,9 @@ class Window:
 
     def copy(self) -> Window:
         """Return an independent window with the same entries."""
-        other = Window(self._floor)
+        other = Window(self.floors)
         other._all = self._all.copy()
         other._by = {storage: entries.copy() for storage, entries in self._by.items()}
-        other._floors = self._floors.copy()
         return other
 
     def __len__(self) -> int:

@@ -7,12 +7,12 @@ holds it; `rollback` drops the rest. No rule about objects lives here, and nothi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from fairlead.keep.entries import Entry, EntryType, Storage, Stored, encode, revive, stored
-from fairlead.keep.shelves import Shelves, Window
+from fairlead.keep.shelves import OTHERS, Shelves, Window
 from fairlead.words import Resource
 
 KEEP = 10_000
@@ -36,7 +36,7 @@ class Index(Protocol):
 
 
 class Store:
-    """Objects, staged entries and the window. With `auto_commit`, every staged entry is committed at once."""
+    """Objects, staged entries and the window. With `auto_commit` head and committed state are one: a what-if copy."""
 
     def __init__(self, *, auto_commit: bool = False) -> None:
         self.auto_commit = auto_commit
@@ -72,10 +72,7 @@ class Store:
         )
         self._put(self.head, entry)
         self._follow(entry)
-        if self.auto_commit:
-            self._publish(entry)
-        else:
-            self._staged.append(entry)
+        self._staged.append(entry)
         return entry
 
     def commit(self, rv: int) -> Sequence[Entry]:
@@ -83,14 +80,15 @@ class Store:
         done: list[Entry] = []
         while self._staged and self._staged[0].rv <= rv:
             entry = self._staged.popleft()
-            self._put(self.committed, entry)
+            if self.committed is not self.head:
+                self._put(self.committed, entry)
             self._publish(entry)
             done.append(entry)
         return done
 
-    def rollback(self) -> None:
-        """Drop everything that was staged and not committed. Its resourceVersions are not used again."""
-        while self._staged:
+    def rollback(self, rv: int = 0) -> None:
+        """Drop what was staged after `rv` and not committed. Its resourceVersions are not used again."""
+        while self._staged and self._staged[-1].rv > rv:
             entry = self._staged.pop()
             if entry.before is None:
                 self.head.drop(entry.storage, entry.namespace, entry.name)
@@ -100,10 +98,12 @@ class Store:
             for index in self.indexes.values():
                 index.change(entry.storage, after, entry.before)
 
-    def restore(self, current: Iterable[Entry], window: Iterable[Entry], rv: int) -> None:
-        """Fill an empty store from a log: the objects as they are, the recent entries, and the last resourceVersion.
+    def restore(
+        self, current: Iterable[Entry], window: Iterable[Entry], rv: int, floors: Mapping[Storage, int]
+    ) -> None:
+        """Fill an empty store from a log: the objects, the recent entries, the last resourceVersion, the window's floors.
 
-        Entries of the window whose `previous` is neither in the window nor given as current lose their `before`.
+        An entry of the window whose state before is neither its own `before` nor in the log is left without one.
         """
         by_rv: dict[int, Stored] = {}
         for entry in current:
@@ -112,27 +112,23 @@ class Store:
             if self.head is not self.committed:
                 self._put(self.head, now)
             self._follow(now)
-            by_rv[entry.rv] = now.stored  # type: ignore[assignment]  # revive filled it
-        first = True
+            if now.stored is not None:
+                by_rv[entry.rv] = now.stored
+        self.window = Window(floors)
         for entry in window:
-            known = by_rv.get(entry.rv)
-            whole = replace(entry, stored=known) if known is not None else revive(entry)
-            by_rv[entry.rv] = whole.stored  # type: ignore[assignment]  # revive filled it
+            whole = replace(entry, stored=by_rv[entry.rv]) if entry.rv in by_rv else revive(entry)
             if whole.before is None and whole.previous:
                 whole = replace(whole, before=by_rv.get(whole.previous))
-            if first and whole.rv > 0:
-                self.window.forget(whole.rv - 1)
-                first = False
+            if whole.stored is not None:
+                by_rv[entry.rv] = whole.stored
             self.window.add(whole)
-        if first:
-            self.window.forget(rv)
         self.rv = self.committed_rv = rv
 
     def fork(self) -> Store:
         """Return an independent copy of what is committed, which commits every write at once."""
         other = Store(auto_commit=True)
         other.committed = other.head = self.committed.copy()
-        other.window = Window(self.committed_rv)
+        other.window = Window({OTHERS: self.committed_rv})
         other.rv = other.committed_rv = self.committed_rv
         if self._staged:
             other.indexes = {name: _rebuilt(index, self._staged) for name, index in self.indexes.items()}

@@ -1,0 +1,91 @@
+"""The objects that a cluster has before anybody made any: namespaces, priority classes, roles, the API's Service.
+
+Creates what is missing and leaves what is there alone. Default service accounts and root certificates are controllers'.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from fairlead.keep import roles
+from fairlead.keep.entries import Entry, Outcome
+from fairlead.keep.requests import Request, User
+from fairlead.words import Resource
+
+if TYPE_CHECKING:
+    from fairlead.keep.worlds import World
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SERVICE_IP = "10.96.0.1"
+PORT = 6443
+
+
+def objects(port: int = PORT) -> list[Resource]:
+    """Return the objects, in an order in which each can be created. `port` is the API's own, behind its Service."""
+    found: list[Resource] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES
+    ]
+    for name, value, description in (
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
+        (
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+    ):
+        found.append(
+            {
+                "apiVersion": "scheduling.k8s.io/v1",
+                "kind": "PriorityClass",
+                "metadata": {"name": name},
+                "value": value,
+                "description": description,
+            }
+        )
+    found.append(
+        {
+            "apiVersion": "node.k8s.io/v1",
+            "kind": "RuntimeClass",
+            "metadata": {"name": "wasm"},
+            "handler": "wasm",
+        }
+    )
+    found += roles.cluster_roles()
+    found += roles.cluster_role_bindings()
+    found.append(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": "kubernetes",
+                "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "clusterIP": SERVICE_IP,
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+            },
+        }
+    )
+    return found
+
+
+def bootstrap(world: World, now: datetime) -> Outcome:
+    """Create what is missing, in one step."""
+    request = Request(
+        user=User(name="system:apiserver", groups=("system:masters",)), now=now, manager="kube-apiserver"
+    )
+    entries: list[Entry] = []
+    for obj in objects():
+        group, _, version = obj["apiVersion"].rpartition("/")
+        kind = world.catalogue.kind(group, obj["kind"], version)
+        assert kind is not None
+        meta = obj["metadata"]
+        if not world.has(kind, meta.get("namespace", ""), meta["name"]):
+            entries += world.create(kind, meta.get("namespace", ""), obj, request).entries
+    return Outcome({}, b"{}", tuple(entries))
