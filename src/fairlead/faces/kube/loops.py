@@ -1,0 +1,46 @@
+"""Starts the loops that live in the control-plane process, and tells which of them are not well."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any
+
+from fairlead.reactor.keeping import Keeper
+
+log = logging.getLogger("fairlead.loops")
+AGAIN_SECONDS = 1.0
+"""How long a loop that broke rests before it is started again."""
+
+
+@contextlib.asynccontextmanager
+async def running(keeper: Keeper) -> AsyncIterator[Callable[[], Mapping[str, str]]]:
+    """Run the loops while the context is open. Hands out a function that names the loops that broke, with the fault."""
+    broken: dict[str, str] = {}
+    tasks = [asyncio.create_task(_again(name, loop, broken), name=name) for name, loop in _loops(keeper)]
+    try:
+        yield lambda: broken
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _again(name: str, loop: Callable[[], Coroutine[Any, Any, None]], broken: dict[str, str]) -> None:
+    """Run a loop for ever; one that breaks is started again."""
+    while True:
+        try:
+            await loop()
+            return
+        except Exception as fault:
+            log.exception("the loop %s broke", name)
+            broken[name] = f"{type(fault).__name__}: {fault}"
+        await asyncio.sleep(AGAIN_SECONDS)
+        broken.pop(name, None)
+
+
+def _loops(keeper: Keeper) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+    del keeper
+    return []
