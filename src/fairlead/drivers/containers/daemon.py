@@ -224,6 +224,11 @@ def start(places: Places, log: Path, pause: str) -> tuple[int, ipaddress.IPv4Net
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
+def is_child(pid: int) -> bool:
+    """Tell whether this very process started that containerd."""
+    return pid in _children
+
+
 def alive(pid: int) -> bool:
     """Tell whether containerd still runs; reaps it when it was our child and is no more."""
     if child := _children.get(pid):

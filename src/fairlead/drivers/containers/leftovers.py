@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,11 +30,12 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 def sweep(places: Places) -> None:
     """Remove everything of this node that is not in its home directory."""
+    tasks = [path.name for path in places.state.glob("io.containerd.runtime.v2.task/k8s.io/*")]
     _kill(places)
     _unmount(places)
     _cgroups(places)
     remove_bridge(places.bridge)
-    _cni_records(places)
+    _records(places, tasks)
     shutil.rmtree(places.run, ignore_errors=True)
     release()
     for empty in (
@@ -130,6 +132,12 @@ def remove_bridge(name: str) -> None:
         fcntl.ioctl(control, _SIOCBRDELBR, name.encode() + b"\0")
 
 
-def _cni_records(places: Places) -> None:
-    for record in Path("/var/lib/cni/results").glob(f"{places.network}-*"):
+def _records(places: Places, tasks: Iterable[str]) -> None:
+    """Remove what a killed containerd's tasks leave in places that every containerd shares, whatever its settings."""
+    results = Path("/var/lib/cni/results")
+    for record in results.glob(f"{places.network}-*"):
         record.unlink(missing_ok=True)
+    for task in tasks:
+        (results / f"cni-loopback-{task}-lo").unlink(missing_ok=True)
+        name = hashlib.sha256(os.fsencode(places.socket / "k8s.io" / task)).hexdigest()
+        (Path("/run/containerd/s") / name).unlink(missing_ok=True)

@@ -109,11 +109,12 @@ class Containerd:
                 layers = [{"/pause": images.File(program(images.architecture()), 0o755)}]
                 built = images.build(layers, images.Config(entrypoint=("/pause",)))
                 await importing.import_built(line, PAUSE, *built)
-        except (KeyError, CallFailed) as error:
+        except BaseException as error:
             await line.close()
-            raise daemon.ContainersUnavailable(f"containerd does not serve: {error}") from error
-        except BaseException:
-            await line.close()
+            if daemon.is_child(pid):  # containers of before, if any, stay for one that serves
+                await daemon.end(pid)
+            if isinstance(error, KeyError | CallFailed):
+                raise daemon.ContainersUnavailable(f"containerd does not serve: {error}") from error
             raise
         return cls(places, line, version, str(subnet))
 
@@ -497,7 +498,8 @@ def _container_seen(status: cri.ContainerStatus, sandbox_id: str, uid: str) -> C
         attempt=meta.attempt,
         state=cast("Literal['created', 'running', 'exited', 'unknown']", state),
         created_at=status.created_at,
-        started_at=status.started_at,
+        # containerd notes the start when it hears of it, which for a quick container is after its end.
+        started_at=min(status.started_at, status.finished_at or status.started_at),
         finished_at=status.finished_at,
         exit_code=status.exit_code,
         reason=status.reason,
