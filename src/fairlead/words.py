@@ -202,7 +202,8 @@ class Snapshot:
     """A View over objects in memory, kept current by `put` and `drop`."""
 
     def __init__(self, resources: Iterable[Resource] = ()) -> None:
-        self._kinds: dict[tuple[str, str], dict[tuple[str, str], Resource]] = {}
+        self._kinds: dict[tuple[str, str], dict[str, dict[str, Resource]]] = {}
+        self._lists: dict[tuple[str, str], dict[str | None, list[Resource]]] = {}
         self._owned: dict[str, dict[Ref, Resource]] = {}
         for resource in resources:
             self.put(resource)
@@ -210,19 +211,32 @@ class Snapshot:
     def put(self, resource: Resource) -> None:
         """Add the object, or replace the one of the same name."""
         ref = Ref.of(resource)
-        kind = self._kinds.setdefault((ref.group, ref.kind), {})
-        before = kind.get((ref.namespace, ref.name))
+        here = self._kinds.setdefault((ref.group, ref.kind), {}).setdefault(ref.namespace, {})
+        before = here.get(ref.name)
         if before is not None:
             self._disown(ref, before)
-        kind[ref.namespace, ref.name] = resource
+        here[ref.name] = resource
+        self._forget(ref)
         for owner in resource.get("metadata", {}).get("ownerReferences") or ():
             self._owned.setdefault(owner["uid"], {})[ref] = resource
 
     def drop(self, ref: Ref) -> None:
         """Forget the object, if it is here."""
-        before = self._kinds.get((ref.group, ref.kind), {}).pop((ref.namespace, ref.name), None)
+        spaces = self._kinds.get((ref.group, ref.kind), {})
+        here = spaces.get(ref.namespace, {})
+        before = here.pop(ref.name, None)
         if before is not None:
             self._disown(ref, before)
+            self._forget(ref)
+            if not here:
+                del spaces[ref.namespace]
+
+    def _forget(self, ref: Ref) -> None:
+        """Forget the sorted lists that the object is in."""
+        lists = self._lists.get((ref.group, ref.kind))
+        if lists:
+            lists.pop(ref.namespace, None)
+            lists.pop(None, None)
 
     def _disown(self, ref: Ref, before: Resource) -> None:
         for owner in before.get("metadata", {}).get("ownerReferences") or ():
@@ -233,12 +247,21 @@ class Snapshot:
 
     def get(self, group: str, kind: str, namespace: str, name: str) -> Resource | None:
         """See View."""
-        return self._kinds.get((group, kind), {}).get((namespace, name))
+        return self._kinds.get((group, kind), {}).get(namespace, {}).get(name)
 
     def list(self, group: str, kind: str, namespace: str | None = None) -> Sequence[Resource]:
         """See View."""
-        items = self._kinds.get((group, kind), {})
-        return [items[key] for key in sorted(items) if namespace is None or key[0] == namespace]
+        lists = self._lists.setdefault((group, kind), {})
+        found = lists.get(namespace)
+        if found is None:
+            spaces = self._kinds.get((group, kind), {})
+            if namespace is not None:
+                here = spaces.get(namespace, {})
+                found = [here[name] for name in sorted(here)]
+            else:
+                found = [item for space in sorted(spaces) for item in self.list(group, kind, space)]
+            lists[namespace] = found
+        return found
 
     def owned(self, uid: str) -> Sequence[Resource]:
         """See View."""
@@ -246,15 +269,16 @@ class Snapshot:
 
     def kinds(self) -> Sequence[tuple[str, str]]:
         """See View."""
-        return [kind for kind, items in self._kinds.items() if items]
+        return [kind for kind, spaces in self._kinds.items() if spaces]
 
     def __iter__(self) -> Iterator[Resource]:
         """Every object, kind by kind."""
-        for items in self._kinds.values():
-            yield from items.values()
+        for spaces in self._kinds.values():
+            for here in spaces.values():
+                yield from here.values()
 
     def __len__(self) -> int:
-        return sum(len(items) for items in self._kinds.values())
+        return sum(len(here) for spaces in self._kinds.values() for here in spaces.values())
 
 
 class Page:

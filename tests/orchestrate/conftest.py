@@ -36,7 +36,7 @@ class Cluster(Snapshot):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
-        self.refuse: Callable[[Change], Refused | None] = lambda change: None
+        self.refuse: Callable[[Change], Refused | None] = lambda _: None
         self._uids = itertools.count(1)
         self._versions = itertools.count(1)
         self.add(
@@ -79,11 +79,14 @@ class Cluster(Snapshot):
 
     def edit(self, resource: Resource, patch: Mapping[str, Any]) -> Resource:
         old = self.of(Ref.of(resource))
-        new = merge(old, dict(patch))
+        new: Resource = merge(old, dict(patch))
         new["metadata"]["resourceVersion"] = str(next(self._versions))
         if new.get("spec") != old.get("spec"):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         self.put(new)
+        spaces = (new.get("spec") or {}).get("finalizers")
+        if new["kind"] == "Namespace" and spaces:
+            return new
         if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
             self.vanish(new)
         return new
@@ -96,7 +99,7 @@ class Cluster(Snapshot):
     def remove(self, resource: Resource) -> None:
         old = self.of(Ref.of(resource))
         runs = old["kind"] == "Pod" and (old.get("spec") or {}).get("nodeName") and not self._ended(old)
-        if runs or old["metadata"].get("finalizers"):
+        if runs or old["metadata"].get("finalizers") or (old.get("spec") or {}).get("finalizers"):
             if not old["metadata"].get("deletionTimestamp"):
                 stamp = moments.stamp(self.now)
                 self.put({**old, "metadata": {**old["metadata"], "deletionTimestamp": stamp}})
@@ -129,7 +132,7 @@ class Cluster(Snapshot):
             assert change.patch == "merge"
             self.edit(old, change.body)
         else:
-            self.edit(old, {**change.body, "metadata": {**change.body["metadata"]}})
+            self.edit(old, change.body)
 
     def _create(self, change: Change) -> None:
         body = change.body
@@ -186,7 +189,7 @@ class Cluster(Snapshot):
                 continue
             if pod["metadata"].get("deletionTimestamp"):
                 if not self._ended(pod):
-                    pod = self.report(pod, "Failed", ready=False)
+                    self.report(pod, "Failed", ready=False)
                     busy = True
                 if not pod["metadata"].get("finalizers"):
                     self.vanish(pod)

@@ -250,7 +250,7 @@ def test_a_refused_pod_shows_up_in_replica_set_and_deployment(cluster: Any) -> N
             "FailedCreate",
             message,
         )
-    cluster.refuse = lambda change: None
+    cluster.refuse = lambda _: None
     cluster.run()
     for kind in ("ReplicaSet", "Deployment"):
         assert conditions.find(cluster.list("apps", kind)[0], "ReplicaFailure") is None

@@ -16,6 +16,9 @@ from fairlead.words import Change, Ref, Resource, View
 Kind: TypeAlias = tuple[str, str]
 """Group and kind; the core group is ""."""
 
+ANY: Kind = ("*", "*")
+"""As a key of `watches`: every kind that there is."""
+
 
 class Refused(Exception):
     """A change that the API refused: the Status' code, reason and message."""
@@ -58,3 +61,5 @@ class Controller:
     reconcile: Reconcile
     watches: Mapping[Kind, Watch] = field(default_factory=dict)
     refused: OnRefusal | None = None
+    patience: timedelta = timedelta(0)
+    """How long after a start nothing should be concluded, because those who report must first be heard again."""
