@@ -7,7 +7,7 @@ nobody takes the files as they stand for what would be applied.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fairlead.words import Finding, Page, Ref, Resource, Severity, Where
 
@@ -17,9 +17,17 @@ NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 @dataclass(frozen=True, slots=True)
 class Kustomization:
-    """The files, folders and addresses that a kustomization is made of, as written, relative to its folder."""
+    """The files, folders and addresses that a kustomization is made of, as written, relative to its folder.
+
+    `parts` are files that are no objects by themselves: patches and settings of transformers.
+    """
 
     resources: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+
+
+_PARTS = ("patches", "patchesStrategicMerge", "patchesJson6902", "replacements", "transformers", "generators",
+          "configurations", "validators")  # fmt: skip
 
 
 def kustomization(page: Page) -> Kustomization:
@@ -35,6 +43,18 @@ def kustomization(page: Page) -> Kustomization:
     return Kustomization(tuple(dict.fromkeys(names)))
 
 
+def parts(content: Resource) -> tuple[str, ...]:
+    """Return the files that the unsupported fields name: they change objects, and are none."""
+    found: list[str] = []
+    for key in _PARTS:
+        listed = content.get(key)
+        for one in listed if isinstance(listed, list) else []:
+            path = one.get("path") if isinstance(one, dict) else one
+            if isinstance(path, str) and "\n" not in path:
+                found.append(path)
+    return tuple(found)
+
+
 READS: Mapping[tuple[str, str], Callable[[Page], Kustomization]] = {
     ("kustomize.config.k8s.io", "Kustomization"): kustomization,
 }
@@ -48,7 +68,7 @@ def read(content: Resource, file: str, locate: Callable[[str], Where]) -> tuple[
     `locate` turns a path in the document into its place. apiVersion and kind may be absent.
     """
     page = Page(content, Where(file))
-    model = kustomization(page)
+    model = replace(kustomization(page), parts=parts(content))
     findings = [
         Finding(
             rule="kustomization.field",

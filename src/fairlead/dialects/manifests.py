@@ -169,6 +169,8 @@ class _Reader:
             raise _Unreadable("document.unsafe", f"nests deeper than {DEEPEST} levels", line)
         if self._stack and not self._stack[-1].is_list and self._stack[-1].key is _NO_KEY:
             raise _Unreadable("document.broken", "a mapping or list cannot be a key", line)
+        if event.tag is not None and event.tag not in _CORE_TAGS:
+            raise _Unreadable("document.broken", f"the tag {event.tag} means nothing to Kubernetes", line)
         content: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
         path = self._here()
         self.lines.setdefault(dotted(path), line)
@@ -309,6 +311,9 @@ def _compose(file: str, chunk: str, offset: int) -> Iterator[tuple[Document, lis
         mark = error.problem_mark or error.context_mark
         said = " ".join(part for part in (error.problem, error.context) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 0)
+        last = chunk.rstrip().count("\n") + 1
+        if line > last:  # the text ended too early: point at its end
+            line, column = last, len(chunk.rstrip().rpartition("\n")[2]) + 1
         raise _Unreadable("document.broken", said or "not YAML", line, column) from error
     except yaml.YAMLError as error:
         before = chunk[: getattr(error, "position", 0) or 0]
@@ -428,33 +433,30 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def doubles(documents: Iterable[Document]) -> list[Finding]:
-    """Return a Finding for each object that is written more than once."""
-    first: dict[Ref, Document] = {}
-    findings = []
+    """Return a Finding for each object that is written more than once.
+
+    In one folder that is hardly meant; folders may well be alternatives of each other, so there it is only noted.
+    """
+    written: dict[Ref, list[Document]] = {}
     for document in documents:
-        ref = document.ref
-        if not (document.content.get("metadata") or {}).get("name"):
-            continue
-        before = first.setdefault(ref, document)
-        if before is document:
-            continue
-        same = before.content == document.content
-        place = Where(document.file, document.line)
-        findings.append(
-            Finding(
-                rule="object.doubled",
-                severity=Severity.INFO if same else Severity.WARNING,
-                subject=ref,
-                message="is written twice" + ("" if same else ", each time otherwise"),
-                cause="Applied together, the last one wins." if not same else "",
-                evidence=(
-                    Evidence("field", ref, "first", Where(before.file, before.line)),
-                    Evidence("field", ref, "again", place),
-                ),
-                where=place,
-            )
-        )
-    return findings
+        if (document.content.get("metadata") or {}).get("name"):
+            written.setdefault(document.ref, []).append(document)
+    return [_doubled_object(ref, them) for ref, them in written.items() if len(them) > 1]
+
+
+def _doubled_object(ref: Ref, them: list[Document]) -> Finding:
+    same = all(one.content == them[0].content for one in them)
+    folders = {one.file.rpartition("/")[0] for one in them}
+    times = "twice" if len(them) == 2 else f"{len(them)} times"
+    return Finding(
+        rule="object.doubled",
+        severity=Severity.INFO if same or len(folders) == len(them) else Severity.WARNING,
+        subject=ref,
+        message=f"is written {times}" + ("" if same else ", each time otherwise"),
+        cause="" if same else "Applied together, the last one wins.",
+        evidence=tuple(Evidence("field", ref, "written here", Where(one.file, one.line)) for one in them[:6]),
+        where=Where(them[-1].file, them[-1].line),
+    )
 
 
 def write(resource: Resource) -> str:

@@ -1,0 +1,347 @@
+"""Gathers what there is, from a cluster or from files, has it examined, and fetches what the examination asks for.
+
+One LIST for each kind, all at once; kinds that may not be listed are named as unseen, so that nothing is concluded from their
+absence. Holds no rules: what is wrong and why is told by the diagnose engine, what is not valid by keep. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import posixpath
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from fairlead.diagnose.examining import examine, needs
+from fairlead.diagnose.likening import nearest
+from fairlead.diagnose.references import CLUSTER_SCOPED
+from fairlead.dialects import kustomization, manifests
+from fairlead.dialects.manifests import Document, about_file
+from fairlead.drivers.cluster import AsyncCluster, Unreachable
+from fairlead.drivers.definitions import load
+from fairlead.keep.errors import Refusal
+from fairlead.keep.requests import Request, User
+from fairlead.keep.worlds import World
+from fairlead.words import Evidence, Finding, Need, Ref, Resource, Severity, Snapshot, Where
+
+KINDS: Sequence[tuple[str, str]] = (
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+    ("v1", "ServiceAccount"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "PersistentVolume"),
+    ("v1", "Node"),
+    ("v1", "Namespace"),
+    ("v1", "Event"),
+    ("v1", "ReplicationController"),
+    ("v1", "ResourceQuota"),
+    ("v1", "LimitRange"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("batch/v1", "Job"),
+    ("batch/v1", "CronJob"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "IngressClass"),
+    ("storage.k8s.io/v1", "StorageClass"),
+    ("scheduling.k8s.io/v1", "PriorityClass"),
+    ("node.k8s.io/v1", "RuntimeClass"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+)
+"""What an examination looks at on a cluster."""
+
+_AT_ONCE = 8
+_LOG_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Examined:
+    """What an examination saw and found. `places` says where in the files an object was written."""
+
+    findings: list[Finding]
+    view: Snapshot
+    scope: str
+    unseen: frozenset[tuple[str, str]] = frozenset()
+    places: Mapping[Ref, Document] = field(default_factory=dict)
+
+
+def _group(api_version: str) -> str:
+    return api_version.rpartition("/")[0]
+
+
+async def gather(
+    cluster: AsyncCluster, namespace: str = "", kinds: Sequence[tuple[str, str]] = KINDS
+) -> tuple[Snapshot, frozenset[tuple[str, str]]]:
+    """Return everything of the kinds (in one namespace, where one is given), and the kinds that could not be listed.
+
+    Raises Unreachable, and Refusal where not even pods may be listed.
+    """
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(api_version: str, kind: str) -> list[Resource] | Refusal:
+        space = "" if (_group(api_version), kind) in CLUSTER_SCOPED else namespace
+        async with gate:
+            try:
+                items, _ = await cluster.list(api_version, kind, space)
+            except Refusal as refusal:
+                return refusal
+            return items
+
+    answers = await asyncio.gather(*(one(*kind) for kind in kinds))
+    view = Snapshot()
+    unseen = set()
+    for (api_version, kind), answer in zip(kinds, answers, strict=True):
+        if isinstance(answer, Refusal):
+            if kind == "Pod":
+                raise answer
+            unseen.add((_group(api_version), kind))
+            continue
+        for item in answer:
+            view.put(item)
+    return view, frozenset(unseen)
+
+
+async def answer(cluster: AsyncCluster, wanted: Iterable[Need]) -> dict[Need, str]:
+    """Fetch what the examination needs; what cannot be had is left out."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(need: Need) -> tuple[Need, str]:
+        detail = dict(need.detail)
+        path = f"/api/v1/namespaces/{need.about.namespace}/pods/{need.about.name}/log"
+        params = {
+            "container": detail["container"],
+            "previous": detail["previous"] if detail["previous"] == "true" else "",
+            "tailLines": detail["tail"],
+            "limitBytes": str(_LOG_BYTES),
+        }
+        async with gate:
+            try:
+                response = await cluster.raw("GET", path, params=params)
+            except (Refusal, Unreachable):
+                return need, ""
+            return need, response.content.decode(errors="replace")
+
+    got = await asyncio.gather(*(one(need) for need in wanted if need.what == "log"))
+    return {need: text for need, text in got if text}
+
+
+async def examine_cluster(
+    cluster: AsyncCluster, now: Callable[[], datetime], namespace: str = ""
+) -> Examined:
+    """Examine a live cluster, or one namespace of it with what stands outside namespaces."""
+    view, unseen = await gather(cluster, namespace)
+    answers = await answer(cluster, needs(view, now=now()))
+    findings = examine(view, scope="live", now=now(), answers=answers, unseen=unseen)
+    return Examined(findings, view, "live", unseen)
+
+
+# Files
+
+
+def files_in(path: Path) -> list[Path]:
+    """Return the manifests under a folder by their names, or the file itself whatever its name. Raises OSError."""
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        one
+        for one in path.rglob("*")
+        if one.suffix in manifests.READS
+        and one.is_file()
+        and not any(part.startswith(".") for part in one.parts)
+    )
+
+
+def charts(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files that belong to Helm charts, by the chart's folder: templates, values and what describes it."""
+    paths = [PurePosixPath(name) for name in names]
+    folders = sorted(
+        (path.parent for path in paths if path.name == "Chart.yaml"), key=lambda folder: len(folder.parts)
+    )
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        for folder in folders:
+            if folder in path.parents:
+                inner = path.relative_to(folder)
+                if inner.parts[0] in {"templates", "charts", "crds", "ci"} or len(inner.parts) == 1:
+                    found.setdefault(str(folder), []).append(str(path))
+                break
+    return found
+
+
+def read_files(files: Mapping[str, str]) -> tuple[list[Document], list[Finding]]:
+    """Return the objects in texts by their file's name, and a Finding for all that could not be read as one."""
+    documents: list[Document] = []
+    findings: list[Finding] = []
+    in_charts = charts(files)
+    passed = {name for names in in_charts.values() for name in names}
+    for folder, names in in_charts.items():
+        templates = sum(1 for name in names if "/templates/" in name)
+        findings.append(
+            about_file(
+                "document.template",
+                Severity.INFO,
+                f"{folder}/Chart.yaml",
+                f"is a Helm chart with {templates} templates, which are not rendered yet: nothing in it is examined",
+            )
+        )
+    for name, text in files.items():
+        if PurePosixPath(name).name in kustomization.NAMES and name not in passed:
+            parts, more = _kustomization(name, text)
+            passed |= {name, *parts}
+            findings += more
+    for name, text in files.items():
+        if name not in passed:
+            objects, more = manifests.read(name, text)
+            documents += objects
+            findings += more
+    return documents, findings + manifests.doubles(documents)
+
+
+def _kustomization(name: str, text: str) -> tuple[set[str], list[Finding]]:
+    """Return the files that a kustomization uses as patches and settings, and what of it is not understood."""
+    documents, findings = manifests.parse(name, text)
+    parts: set[str] = set()
+    for document in documents:
+        if isinstance(document.content, dict):
+            model, more = kustomization.read(document.content, name, document.where)
+            findings += more
+            folder = posixpath.dirname(name)
+            parts |= {posixpath.normpath(posixpath.join(folder, one)) for one in model.parts}
+    return parts, findings
+
+
+def examine_files(files: Mapping[str, str], now: datetime) -> Examined:
+    """Examine texts by their file's name, without a cluster: what an API server would refuse, and what cannot work."""
+    documents, findings = read_files(files)
+    places: dict[Ref, Document] = {}
+    for document in documents:
+        places[document.ref] = document
+
+    def locate(ref: Ref, path: str) -> Where:
+        document = places.get(ref)
+        return document.where(path) if document is not None else Where(path=path)
+
+    view = Snapshot(document.content for document in documents)
+    found = examine(view, scope="files", now=now, locate=locate)
+    findings += found + _refused(documents, now, found)
+    findings.sort(key=lambda one: (one.severity != "critical", one.severity == "info"))
+    return Examined(findings, view, "files", places=places)
+
+
+def _refused(documents: Iterable[Document], now: datetime, known: Sequence[Finding]) -> list[Finding]:
+    """Return a Finding for each object that the API server would not take, by creating it on an empty cluster."""
+    world = World(load(), random.Random(0)).fork()
+    request = Request(
+        user=User(name="fairlead", groups=("system:masters",)),
+        now=now,
+        manager="fairlead",
+        field_validation="Strict",
+    )
+    told = {one.subject for one in known if one.rule == "workload.selector"}
+    findings = []
+    for document in sorted(documents, key=_precedence):
+        ref = document.ref
+        kind = world.catalogue.kind(ref.group, ref.kind, document.content["apiVersion"].rpartition("/")[2])
+        if kind is None or not kind.stored:
+            findings += _unknown_kind(world, document)
+            continue
+        namespace = (ref.namespace or "default") if kind.namespaced else ""
+        _have_namespace(world, namespace, request)
+        body = copy.deepcopy(document.content)
+        body.pop("status", None)
+        if not kind.namespaced:
+            body["metadata"].pop("namespace", None)
+        try:
+            world.create(kind, namespace, body, request)
+        except Refusal as refusal:
+            if refusal.code not in {400, 422}:  # refused for what is or is not beside it: unknown here
+                continue
+            if ref not in told:
+                findings.append(_invalid(document, refusal))
+    return findings
+
+
+_ORDER = {
+    "CustomResourceDefinition": 0,
+    "Namespace": 1,
+    "StorageClass": 2,
+    "PriorityClass": 2,
+    "ServiceAccount": 3,
+}
+_UNKNOWN_FIELD = re.compile(r'(?:unknown|duplicate) field "([^"]+)"')
+_GO_FIELD = re.compile(r"Go struct field \w+\.(\S+) of type")
+
+
+def _precedence(document: Document) -> int:
+    return _ORDER.get(document.ref.kind, 9)
+
+
+def _have_namespace(world: World, namespace: str, request: Request) -> None:
+    kind = world.catalogue.kind("", "Namespace")
+    if namespace and kind is not None and not world.has(kind, "", namespace):
+        with contextlib.suppress(Refusal):
+            world.create(
+                kind, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}, request
+            )
+
+
+def _unknown_kind(world: World, document: Document) -> list[Finding]:
+    """Return what to say about a kind that no API server of ours serves: wrong for Kubernetes' own groups, else unknown."""
+    ref = document.ref
+    version = document.content["apiVersion"]
+    own = {kind.group for kind in world.catalogue.all()} | {"extensions"}
+    place = document.where(".kind")
+    if ref.group not in own:
+        message = f"is of a kind that is not known here ({version}): only its references are looked at"
+        return [
+            Finding(rule="object.foreign", severity=Severity.INFO, subject=ref, message=message, where=place)
+        ]
+    other = next((kind for kind in world.catalogue.all() if kind.kind == ref.kind), None)
+    near = nearest(ref.kind, {kind.kind for kind in world.catalogue.all() if kind.group == ref.group})
+    cause = (
+        f"Kubernetes 1.32 serves it as {other.api_version}." if other else f"{near} is there." if near else ""
+    )
+    return [
+        Finding(
+            rule="object.kind",
+            severity=Severity.CRITICAL,
+            subject=ref,
+            message=f'no matches for kind "{ref.kind}" in version "{version}"',
+            cause=cause,
+            where=place,
+        )
+    ]
+
+
+def _invalid(document: Document, refusal: Refusal) -> Finding:
+    """Return what the API server would say, with the place of the first fault."""
+    causes = (refusal.details or {}).get("causes") or []
+    fields = [(cause.get("field") or "", f"{cause.get('field')}: {cause.get('message')}") for cause in causes]
+    if not fields:
+        said = refusal.message.partition("strict decoding error: ")[2] or refusal.message
+        names = _UNKNOWN_FIELD.findall(said) or _GO_FIELD.findall(said)
+        fields = [(name, text) for name, text in zip(names, said.split(", "), strict=False)] or [("", said)]
+    ref = document.ref
+    places = [document.where(f".{name}" if name else "") for name, _ in fields]
+    first = fields[0][1].rpartition("json: ")[2]
+    more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
+    return Finding(
+        rule="object.invalid",
+        severity=Severity.CRITICAL,
+        subject=ref,
+        message=f"the API server would refuse it: {first}{more}",
+        evidence=tuple(
+            Evidence("field", ref, text, place) for (_, text), place in zip(fields[:8], places, strict=False)
+        ),
+        where=places[0],
+    )
