@@ -318,6 +318,32 @@ def _say_terminating(obj: Resource, request: Request) -> None:
     )
 
 
+def clear_definition(writer: Writer, kind: Kind, name: str, request: Request) -> Outcome:
+    """Delete the objects of a definition that is being deleted, and let go of it when none is left.
+
+    `kind` is that of definitions. Does nothing while the definition is not being deleted.
+    """
+    found = writer.find(kind, "", name)
+    old, definition = writer.live(kind, found), writer.live(kind, found)
+    if not definition["metadata"].get("deletionTimestamp"):
+        return Outcome(definition, found.body)
+    spec = definition["spec"]
+    storage = (spec["group"], spec["names"]["plural"])
+    entries: list[Entry] = []
+    for version in spec["versions"]:
+        served = writer.catalogue.served(spec["group"], version["name"], spec["names"]["plural"])
+        if served is not None:
+            items = writer.store.head.items(storage)
+            entries += delete_collection(writer, served, items, {}, request).entries
+            break
+    finalizers = definition["metadata"].get("finalizers") or []
+    if writer.store.head.count(storage) or CLEANUP not in finalizers:
+        return Outcome(definition, found.body, tuple(entries))
+    _set_finalizers(definition["metadata"], [item for item in finalizers if item != CLEANUP])
+    outcome = writer.replace(kind, found, old, definition, request)
+    return Outcome(outcome.object, outcome.body, (*entries, *outcome.entries))
+
+
 def refuse_terminating_definition(definition: Resource, kind: Kind, name: str) -> None:
     """Refuse to create an object whose definition is being deleted."""
     if definition["metadata"].get("deletionTimestamp"):

@@ -7,6 +7,7 @@ Source: each kind's AddFieldLabelConversionFunc and GetAttrs in Kubernetes 1.32.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from fairlead.keep.entries import Entry, EntryType, Storage, Stored
@@ -133,6 +134,19 @@ def _text(value: Any, path: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def last_seen(event: Resource) -> datetime:
+    """Return when a Kubernetes Event was last written, as far as it says so; the beginning of time if it does not."""
+    series = event.get("series") or {}
+    times = (
+        event.get("lastTimestamp"),
+        series.get("lastObservedTime"),
+        event.get("eventTime"),
+        event["metadata"].get("creationTimestamp"),
+    )
+    known = [datetime.fromisoformat(time) for time in times if time]
+    return max(known, default=datetime.min.replace(tzinfo=UTC))
 
 
 def seen_as(entry: Entry, labels: Expr | None, fields: Fields) -> EntryType | None:

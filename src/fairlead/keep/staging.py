@@ -136,6 +136,15 @@ class Store:
             other.indexes = {name: index.copy() for name, index in self.indexes.items()}
         return other
 
+    def staged_after(self, rv: int) -> list[Entry]:
+        """Return what was staged after a resourceVersion, in order."""
+        found = []
+        for entry in reversed(self._staged):
+            if entry.rv <= rv:
+                break
+            found.append(entry)
+        return found[::-1]
+
     @property
     def staged(self) -> int:
         """How many entries wait for their commit."""

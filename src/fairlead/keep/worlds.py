@@ -166,6 +166,22 @@ class World:
 
         return self._whole(step)
 
+    def clear_definition(self, name: str, request: Request) -> Outcome:
+        """Delete the objects of a CustomResourceDefinition that is being deleted; let go of it after the last."""
+        kind = self.catalogue.kind("apiextensions.k8s.io", "CustomResourceDefinition")
+        assert kind is not None
+        return self._whole(lambda: deleting.clear_definition(self._writer, kind, name, request))
+
+    def attempt(self, step: Callable[[World], Outcome]) -> tuple[Outcome, Sequence[Entry]]:
+        """Run a step of any number of writes, all or none: return its outcome and every entry that it staged."""
+        mark = self._store.rv
+        try:
+            outcome = step(self)
+        except BaseException:
+            self._store.rollback(mark)
+            raise
+        return outcome, self._store.staged_after(mark)
+
     def _whole(self, step: Callable[[], Outcome]) -> Outcome:
         """Run a step that may stage several entries; a refusal on the way takes all of them back."""
         mark = self._store.rv
@@ -243,6 +259,10 @@ class World:
     def stored(self, storage: Storage, namespace: str | None = None) -> Sequence[Stored]:
         """Return the committed objects of one storage as they are stored."""
         return self._store.committed.items(storage, namespace)
+
+    def newest(self, storage: Storage, namespace: str | None = None) -> Sequence[Stored]:
+        """Return the objects of one storage as the next write will see them, committed or not."""
+        return self._store.head.items(storage, namespace)
 
     def count(self, storage: Storage) -> int:
         """Return how many committed objects a storage holds."""

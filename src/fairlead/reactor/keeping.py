@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from fairlead.drivers import definitions
 from fairlead.drivers.sqlite import Log, LogError
@@ -32,6 +32,10 @@ _COMPACT_EVERY = 2_000
 """Commits of so many entries between two compactions of the log."""
 _AGE = 1_800.0
 """Seconds that an entry stays in the window at most, however few there are."""
+
+
+_Group: TypeAlias = "list[tuple[Sequence[Entry], asyncio.Future[None]]]"
+"""Writes that share a commit: the entries of each, and the future that its caller waits for."""
 
 
 class Lagged(Exception):
@@ -124,7 +128,7 @@ class Keeper:
     def __init__(self, world: World, log: Log) -> None:
         self.world = world
         self._log = log
-        self._staged: list[tuple[Outcome, asyncio.Future[None]]] = []
+        self._staged: _Group = []
         self._busy: asyncio.Task[None] | None = None
         self._everything: list[Subscription] = []
         self._by_storage: dict[Storage, list[Subscription]] = {}
@@ -155,11 +159,11 @@ class Keeper:
         """
         if self._closing:
             raise unavailable("the server is shutting down")
-        outcome = step(self.world)
-        if not outcome.entries and not self._staged and self._busy is None:
+        outcome, entries = self.world.attempt(step)
+        if not entries and not self._staged and self._busy is None:
             return outcome  # else: what was answered may rest on writes that are still to be committed
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._staged.append((outcome, done))
+        self._staged.append((entries, done))
         if self._busy is None:
             self._busy = asyncio.create_task(self._drain())
         await asyncio.shield(done)
@@ -170,7 +174,7 @@ class Keeper:
         try:
             while self._staged:
                 group, self._staged = self._staged, []
-                entries = [entry for outcome, _ in group for entry in outcome.entries]
+                entries = [entry for mine, _ in group for entry in mine]
                 try:
                     if entries:
                         await asyncio.wrap_future(self._log.append(entries))
@@ -181,7 +185,7 @@ class Keeper:
         finally:
             self._busy = None
 
-    def _fail(self, group: Sequence[tuple[Outcome, asyncio.Future[None]]], error: LogError) -> None:
+    def _fail(self, group: _Group, error: LogError) -> None:
         """Take back everything that is not committed: later writes may rest on the ones that failed."""
         self.world.rollback()
         refused = [*group, *self._staged]
@@ -191,9 +195,7 @@ class Keeper:
                 done.set_exception(internal(f"the write could not be stored: {error}"))
                 done.exception()  # a caller that was cancelled has nobody to hear it
 
-    def _succeed(
-        self, group: Sequence[tuple[Outcome, asyncio.Future[None]]], entries: Sequence[Entry]
-    ) -> None:
+    def _succeed(self, group: _Group, entries: Sequence[Entry]) -> None:
         if entries:
             self.world.commit(entries[-1].rv)
             self._publish(entries)
