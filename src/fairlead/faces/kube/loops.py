@@ -8,7 +8,11 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+from fairlead.orchestrate.controllers import CONTROLLERS
+from fairlead.reactor.collecting import collect
 from fairlead.reactor.keeping import Keeper
+from fairlead.reactor.orchestrate import Orchestrator
+from fairlead.reactor.trimming import trim
 
 log = logging.getLogger("fairlead.loops")
 AGAIN_SECONDS = 1.0
@@ -42,5 +46,8 @@ async def _again(name: str, loop: Callable[[], Coroutine[Any, Any, None]], broke
 
 
 def _loops(keeper: Keeper) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-    del keeper
-    return []
+    return [
+        ("controllers", lambda: Orchestrator(keeper, CONTROLLERS).run()),
+        ("garbage-collection", lambda: collect(keeper)),
+        ("event-trimming", lambda: trim(keeper)),
+    ]
