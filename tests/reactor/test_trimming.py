@@ -37,9 +37,7 @@ def test_old_events_go(tmp_path: Path) -> None:
                 "lastTimestamp": at,
             }
             early = Request(user=ADMIN, now=NOW - timedelta(hours=hours), manager="test")
-            await keeper.write(
-                lambda world, event=event, early=early: world.create(kind, "default", event, early)
-            )
+            await keeper.write(partial(_create, event=event, request=early))
         assert await trimming.once(keeper, NOW) == 1
         assert [stored.name for stored in keeper.world.stored(("", "events"))] == ["new"]
         assert await trimming.once(keeper, NOW) == 0
