@@ -18,7 +18,6 @@ from fairlead.keep.entries import Storage, Stored
 from fairlead.keep.errors import Refusal, forbidden, not_found
 from fairlead.keep.kinds import Catalogue, Kind
 from fairlead.keep.requests import Request
-from fairlead.keep.schemas import Schemas
 from fairlead.keep.staging import Store
 from fairlead.words import Resource
 
@@ -111,10 +110,10 @@ def judge(admission: Admission) -> None:
     quotas.judge(admission)
 
 
-def establish(admission: Admission, schemas: Schemas) -> None:
+def establish(admission: Admission) -> None:
     """Accept the names and versions of a CustomResourceDefinition, and say so in its status."""
     if admission.kind.storage == extending.DEFINITIONS and not admission.subresource:
-        extending.establish(admission.obj, admission.catalogue, schemas, admission.request.now)
+        admission.warnings += extending.establish(admission.obj, admission.catalogue, admission.request.now)
 
 
 def refuse_delete(kind: Kind, name: str) -> None:

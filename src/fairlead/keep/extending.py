@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from fairlead.keep import extensions
 from fairlead.keep.entries import Storage
 from fairlead.keep.kinds import Catalogue
 from fairlead.keep.scaling import Paths
@@ -38,15 +39,31 @@ def selectable(definition: Resource, version: str) -> Sequence[str]:
     return [field["jsonPath"].removeprefix(".") for field in fields if field.get("jsonPath")]
 
 
-def establish(definition: Resource, catalogue: Catalogue, schemas: Schemas, now: datetime) -> None:
-    """Accept the names and versions of a definition that is about to be stored, and say so in its status."""
+def establish(definition: Resource, catalogue: Catalogue, now: datetime) -> list[str]:
+    """Accept the names of a definition that is about to be stored and say so in its status.
+
+    Returns what it asks for that is not supported yet.
+    """
+    definition["status"] = extensions.status(definition, catalogue, now)
+    return extensions.warnings(definition)
 
 
 def take_up(
     definition: Resource, catalogue: Catalogue, schemas: Schemas, before: Resource | None = None
 ) -> None:
     """Serve what a stored definition defines, instead of what it defined before."""
+    if before is not None:
+        let_go(before, catalogue, schemas)
+    for version in extensions.versions(definition):
+        extensions.teach(version, schemas)
+        catalogue.add(version.kind)
 
 
 def let_go(definition: Resource, catalogue: Catalogue, schemas: Schemas) -> None:
     """Serve what a definition defined no longer."""
+    spec = definition["spec"]
+    for version in spec.get("versions") or ():
+        kind = catalogue.served(spec["group"], version["name"], spec["names"]["plural"])
+        if kind is not None:
+            catalogue.remove(kind)
+            schemas.forget(kind)

@@ -8,19 +8,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from fairlead.keep.decoding import Checker, Undecodable, compiled
-from fairlead.keep.errors import Refusal, bad_request
+from fairlead.keep.errors import Cause, Refusal, bad_request
 from fairlead.keep.kinds import Kind
 from fairlead.keep.nodes import Definitions, Node, untyped
 from fairlead.words import Resource
 
-__all__ = ["Definitions", "Learnt", "Mode", "Node", "Schemas", "duplicates", "untyped"]
+__all__ = ["Definitions", "Custom", "Mode", "Node", "Schemas", "duplicates", "untyped"]
 
 Mode: TypeAlias = Literal["Strict", "Warn", "Ignore"]
-Learnt: TypeAlias = Callable[[Resource, list[str]], None]
-"""A custom resource's check: prunes, defaults and validates in place, names unknown fields in the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A custom resource's type in one version, as functions that change an object in place or judge it.
+
+    `decode` prunes and names unknown fields in the list; `default` fills in; `faults` says what the schema refuses.
+    `schema` is the definition's own.
+    """
+
+    node: Node
+    decode: Callable[[Resource, list[str]], object]
+    default: Callable[[Resource], object]
+    faults: Callable[[Resource], list[Cause]]
+    schema: Mapping[str, Any]
 
 
 class Schemas:
@@ -29,19 +43,34 @@ class Schemas:
     def __init__(self, definitions: Mapping[str, Any] | Definitions) -> None:
         self.definitions = definitions if isinstance(definitions, Definitions) else Definitions(definitions)
         self._checkers: dict[tuple[str, str, str], Checker] = {}
-        self._learnt: dict[tuple[str, str, str], tuple[Node, Learnt]] = {}
+        self._learnt: dict[tuple[str, str, str], Custom] = {}
 
     def node(self, kind: Kind) -> Node:
         """Return the kind's type; an untyped Node where nothing is known about it."""
         key = (kind.group, kind.version, kind.kind)
         if key in self._learnt:
-            return self._learnt[key][0]
+            return self._learnt[key].node
         name = self.definitions.name(*key)
         return self.definitions[name] if name else untyped
 
-    def learn(self, kind: Kind, node: Node, check: Learnt) -> None:
+    def learn(self, kind: Kind, custom: Custom) -> None:
         """Take up a custom resource's type in one version."""
-        self._learnt[kind.group, kind.version, kind.kind] = (node, check)
+        self._learnt[kind.group, kind.version, kind.kind] = custom
+
+    def custom(self, kind: Kind) -> Custom | None:
+        """Return what was learnt about a custom resource's kind; None for a built-in or unknown one."""
+        return self._learnt.get((kind.group, kind.version, kind.kind))
+
+    def default(self, kind: Kind, obj: Resource) -> None:
+        """Fill in a custom resource's defaults, in place; built-in kinds are `defaulting`'s."""
+        custom = self.custom(kind)
+        if custom is not None:
+            custom.default(obj)
+
+    def faults(self, kind: Kind, obj: Resource) -> list[Cause]:
+        """Return what a custom resource's schema refuses; built-in kinds are `validating`'s."""
+        custom = self.custom(kind)
+        return custom.faults(obj) if custom is not None else []
 
     def forget(self, kind: Kind) -> None:
         """Drop what was learnt about the kind, if anything."""
@@ -59,7 +88,7 @@ class Schemas:
 
         Values of a wrong type, and in mode Strict unknown fields, raise a Refusal (400). Nulls and empty optional
         lists and maps are dropped, unknown fields too, amounts and times are written canonically. A custom
-        resource is pruned, defaulted and validated by its schema (422).
+        resource is pruned; see `default` and `faults` for the rest of its schema.
         """
         key = (kind.group, kind.version, kind.kind)
         unknown: list[str] = []
@@ -70,7 +99,7 @@ class Schemas:
             )
         learnt = self._learnt.get(key)
         if learnt is not None:
-            learnt[1](obj, unknown)
+            learnt.decode(obj, unknown)
         else:
             checker = self._checkers.get(key)
             if checker is None:

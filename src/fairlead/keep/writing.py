@@ -115,7 +115,7 @@ class Writer:
         if self.store.head.get(kind.storage, namespace, name) is not None:
             raise already_exists(kind.group, kind.plural, name)
         admitting.judge(admission)
-        admitting.establish(admission, self.schemas)
+        admitting.establish(admission)
         warnings = [*warnings, *admission.warnings]
         if request.dry_run:
             return Outcome(obj, encode(obj), (), tuple(warnings), created=True)
@@ -284,7 +284,7 @@ class Writer:
             return Outcome(old, self.bytes_of(kind, found), (), tuple(warnings))
         self._validate(kind, obj, old)
         admitting.judge(admission)
-        admitting.establish(admission, self.schemas)
+        admitting.establish(admission)
         warnings = [*warnings, *admission.warnings]
         finished = finished_by(kind, obj, old)
         if request.dry_run:
@@ -331,12 +331,12 @@ class Writer:
         ]
 
     def _default(self, kind: Kind, obj: Resource) -> None:
-        target = STORED_AS.get(kind.storage)
-        if target is None or target == (kind.group, kind.version) or strategies.custom(kind):
-            default(kind, obj)
+        default(kind, obj)
+        self.schemas.default(kind, obj)
+        self.schemas.default(kind, obj)
 
     def _validate(self, kind: Kind, obj: Resource, old: Resource | None) -> None:
-        causes = validate(kind, obj, old)
+        causes = [*validate(kind, obj, old), *self.schemas.faults(kind, obj)]
         meta = obj["metadata"]
         if old is not None and meta.get("deletionTimestamp") and not old["metadata"].get("deletionTimestamp"):
             text = f'Invalid value: "{meta["deletionTimestamp"]}": field is immutable'
