@@ -333,10 +333,12 @@ class Writer:
     def _default(self, kind: Kind, obj: Resource) -> None:
         default(kind, obj)
         self.schemas.default(kind, obj)
-        self.schemas.default(kind, obj)
 
     def _validate(self, kind: Kind, obj: Resource, old: Resource | None) -> None:
-        causes = [*validate(kind, obj, old), *self.schemas.faults(kind, obj)]
+        if kind.storage in STORED_AS:
+            causes = self._validate_as_stored(kind, obj, old)
+        else:
+            causes = [*validate(kind, obj, old), *self.schemas.faults(kind, obj)]
         meta = obj["metadata"]
         if old is not None and meta.get("deletionTimestamp") and not old["metadata"].get("deletionTimestamp"):
             text = f'Invalid value: "{meta["deletionTimestamp"]}": field is immutable'
@@ -344,6 +346,13 @@ class Writer:
         if causes:
             name = obj["metadata"].get("name") or ""
             raise invalid(kind.group, kind.kind, name, causes)
+
+    def _validate_as_stored(self, kind: Kind, obj: Resource, old: Resource | None) -> list[Cause]:
+        group, version = STORED_AS[kind.storage]
+        kept = self.catalogue.kind(group, kind.kind, version) or kind
+        target = kept.api_version
+        before = convert(_copied(old), target) if old is not None else None
+        return validate(kept, convert(_copied(obj), target), before)
 
     def _own(
         self, kind: Kind, old: Resource | None, obj: Resource, request: Request, subresource: str

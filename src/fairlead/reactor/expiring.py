@@ -24,9 +24,8 @@ _AT_ONCE = 500
 async def expire(keeper: Keeper) -> None:
     """Delete Events that are too old, every minute, for ever."""
     while True:
-        while await sweep(keeper, datetime.now(UTC)) == _AT_ONCE:
-            await asyncio.sleep(0)
-        await asyncio.sleep(_EVERY_SECONDS)
+        deleted = await sweep(keeper, datetime.now(UTC))
+        await asyncio.sleep(_EVERY_SECONDS if deleted < _AT_ONCE else 0)
 
 
 async def sweep(keeper: Keeper, now: datetime) -> int:
