@@ -1,4 +1,4 @@
-"""The loop that keeps the machine's packet filter in step with Services, EndpointSlices and host ports.
+"""The loop that keeps the machine's packet filter and name server in step with Services, EndpointSlices and host ports.
 
 Follows the API, has orchestrate/routing.py say what the rules are, and lets drivers/network.py apply them. Without a
 packet filter it says so once and goes on: pods still reach each other by their addresses.
@@ -14,7 +14,9 @@ from typing import Final
 
 from fairlead.drivers import network
 from fairlead.drivers.cluster import AsyncCluster
+from fairlead.orchestrate.names import Names
 from fairlead.orchestrate.routing import Net, missing_jumps, rules
+from fairlead.reactor.names import NameServer
 from fairlead.words import Ref, Snapshot
 
 _KINDS: Final = (("v1", "Service"), ("discovery.k8s.io/v1", "EndpointSlice"), ("v1", "Pod"))
@@ -30,12 +32,17 @@ Report = Callable[[str, str], Awaitable[None]]
 async def run(
     cluster: AsyncCluster, net: Net, report: Report | None = None, view: Snapshot | None = None
 ) -> None:
-    """Keep the rules current until cancelled. `view`, where given, is kept current too and may be read by others."""
+    """Keep the rules current, and answer for the cluster's names on the gateway's address, until cancelled.
+
+    `view`, where given, is kept current too and may be read by others. Raises an ExceptionGroup with the Refusal when
+    the API will not let us read what we need.
+    """
     loop = _Loop(cluster, net, report, Snapshot() if view is None else view)
     async with asyncio.TaskGroup() as group:
         for api_version, kind in _KINDS:
             group.create_task(loop.follow(api_version, kind))
         group.create_task(loop.apply())
+        group.create_task(loop.answer())
 
 
 class _Loop:
@@ -47,7 +54,7 @@ class _Loop:
         self._waiting = set(_KINDS)
         self._dirty = asyncio.Event()
         self._applied = ""
-        self._trouble = ""
+        self._told: dict[str, str] = {}
 
     async def follow(self, api_version: str, kind: str) -> None:
         changes = self._cluster.follow(api_version, kind)
@@ -77,10 +84,10 @@ class _Loop:
             due = _CHECK_SECONDS
             try:
                 await asyncio.to_thread(self._carry_out, text)
-                self._trouble = ""
+                self._told.pop("ServicesUnavailable", None)
             except network.FilterUnavailable as error:
                 due = _RETRY_SECONDS
-                await self._tell(str(error))
+                await self._tell("ServicesUnavailable", str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._dirty.wait(), due)
 
@@ -93,10 +100,20 @@ class _Loop:
             network.restore(jumps)
             self._applied = text
 
-    async def _tell(self, trouble: str) -> None:
-        if trouble == self._trouble:
+    async def answer(self) -> None:
+        server = NameServer(Names(self._view), self._net.gateway)
+        while True:
+            try:
+                await server.run()
+            except OSError as error:
+                text = f"pods cannot look up names: {self._net.gateway} port 53: {error.strerror}"
+                await self._tell("NamesUnavailable", text)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _tell(self, reason: str, trouble: str) -> None:
+        if trouble == self._told.get(reason):
             return
-        self._trouble = trouble
-        _log.warning("Services: %s", trouble)
+        self._told[reason] = trouble
+        _log.warning("%s: %s", reason, trouble)
         if self._report is not None:
-            await self._report("ServicesUnavailable", trouble)
+            await self._report(reason, trouble)
