@@ -15,7 +15,7 @@ import pytest
 from fairlead.drivers import network
 from fairlead.drivers.containers import daemon, leftovers
 from fairlead.drivers.containers.places import Places
-from fairlead.drivers.containers.runtime import take_down
+from fairlead.drivers.containers.runtime import Containerd, take_down
 from fairlead.orchestrate.routing import missing_jumps, rules
 from fairlead.words import Resource
 
@@ -161,6 +161,23 @@ def test_what_containerd_cannot_clean_up_is_swept(fresh: Callable[[str], Live]) 
         time.sleep(0.02)
     leftovers.sweep(live.runtime.places)
     assert _of_this_machine(live.data_dir) == before
+
+
+def test_a_second_process_may_use_the_same_containerd(fresh: Callable[[str], Live]) -> None:
+    live = fresh("one")
+
+    async def names() -> list[str]:
+        second = await Containerd.attach(live.data_dir)
+        try:
+            return [name for image in await second.images() for name in image.names]
+        finally:
+            await second.close()
+
+    assert live.do(names()) == ["docker.io/fairlead-test/busybox:1"]
+    live.down()
+    with pytest.raises(daemon.ContainersUnavailable, match="no containerd runs"):
+        live.do(names())
+    live.reopen()
 
 
 def test_two_at_once(fresh: Callable[[str], Live]) -> None:

@@ -76,7 +76,7 @@ class Containerd:
         self._ips: dict[str, str] = {}
         self._final: dict[str, ContainerSeen] = {}
         self._running: dict[str, ContainerSeen] = {}
-        self._rotation = asyncio.create_task(self._rotate_forever())
+        self._rotation: asyncio.Task[None] | None = None
 
     @property
     def net(self) -> Net:
@@ -116,7 +116,32 @@ class Containerd:
             if isinstance(error, KeyError | CallFailed):
                 raise daemon.ContainersUnavailable(f"containerd does not serve: {error}") from error
             raise
-        return cls(places, line, version, str(subnet))
+        runtime = cls(places, line, version, str(subnet))
+        runtime._rotation = asyncio.create_task(runtime._rotate_forever())
+        return runtime
+
+    @classmethod
+    async def attach(cls, data_dir: Path) -> Containerd:
+        """Talk to a containerd that a node of this data directory runs already; starts nothing.
+
+        For a second process, such as the command line. Raises daemon.ContainersUnavailable when there is none.
+        """
+        places = Places.of(data_dir)
+        pid = await asyncio.to_thread(daemon.find, places)
+        if not pid:
+            raise daemon.ContainersUnavailable(
+                f"no containerd runs for {data_dir}: fairlead up starts one, given root"
+            )
+        line = Line(places.socket)
+        try:
+            version = await _ready(line, pid, data_dir / "logs" / "containerd.log")
+            return cls(places, line, version, (places.run / "subnet").read_text().strip())
+        except OSError as error:
+            await line.close()
+            raise daemon.ContainersUnavailable(str(error)) from error
+        except BaseException:
+            await line.close()
+            raise
 
     # --- images
 
@@ -335,9 +360,10 @@ class Containerd:
 
     async def close(self) -> None:
         """Let go of containerd. It and its containers go on."""
-        self._rotation.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._rotation
+        if self._rotation is not None:
+            self._rotation.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._rotation
         await self._line.close()
 
     async def _do(self, method: str, request: object, seconds: float = 120) -> None:
