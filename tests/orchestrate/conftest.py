@@ -37,6 +37,7 @@ class Cluster(Snapshot):
         super().__init__()
         self.now = START
         self.refuse: Callable[[Change], Refused | None] = lambda _: None
+        self.silent: set[str] = set()
         self._uids = itertools.count(1)
         self._versions = itertools.count(1)
         self.add(
@@ -149,6 +150,14 @@ class Cluster(Snapshot):
 
     def node(self, name: str = "one", **allocatable: str) -> Resource:
         room = {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}
+        self.add(
+            {
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": name, "namespace": "kube-node-lease"},
+                "spec": {"holderIdentity": name, "renewTime": moments.micro(self.now)},
+            }
+        )
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": moments.stamp(self.now)}
         return self.add(
             {
@@ -162,6 +171,10 @@ class Cluster(Snapshot):
 
     def tick(self, seconds: float = 1) -> None:
         self.now += timedelta(seconds=seconds)
+        for node in self.list("", "Node"):
+            if node["metadata"]["name"] not in self.silent:
+                lease = Ref("coordination.k8s.io", "Lease", "kube-node-lease", node["metadata"]["name"])
+                self.edit(self.of(lease), {"spec": {"renewTime": moments.micro(self.now)}})
 
     def settle(self, *controllers: Controller, rounds: int = 100) -> settling.Settled:
         settled = settling.settle(self, self.now, controllers or CONTROLLERS, rounds)

@@ -216,7 +216,8 @@ class Orchestrator:
                 await asyncio.sleep(0)
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stir.wait(), min(wait, self._ring()))
+                async with asyncio.timeout(min(wait, self._ring())):
+                    await self._stir.wait()
 
     def _ready(self) -> bool:
         return len(self._busy) < AT_ONCE and any(name not in self._busy for name in self._dirty)
