@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +19,7 @@ from fairlead.drivers.containers import daemon, leftovers
 from fairlead.drivers.containers.places import Places
 from fairlead.drivers.containers.runtime import Containerd, take_down
 from fairlead.orchestrate.routing import missing_jumps, rules
+from fairlead.orchestrate.runtimes import RuntimeFailed
 from fairlead.words import Resource
 
 from .conftest import Live, archive
@@ -139,6 +142,50 @@ def test_containers_outlive_the_runtime_and_containerd_itself(fresh: Callable[[s
     assert sandbox.ready
     assert sandbox.ip
     live.do(live.runtime.stop(container, 0))
+
+
+def test_containerd_comes_back_by_itself(fresh: Callable[[str], Live]) -> None:
+    live = fresh("one")
+    container = live.start(live.pod(), "sleep 1000")
+    os.kill(daemon.find(live.runtime.places), signal.SIGKILL)
+
+    async def back() -> None:
+        while True:
+            with contextlib.suppress(RuntimeFailed):
+                if [item.state for item in (await live.runtime.seen())[1] if item.id == container] == [
+                    "running"
+                ]:
+                    return
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(RuntimeFailed):
+        live.do(live.runtime.seen())
+    live.do(asyncio.wait_for(back(), 60))
+
+
+def test_after_a_power_cut_pods_are_seen_as_ended_and_can_be_removed(fresh: Callable[[str], Live]) -> None:
+    live = fresh("one")
+    pod = live.pod()
+    container = live.start(pod, "sleep 1000")
+    live.do(live.runtime.close())
+    pid = daemon.find(live.runtime.places)
+    os.kill(pid, signal.SIGKILL)
+    while daemon.alive(pid):
+        time.sleep(0.02)
+    leftovers.sweep(live.runtime.places)  # what a power cut does to processes, mounts and /run
+    live.reopen()
+    sandboxes, containers = live.do(live.runtime.seen())
+    assert [(item.id, item.ready) for item in sandboxes] == [(pod[0], False)]
+    assert [(item.id, item.state) for item in containers] in (
+        [(container, "exited")],
+        [(container, "unknown")],
+    )
+    live.do(live.runtime.stop(container, 0))
+    live.do(live.runtime.remove(container))
+    live.do(live.runtime.stop_sandbox(pod[0]))
+    live.do(live.runtime.remove_sandbox(pod[0]))
+    assert live.do(live.runtime.seen()) == ([], [])
+    assert live.ended(live.start(live.pod(), "exit 3")).exit_code == 3
 
 
 def test_everything_goes_even_if_containerd_was_killed(fresh: Callable[[str], Live]) -> None:

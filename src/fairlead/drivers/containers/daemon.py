@@ -117,6 +117,7 @@ def configuration(places: Places, plugins: Path, *, snapshotter: str, restrict_o
                     "io.containerd.internal.v1.tracing",
                 ],
             },
+            "debug": {"level": "warn"},
             "grpc": {"address": str(places.socket), "uid": 0, "gid": 0},
             'plugins."io.containerd.monitor.v1.cgroups"': {"no_prometheus": True},
             cri: {

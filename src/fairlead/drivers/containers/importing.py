@@ -10,6 +10,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -47,9 +48,10 @@ async def _import(
     line: Line, image: images.Packed, files: images.Files | None, blobs: Mapping[str, bytes]
 ) -> None:
     lease = f"fairlead-{secrets.token_hex(8)}"
-    await line.leases(
-        "Create", records.CreateLease(lease, {"containerd.io/gc.expire": "2100-01-01T00:00:00Z"})
-    )
+    until = (datetime.now(UTC) + timedelta(hours=6)).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )  # should we not get to the end
+    await line.leases("Create", records.CreateLease(lease, {"containerd.io/gc.expire": until}))
     try:
         for blob in dict.fromkeys(image.layers):
             await line.write(_pieces(blob, files, blobs, {}), lease)

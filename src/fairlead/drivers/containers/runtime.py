@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import itertools
+import logging
 import math
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -39,9 +42,11 @@ _READY_SECONDS: Final = 30
 _PERIOD: Final = 100_000  # microseconds of the CPU quota's period, as kubelet sets it
 _LEAST_QUOTA: Final = 1_000
 _SETTLED: Final = 5_000_000_000  # nanoseconds after an exit until which its reason may still become OOMKilled
-_ROTATE_SECONDS: Final = 10
+_TEND_SECONDS: Final = 2
+_ROTATE_TURNS: Final = 5
 _NO_SUCH: Final = ("NOT_FOUND",)
 _POD_UID: Final = "io.kubernetes.pod.uid"
+_log = logging.getLogger(__name__)
 
 # What kubelet asks the runtime to hide from a container, and to keep it from writing to.
 _MASKED: Final = (
@@ -76,7 +81,7 @@ class Containerd:
         self._ips: dict[str, str] = {}
         self._final: dict[str, ContainerSeen] = {}
         self._running: dict[str, ContainerSeen] = {}
-        self._rotation: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
 
     @property
     def net(self) -> Net:
@@ -117,7 +122,7 @@ class Containerd:
                 raise daemon.ContainersUnavailable(f"containerd does not serve: {error}") from error
             raise
         runtime = cls(places, line, version, str(subnet))
-        runtime._rotation = asyncio.create_task(runtime._rotate_forever())
+        runtime._tending = asyncio.create_task(runtime._tend(pid, log))
         return runtime
 
     @classmethod
@@ -213,7 +218,10 @@ class Containerd:
     # --- sandboxes
 
     async def run_sandbox(self, plan: SandboxPlan) -> str:
-        """Make a pod's sandbox with its network and return its id. Raises StartFailed (FailedCreatePodSandBox)."""
+        """Make a pod's sandbox with its network and return its id. Raises StartFailed (FailedCreatePodSandBox).
+
+        Host ports are not the runtime's: orchestrate/routing.py has them among the packet filter's rules.
+        """
         if plan.log_dir:
             await asyncio.to_thread(Path(plan.log_dir).mkdir, mode=0o755, parents=True, exist_ok=True)
         try:
@@ -230,14 +238,14 @@ class Containerd:
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """Remove a sandbox and its containers. One that is gone is no error."""
-        uid = ""
+        uids: dict[str, str] = {}
         with suppress(CallFailed):
-            for sandbox in (await self._line.runtime("ListPodSandbox", cri.Empty(), cri.Sandboxes)).items:
-                if sandbox.id == sandbox_id and sandbox.metadata:
-                    uid = sandbox.metadata.uid
+            listed = (await self._line.runtime("ListPodSandbox", cri.Empty(), cri.Sandboxes)).items
+            uids = {item.id: item.metadata.uid for item in listed if item.metadata}
         await self._do("RemovePodSandbox", cri.Identity(sandbox_id))
         self._ips.pop(sandbox_id, None)
-        if uid:
+        uid = uids.pop(sandbox_id, "")
+        if uid and uid not in uids.values():  # another attempt at the same pod may be using it
             await asyncio.to_thread(leftovers.remove_cgroup, self.places, uid)
 
     def _sandbox(self, plan: SandboxPlan) -> cri.SandboxConfig:
@@ -360,10 +368,10 @@ class Containerd:
 
     async def close(self) -> None:
         """Let go of containerd. It and its containers go on."""
-        if self._rotation is not None:
-            self._rotation.cancel()
+        if self._tending is not None:
+            self._tending.cancel()
             with suppress(asyncio.CancelledError):
-                await self._rotation
+                await self._tending
         await self._line.close()
 
     async def _do(self, method: str, request: object, seconds: float = 120) -> None:
@@ -417,11 +425,19 @@ class Containerd:
             self._final[item.id] = seen
         return seen
 
-    async def _rotate_forever(self) -> None:
-        while True:
-            await asyncio.sleep(_ROTATE_SECONDS)
-            with suppress(CallFailed, OSError):
-                await self.rotate_logs()
+    async def _tend(self, pid: int, log: Path) -> None:
+        """Start containerd again when it has crashed (its containers go on meanwhile), and rotate logs now and then."""
+        for turn in itertools.count(1):
+            await asyncio.sleep(_TEND_SECONDS)
+            if not daemon.alive(pid):
+                _log.warning(
+                    "containerd ended (%s); starting it again", daemon.last_words(log) or "without a word"
+                )
+                with suppress(daemon.ContainersUnavailable):
+                    pid, _ = await asyncio.to_thread(daemon.start, self.places, log, PAUSE)
+            if turn % _ROTATE_TURNS == 0:
+                with suppress(CallFailed, OSError):
+                    await self.rotate_logs()
 
     async def rotate_logs(self) -> None:
         """Rotate the log of each running container that has grown past its limit."""
@@ -544,10 +560,15 @@ async def take_down(data_dir: Path, grace_seconds: float = 2) -> None:
     """End every container of a data directory, its containerd, and all that they left outside of it.
 
     Images stay. Where containerd has crashed, it is started once more to let it clean up; what it cannot is swept.
+    Raises ContainersUnavailable when there is something to end and we are not root.
     """
     places = Places.of(data_dir)
     if not places.run.exists() and not daemon.find(places):
         return
+    if os.geteuid() != 0:
+        raise daemon.ContainersUnavailable(
+            f"the containers of {data_dir} were started by root, and only root can end them"
+        )
     with suppress(daemon.ContainersUnavailable):
         runtime = await Containerd.open(data_dir)
         try:
