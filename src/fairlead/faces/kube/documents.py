@@ -8,14 +8,16 @@ import resource
 import time
 from typing import Any
 
+import orjson
+
 from fairlead import __version__
 from fairlead.faces.kube import answers
 from fairlead.faces.kube.accounttokens import ISSUER
 from fairlead.faces.kube.calls import Answer, Call
-from fairlead.faces.kube.negotiating import As, Wanted, wanted
+from fairlead.faces.kube.negotiating import JSON, As, Wanted, media, wanted
 from fairlead.faces.kube.site import Site
-from fairlead.keep import discovery
-from fairlead.keep.errors import method_not_allowed, no_such_path
+from fairlead.keep import discovery, openapi
+from fairlead.keep.errors import method_not_allowed, no_such_path, not_acceptable
 from fairlead.keep.kinds import Catalogue
 
 KUBERNETES = ("1", "32")
@@ -31,6 +33,8 @@ class Documents:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._described: dict[str, bytes] = {}
+        self._generation = -1
 
     def serve(self, call: Call, segments: list[str]) -> Answer:
         """Return the document; Refusal 404 where there is none."""
@@ -134,6 +138,40 @@ class Documents:
         }
         return answers.plain(self._site.metrics.text(gauges))
 
+    def _openapi(self, call: Call, rest: list[str]) -> Answer | None:
+        """Answer with OpenAPI: version 3 per group version, version 2 as one document; in JSON only."""
+        match rest:
+            case ["v3"]:
+                body = self._described_as("v3")
+            case ["v3", *place]:
+                body = self._described_as("v3/" + "/".join(place))
+            case ["v2"]:
+                if not _takes_json(call.headers.get("accept", "")):
+                    raise not_acceptable((JSON,))
+                body = self._described_as("v2")
+            case _:
+                return None
+        return None if body is None else _tagged(call, Answer(200, body))
+
+    def _described_as(self, name: str) -> bytes | None:
+        """Return a document, made once for as long as the same kinds are served."""
+        if self._generation != self._catalogue.generation:
+            self._generation = self._catalogue.generation
+            self._described.clear()
+        if name not in self._described:
+            catalogue, schemas = self._catalogue, self._site.world.schemas
+            match name:
+                case "v2":
+                    content: dict[str, Any] | None = openapi.swagger(catalogue, schemas)
+                case "v3":
+                    content = openapi.index(catalogue, schemas)
+                case _:
+                    content = openapi.document(catalogue, schemas, name.removeprefix("v3/"))
+            if content is None:
+                return None
+            self._described[name] = orjson.dumps(content)
+        return self._described[name]
+
     def _openid(self) -> dict[str, Any]:
         return {
             "issuer": ISSUER,
@@ -162,6 +200,10 @@ def version() -> dict[str, str]:
 
 def _machine() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine().lower())
+
+
+def _takes_json(accept: str) -> bool:
+    return not accept or any(media(part).type in {JSON, "*/*", "application/*"} for part in accept.split(","))
 
 
 def _tagged(call: Call, answer: Answer, vary: str = "") -> Answer:

@@ -10,9 +10,10 @@ from typing import Any
 
 from fairlead.orchestrate.controllers import CONTROLLERS
 from fairlead.reactor.collecting import collect
+from fairlead.reactor.counting import count
+from fairlead.reactor.expiring import expire
 from fairlead.reactor.keeping import Keeper
 from fairlead.reactor.orchestrate import Orchestrator
-from fairlead.reactor.trimming import trim
 
 log = logging.getLogger("fairlead.loops")
 AGAIN_SECONDS = 1.0
@@ -49,5 +50,6 @@ def _loops(keeper: Keeper) -> list[tuple[str, Callable[[], Coroutine[Any, Any, N
     return [
         ("controllers", lambda: Orchestrator(keeper, CONTROLLERS).run()),
         ("garbage-collection", lambda: collect(keeper)),
-        ("event-trimming", lambda: trim(keeper)),
+        ("quota-counting", lambda: count(keeper)),
+        ("event-expiry", lambda: expire(keeper)),
     ]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from fairlead.faces.kube import answers, bodies, reviews, watches
 from fairlead.faces.kube.answers import Columns
 from fairlead.faces.kube.calls import Answer, Call, Reply, Stream
@@ -32,6 +34,7 @@ _ONE: frozenset[As] = frozenset({"", "Table", "PartialObjectMetadata"})
 _MANY: frozenset[As] = frozenset({"", "Table", "PartialObjectMetadataList"})
 _EVENTS: frozenset[As] = frozenset({"", "Table", "PartialObjectMetadata"})
 _PLAIN: frozenset[As] = frozenset({""})
+_STRICT = "strict decoding error: "
 _DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions")
 _BUILT_IN_PATCHES = tuple(bodies.PATCH_TYPES)
 _CUSTOM_PATCHES = tuple(name for name in bodies.PATCH_TYPES if "strategic" not in name)
@@ -152,6 +155,24 @@ class Resources:
         content_type = call.headers.get("content-type", "")
         return bodies.decode(text, content_type, kind), bodies.repeated(text, content_type)
 
+    def _tell_twice(self, call: Call, twice: Sequence[str], kind: Kind, body: Any, mode: str) -> None:
+        """Warn of the keys that a body has twice; in mode Strict refuse it, together with its unknown fields."""
+        if not twice or mode == "Ignore":
+            return
+        if mode != "Strict":
+            call.warnings.extend(twice)
+            return
+        told = ", ".join(twice)
+        try:
+            self.site.world.schemas.check(kind, orjson.loads(orjson.dumps(body)), "Strict")
+        except Refusal as refusal:
+            if _STRICT not in refusal.message:
+                raise
+            raise bad_request(f"{refusal.message}, {told}") from None
+        raise bad_request(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {_STRICT}{told}'
+        )
+
     async def _create(self, call: Call, target: Target, kind: Kind) -> Answer:
         if target.name or (kind.namespaced and target.namespace is None):
             raise method_not_allowed()
@@ -159,7 +180,7 @@ class Resources:
         form = wanted(call.headers.get("accept", ""), shapes)
         request = self.site.request(call, "CreateOptions")
         body, twice = await self._body(call, kind.kind)
-        _tell_twice(call, twice, kind, request.field_validation)
+        self._tell_twice(call, twice, kind, body, request.field_validation)
         namespace = target.namespace or ""
         if reviews.is_review(kind):
             obj = self._checked(call, kind, body, request.field_validation)
@@ -178,7 +199,7 @@ class Resources:
         form = wanted(call.headers.get("accept", ""), _ONE)
         request = self.site.request(call, "UpdateOptions")
         body, twice = await self._body(call, kind.kind)
-        _tell_twice(call, twice, kind, request.field_validation)
+        self._tell_twice(call, twice, kind, body, request.field_validation)
         if isinstance(body, dict):
             self.site.access.guard_grant(self._question(call, target, kind, "update"), body)
         namespace, name, sub = target.namespace or "", target.name, target.subresource
@@ -389,14 +410,3 @@ def _frame(form: Wanted) -> Callable[[bytes], bytes]:
     if form.media == YAML:
         return lambda event: answers.to_yaml(event) + b"---\n"
     return lambda event: event + b"\n"
-
-
-def _tell_twice(call: Call, twice: Sequence[str], kind: Kind, mode: str) -> None:
-    if not twice or mode == "Ignore":
-        return
-    if mode == "Strict":
-        text = f"strict decoding error: {', '.join(twice)}"
-        raise bad_request(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {text}'
-        )
-    call.warnings.extend(twice)

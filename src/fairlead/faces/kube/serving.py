@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from typing import Any
 
@@ -58,8 +59,9 @@ class _Bound(Server):
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
-        # Granian's stubs know neither the constructor nor that the attribute is ever set.
-        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg, assignment]
+        # The holder closes its descriptor at the end. Granian's stubs know neither the constructor nor that the
+        # attribute is ever set.
+        self._shd = SocketHolder(os.dup(self._listener.fileno()), False, BACKLOG)  # type: ignore[call-arg, assignment]
 
 
 def build(app: Any, listener: socket.socket, pki: Pki) -> Server:
