@@ -1,0 +1,306 @@
+"""Carries out a fix that a trial has proven, watches what becomes of it, and takes it back if things get worse.
+
+Before anything is written, the server is asked in a dry run and what would undo the fix is written down. Things are worse when
+something new is wrong and stays so. Decides nothing about what a good fix is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from fairlead.diagnose.paths import mapping
+from fairlead.diagnose.proposing import bare
+from fairlead.drivers.cluster import PATCH_TYPES, AsyncCluster, Unreachable
+from fairlead.keep.errors import Refusal
+from fairlead.reactor.carrying import carry_out
+from fairlead.reactor.examine import Examined, examine_cluster
+from fairlead.reactor.trial import ADMIN, Step
+from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity
+
+MANAGER = "fairlead-fix"
+EVERY = 0.5
+"""Seconds between two looks at the cluster."""
+BAD_LOOKS = 6
+"""So many looks one after another must show something new that is wrong before a fix is taken back."""
+GOOD_LOOKS = 2
+"""So many looks one after another must show that all is well."""
+_GONE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Healing:
+    """What was done. `undo` are the changes that would take it back, in their order; times are seconds."""
+
+    finding: Finding
+    fix: Fix
+    outcome: Literal["healthy", "rolled back", "unhealthy", "refused"] = "refused"
+    steps: list[Step] = field(default_factory=list)
+    undo: list[Change] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    left: list[Finding] = field(default_factory=list)
+
+
+async def heal(
+    cluster: AsyncCluster,
+    finding: Finding,
+    fix: Fix,
+    *,
+    before: Sequence[Finding],
+    now: Callable[[], datetime],
+    patience: float,
+    namespace: str = "",
+    seen: Callable[[str], None] = lambda _: None,
+) -> Healing:
+    """Carry a fix out and watch for at most `patience` seconds; `seen` is told of every turn in a few words.
+
+    `before` is what was found when the fix was offered. Raises Unreachable when the cluster is lost on the way.
+    """
+    healing = Healing(finding, fix, started=now().isoformat(timespec="seconds"))
+    begun = time.monotonic()
+    try:
+        originals = await _originals(cluster, fix)
+        healing.undo = undo(fix, originals)
+        await _rehearse(cluster, fix)
+    except Refusal as refusal:
+        healing.steps.append(Step("the server takes it in a dry run", False, refusal.message))
+        return healing
+    healing.steps.append(Step("the server takes it in a dry run", True))
+    if not await _carry_out(cluster, healing, fix.changes, now):
+        return healing
+    seen("applied")
+    verdict, examined = await _watch(
+        cluster, finding, before, now, patience - (time.monotonic() - begun), namespace, seen
+    )
+    healing.left = examined.findings if examined else []
+    if verdict == "worse":
+        await _roll_back(cluster, healing, now)
+    else:
+        healing.outcome = "healthy" if verdict == "healthy" else "unhealthy"
+        detail = "" if verdict == "healthy" else f"not well after {patience:.0f} s; the change stays"
+        healing.steps.append(Step("all is well again", verdict == "healthy", detail))
+    healing.seconds = time.monotonic() - begun
+    return healing
+
+
+async def _originals(cluster: AsyncCluster, fix: Fix) -> dict[Ref, Resource]:
+    """Return what the fix will change, as it is now."""
+    found: dict[Ref, Resource] = {}
+    for change in fix.changes:
+        if change.verb != "create":
+            ref = change.ref
+            found[ref] = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
+    return found
+
+
+def undo(fix: Fix, originals: dict[Ref, Resource]) -> list[Change]:
+    """Return the changes that take a fix back, given the objects as they were."""
+    back: list[Change] = []
+    for change in reversed(fix.changes):
+        why = f"take back: {fix.title}"
+        original = originals.get(change.ref)
+        if change.verb == "create":
+            back.append(Change(verb="delete", ref=change.ref, api_version=change.api_version, why=why))
+        elif original is None or (
+            change.verb == "delete" and mapping(original, "metadata").get("ownerReferences")
+        ):
+            continue  # its controller makes it again
+        elif change.verb == "delete":
+            body = bare(original)
+            back.append(
+                Change(
+                    verb="create",
+                    ref=replace(change.ref, uid=""),
+                    api_version=change.api_version,
+                    body=body,
+                    why=why,
+                )
+            )
+        elif change.patch == "json":
+            operations = inverse(change.body, original)
+            back.append(replace(change, body=operations, why=why))
+        else:
+            back.append(
+                Change(
+                    verb="update",
+                    ref=change.ref,
+                    api_version=change.api_version,
+                    body=bare(original),
+                    why=why,
+                )
+            )
+    return back
+
+
+def inverse(operations: Sequence[dict[str, Any]], original: Resource) -> list[dict[str, Any]]:
+    """Return the JSON patch that undoes one, each step guarded by a test of what the patch had put there.
+
+    Only tests, additions to mappings and replacements occur in fixes.
+    """
+    back: list[dict[str, Any]] = []
+    for operation in reversed(operations):
+        if operation["op"] == "test":
+            continue
+        test = {"op": "test", "path": operation["path"], "value": operation["value"]}
+        if operation["op"] == "replace":
+            old = _at(original, operation["path"])
+            back += [test, {"op": "replace", "path": operation["path"], "value": old}]
+        else:
+            back += [test, {"op": "remove", "path": operation["path"]}]
+    return back
+
+
+def _at(resource: Resource, pointer: str) -> Any:
+    found: Any = resource
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found[int(name)] if isinstance(found, list) else found[name]
+    return found
+
+
+async def _rehearse(cluster: AsyncCluster, fix: Fix) -> None:
+    """Ask the server to check every change without making it. Raises Refusal.
+
+    An object that is to be created anew bears another name meanwhile, since the old one still has it.
+    """
+    params = {"dryRun": "All", "fieldManager": MANAGER}
+    deleted = {change.ref for change in fix.changes if change.verb == "delete"}
+    for change in fix.changes:
+        ref = change.ref
+        if change.verb == "create":
+            body = change.body
+            if ref in deleted:
+                meta = {**body["metadata"], "name": f"{ref.name[:50].rstrip('.-')}-dry-run"}
+                body = {**body, "metadata": meta}
+            path = await cluster.path(change.api_version, ref.kind, ref.namespace)
+            await cluster.raw("POST", path, params=params, body=body)
+            continue
+        path = await cluster.path(change.api_version, ref.kind, ref.namespace, ref.name)
+        if change.verb == "patch":
+            how = PATCH_TYPES[change.patch or "merge"]
+            await cluster.raw("PATCH", path, params=params, body=change.body, content_type=how)
+        elif change.verb == "update":
+            await cluster.raw("PUT", path, params=params, body=change.body)
+        else:
+            options = {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}
+            await cluster.raw("DELETE", path, body=options)
+
+
+async def _carry_out(
+    cluster: AsyncCluster, healing: Healing, changes: Iterable[Change], now: Callable[[], datetime]
+) -> bool:
+    done = 0
+    for change in changes:
+        try:
+            if change.verb == "delete":
+                change = replace(change, body={"propagationPolicy": "Background"})  # noqa: PLW2901
+            await carry_out(change, cluster, now(), ADMIN, MANAGER)
+            if change.verb == "delete":
+                await _gone(cluster, change)
+        except Refusal as refusal:
+            healing.steps.append(Step("the change is carried out", False, refusal.message))
+            if done:
+                await _roll_back(cluster, healing, now)
+            return False
+        done += 1
+    healing.steps.append(Step("the change is carried out", True, healing.fix.title))
+    return True
+
+
+async def _gone(cluster: AsyncCluster, change: Change) -> None:
+    """Wait until a deleted object's name is free (or taken again by its controller)."""
+    ref = change.ref
+    deadline = time.monotonic() + _GONE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            found = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
+        except Refusal as refusal:
+            if refusal.code == 404:
+                return
+            raise
+        if ref.uid and mapping(found, "metadata").get("uid") != ref.uid:
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _watch(
+    cluster: AsyncCluster,
+    finding: Finding,
+    before: Sequence[Finding],
+    now: Callable[[], datetime],
+    patience: float,
+    namespace: str,
+    seen: Callable[[str], None],
+) -> tuple[Literal["healthy", "worse", "late"], Examined | None]:
+    """Look again and again until all is well, things are worse, or patience ends."""
+    known = {one.id for one in before}
+    deadline = time.monotonic() + patience
+    good = bad = 0
+    examined: Examined | None = None
+    while time.monotonic() < deadline:
+        try:
+            examined = await examine_cluster(cluster, now, namespace)
+        except Unreachable:
+            await asyncio.sleep(EVERY)
+            continue
+        ids = {one.id for one in examined.findings}
+        new = [one for one in examined.findings if one.id not in known and one.severity != Severity.INFO]
+        waits = _waits(examined, finding)
+        well = finding.id not in ids and not new and not waits
+        good, bad = (good + 1, 0) if well else (0, bad + 1 if new else 0)
+        if good >= GOOD_LOOKS:
+            return "healthy", examined
+        if bad >= BAD_LOOKS:
+            seen(f"worse: {new[0].subject}: {new[0].message}")
+            return "worse", examined
+        seen(f"new: {new[0].subject}: {new[0].message}" if new else waits or "")
+        await asyncio.sleep(EVERY)
+    return "late", examined
+
+
+def _waits(examined: Examined, finding: Finding) -> str:
+    """Return which workload that the fix is for is not up yet, "" if all are."""
+    for ref in (finding.subject, *(symptom.subject for symptom in finding.symptoms)):
+        resource = examined.view.get(ref.group, ref.kind, ref.namespace, ref.name)
+        if resource is None:
+            continue
+        status, spec = mapping(resource, "status"), mapping(resource, "spec")
+        generation = mapping(resource, "metadata").get("generation")
+        if ref.kind in {"Deployment", "StatefulSet"}:
+            wanted = spec.get("replicas", 1)
+            counts = [
+                status.get("updatedReplicas") or 0,
+                status.get("readyReplicas") or 0,
+                status.get("replicas") or 0,
+            ]
+            if status.get("observedGeneration") != generation or any(one != wanted for one in counts):
+                return f"{ref}: {counts[1]} of {wanted} ready"
+        elif ref.kind == "DaemonSet":
+            wanted = status.get("desiredNumberScheduled") or 0
+            if status.get("observedGeneration") != generation or status.get("numberReady") != wanted:
+                return f"{ref}: {status.get('numberReady') or 0} of {wanted} ready"
+        elif ref.kind == "Job" and not (status.get("succeeded") or status.get("ready")):
+            return f"{ref}: no pod is ready or done"
+    return ""
+
+
+async def _roll_back(cluster: AsyncCluster, healing: Healing, now: Callable[[], datetime]) -> None:
+    """Take back what was done, as far as it can be, and say so."""
+    failures = []
+    for change in healing.undo:
+        try:
+            await carry_out(change, cluster, now(), ADMIN, MANAGER)
+            if change.verb == "delete":
+                await _gone(cluster, change)
+        except Refusal as refusal:
+            if not (change.verb == "delete" and refusal.code == 404):
+                failures.append(f"{change.ref}: {refusal.message}")
+    healing.outcome = "rolled back" if not failures else "unhealthy"
+    healing.steps.append(
+        Step("things got worse: the change is taken back", not failures, "; ".join(failures))
+    )
