@@ -235,6 +235,22 @@ def test_the_pause_program_reaps_nothing_and_ends_when_asked(live: Live) -> None
     assert live.look(container).exit_code == 0
 
 
+def test_a_log_is_rotated_while_it_is_written(live: Live) -> None:
+    pod = live.pod()
+    container = live.start(pod, "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.01; done")
+    log = Path(pod[1].log_dir, "main/0.log")
+    while log.stat().st_size < 1000:
+        time.sleep(0.05)
+    live.do(live.runtime.rotate_logs(limit=1000))
+    while not log.exists() or not live.log(pod[1]):
+        time.sleep(0.05)
+    live.do(live.runtime.stop(container, 0))
+    numbers = [
+        int(line.split()[1]) for path in ("main/0.log.1", "main/0.log") for line in live.log(pod[1], path)
+    ]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_changes_are_heard_of(live: Live) -> None:
     async def first() -> str:
         async for topic in live.runtime.changes():

@@ -21,7 +21,7 @@ from fairlead.drivers import images, network
 from fairlead.drivers.containers import daemon, importing, leftovers
 from fairlead.drivers.containers import messages as cri
 from fairlead.drivers.containers.lines import CallFailed, Line
-from fairlead.drivers.containers.logs import rotate
+from fairlead.drivers.containers.logs import LIMIT, rotate
 from fairlead.drivers.containers.pause import program
 from fairlead.drivers.containers.places import Places
 from fairlead.orchestrate.routing import Net, removal
@@ -439,8 +439,8 @@ class Containerd:
                 with suppress(CallFailed, OSError):
                     await self.rotate_logs()
 
-    async def rotate_logs(self) -> None:
-        """Rotate the log of each running container that has grown past its limit."""
+    async def rotate_logs(self, limit: int = LIMIT) -> None:
+        """Rotate the log of each running container that has grown past a limit in bytes."""
         listed = await self._line.runtime("ListContainers", cri.Empty(), cri.Containers)
         for item in listed.containers:
             if cri.CONTAINER_STATES[min(item.state, 3)] != "running":
@@ -449,7 +449,7 @@ class Containerd:
                 answer = await self._line.runtime(
                     "ContainerStatus", cri.Identity(item.id), cri.ContainerStatusResponse
                 )
-                if answer.status and answer.status.log_path and rotate(Path(answer.status.log_path)):
+                if answer.status and answer.status.log_path and rotate(Path(answer.status.log_path), limit):
                     await self._line.runtime("ReopenContainerLog", cri.Identity(item.id), cri.Empty)
 
 
