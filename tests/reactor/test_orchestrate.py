@@ -42,6 +42,12 @@ async def patch(keeper: Keeper, ref: Ref, document: Resource, subresource: str =
     )
 
 
+async def delete(keeper: Keeper, ref: Ref, options: Resource) -> None:
+    kind = keeper.world.catalogue.kind(ref.group, ref.kind)
+    assert kind is not None
+    await keeper.write(lambda world: world.delete(kind, ref.namespace, ref.name, options, asked()))
+
+
 def objects(keeper: Keeper, kind: str, group: str = "", namespace: str | None = "default") -> list[Resource]:
     found = keeper.world.catalogue.kind(group, kind)
     assert found is not None
@@ -118,14 +124,7 @@ async def kubelet(keeper: Keeper) -> None:
         if not pod["spec"].get("nodeName"):
             continue
         if meta.get("deletionTimestamp"):
-            kind = keeper.world.catalogue.kind("", "Pod")
-            assert kind is not None
-            name = meta["name"]
-            await keeper.write(
-                lambda world, kind=kind, name=name: world.delete(
-                    kind, "default", name, {"gracePeriodSeconds": 0}, asked()
-                )
-            )
+            await delete(keeper, Ref.of(pod), {"gracePeriodSeconds": 0})
         elif pod["status"]["phase"] == "Pending":
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": stamp}
             status = {"status": {"phase": "Running", "conditions": [ready], "podIP": "10.0.0.9"}}
@@ -266,9 +265,7 @@ def test_a_namespace_ends_with_what_is_in_it(tmp_path: Path) -> None:
             await create(keeper, body)
             await quiet(loop)
             assert len(objects(keeper, "Pod", namespace="shop")) == 3
-            kind = keeper.world.catalogue.kind("", "Namespace")
-            assert kind is not None
-            await keeper.write(lambda world: world.delete(kind, "", "shop", {}, asked()))
+            await delete(keeper, Ref("", "Namespace", "", "shop"), {})
             await until(
                 lambda: (
                     "shop"

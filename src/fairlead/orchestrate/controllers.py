@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from fairlead.orchestrate import (
     accounts,
+    autoscalers,
+    budgets,
+    cronjobs,
     daemonsets,
     deployments,
     endpoints,
+    jobs,
     namespaces,
     nodes,
+    quotas,
     replicasets,
     scheduling,
     slices,
@@ -26,13 +31,24 @@ CONTROLLERS: tuple[Controller, ...] = (
     replicasets.REPLICATION_CONTROLLERS,
     statefulsets.STATEFUL_SETS,
     daemonsets.DAEMON_SETS,
+    jobs.JOBS,
+    jobs.ORPHANS,
+    cronjobs.CRON_JOBS,
     endpoints.ENDPOINTS,
     slices.ENDPOINT_SLICES,
     accounts.SERVICE_ACCOUNTS,
     namespaces.NAMESPACES,
     nodes.NODES,
     nodes.EVICTIONS,
+    quotas.QUOTAS,
+    budgets.BUDGETS,
+    autoscalers.AUTOSCALERS,
     volumes.CLAIMS,
     volumes.VOLUMES,
     scheduling.SCHEDULER,
 )
+
+
+def controllers(certificate: str = "") -> tuple[Controller, ...]:
+    """Return all controllers of a cluster; with its certificate authority (PEM), also the one that publishes it."""
+    return (*CONTROLLERS, accounts.root_ca(certificate)) if certificate else CONTROLLERS

@@ -135,8 +135,10 @@ def _node_of_lease(view: View, lease: Resource) -> Iterable[Ref]:
 
 def _evict(view: View, ref: Ref, now: datetime) -> Step:
     pod = view.get("", "Pod", ref.namespace, ref.name)
-    if pod is None or not lives.node_of(pod):
+    if pod is None:
         return Step()
+    if not lives.node_of(pod):
+        return _collect_unscheduled(pod) if owning.is_deleted(pod) else Step()
     node = view.get(*KIND, "", lives.node_of(pod))
     if node is None:
         return _collect(pod, now)
@@ -202,6 +204,19 @@ def _collect(pod: Resource, now: datetime) -> Step:
     phase = "" if lives.is_finished(pod) else "Failed"
     marked = _disrupted(pod, "DeletionByPodGC", "PodGC: node no longer exists", now, phase)
     return Step((*marked, proposing.delete(pod, "its node no longer exists", {"gracePeriodSeconds": 0})))
+
+
+def _collect_unscheduled(pod: Resource) -> Step:
+    """End a deleted pod that never reached a node: no kubelet will."""
+    status = dict(pod.get("status") or {})
+    moved = (
+        ()
+        if lives.is_finished(pod)
+        else proposing.status(pod, {**status, "phase": "Failed"}, "deleted unscheduled")
+    )
+    if pod["metadata"].get("finalizers"):
+        return Step(moved)
+    return Step((*moved, proposing.delete(pod, "deleted before it was scheduled", {"gracePeriodSeconds": 0})))
 
 
 def _pods_on(view: View, node: Resource) -> Iterable[Ref]:
