@@ -117,6 +117,19 @@ def test_a_service_without_endpoints_refuses() -> None:
     )
 
 
+def test_the_apis_own_service_leads_to_the_api_unless_slices_say_otherwise() -> None:
+    api = service("kubernetes", clusterIP="10.96.0.1")
+    api["metadata"]["namespace"] = "default"
+    net = dataclasses.replace(NET, api=("127.0.0.1", 6443))
+    assert "-d 10.96.0.1/32 -p tcp -m tcp --dport 80" in rules(net, [api], [])
+    assert rules(net, [api], []).count("127.0.0.1") == 1
+    assert "REJECT" in rules(NET, [api], [])
+    own = piece("192.0.2.7", name="kubernetes", port=443)
+    own["metadata"]["namespace"] = "default"
+    assert "--to-destination 192.0.2.7:443" in rules(net, [api], [own])
+    assert "127.0.0.1" not in rules(net, [api], [own])
+
+
 def test_a_node_port_is_open_on_loopback_and_to_pods() -> None:
     ports = [{"name": "http", "port": 80, "nodePort": 30080}]
     text = rules(NET, [service(ports=ports, type="NodePort")], [piece("10.244.3.9")])

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from fairlead.drivers import network
-from fairlead.drivers.cluster import AsyncCluster, Seen
+from fairlead.drivers.cluster import Access, AsyncCluster, Seen
 from fairlead.drivers.containers.daemon import missing
 from fairlead.drivers.containers.runtime import Containerd, take_down
 from fairlead.drivers.images import Config, File, Link, build_archive
@@ -25,6 +25,8 @@ from fairlead.words import Resource
 
 class Play:
     """An API of which a test says what happens: a queue for each kind."""
+
+    access = Access(server="https://127.0.0.1:6443")
 
     def __init__(self) -> None:
         self.queues: dict[str, asyncio.Queue[Seen]] = {}
@@ -203,11 +205,15 @@ def test_nothing_is_applied_before_everything_was_listed(monkeypatch: pytest.Mon
     async def scenario() -> None:
         async with running(NET) as play:
             play.say("ADDED", service())
+            api = service("10.96.0.1")
+            api["metadata"] = {"namespace": "default", "name": "kubernetes"}
+            play.say("ADDED", api)
             await asyncio.sleep(0.3)
             assert not applied
             play.synced()
             await asyncio.sleep(0.3)
             assert "10.96.88.8" in applied[0]
+            assert "--to-destination 127.0.0.1:6443" in applied[0]
             assert "-I PREROUTING" in applied[1]
 
     asyncio.run(scenario())

@@ -27,7 +27,8 @@ class Net:
 
     `bridged` says whether the packet filter sees what one pod sends another over the bridge (the kernel's
     bridge-nf-call-iptables); where it does not, a Service's answers must be led through the machine.
-    Node ports are open on `node_port_addresses` (networks) and on the gateway.
+    Node ports are open on `node_port_addresses` (networks) and on the gateway. `api` is where this machine reaches the
+    API: what the Service default/kubernetes leads to as long as no EndpointSlice says otherwise.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Net:
     gateway: str
     bridged: bool
     node_port_addresses: tuple[str, ...] = (LOOPBACK,)
+    api: tuple[str, int] | None = None
 
     def chain(self, name: str) -> str:
         """Return the full name of one of our chains; the kernel allows 28 characters."""
@@ -135,6 +137,8 @@ def targets(net: Net, services: Iterable[Resource], slices: Sequence[Resource]) 
             if protocol is None:
                 continue
             found = tuple(endpoints(service, port, slices))
+            if not found and net.api and (meta.get("namespace"), meta["name"]) == ("default", "kubernetes"):
+                found = (net.api,)
             label = port.get("name") or str(port["port"])
             name = f"{meta.get('namespace')}/{meta['name']}:{label}"
             transport = f"-p {protocol} -m {protocol} --dport"
@@ -200,6 +204,7 @@ def rules(
     if net.bridged:
         # Only a pod that reaches itself by a Service needs another's address, or it would answer itself directly.
         own = {address for target in (*found, *hosts) for address, _ in target.endpoints}
+        own -= {net.api[0]} if net.api else set()
         lines.extend(
             f"-A {post} -s {address}/32 -d {address}/32 -m conntrack --ctstate DNAT -j MASQUERADE"
             for address in sorted(own, key=lambda item: _address_order((item, 0)))

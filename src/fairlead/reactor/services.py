@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from fairlead.drivers import network
 from fairlead.drivers.cluster import AsyncCluster
@@ -37,12 +40,22 @@ async def run(
     `view`, where given, is kept current too and may be read by others. Raises an ExceptionGroup with the Refusal when
     the API will not let us read what we need.
     """
+    net = replace(net, api=_api(cluster.access.server))
     loop = _Loop(cluster, net, report, Snapshot() if view is None else view)
     async with asyncio.TaskGroup() as group:
         for api_version, kind in _KINDS:
             group.create_task(loop.follow(api_version, kind))
         group.create_task(loop.apply())
         group.create_task(loop.answer())
+
+
+def _api(server: str) -> tuple[str, int] | None:
+    """Return the API's address and port where its URL has them as numbers, as a node's own kubeconfig does."""
+    url = urlsplit(server)
+    try:
+        return str(ipaddress.IPv4Address(url.hostname or "")), url.port or 443
+    except ValueError:
+        return None
 
 
 class _Loop:
