@@ -89,8 +89,6 @@ class Shelf:
         left = tuple(one for one in found.names if one != full) if full in found.names else ()
         others = [guest for guest in self.all() if guest.id != found.id]
         self._write([*others, replace(found, names=left)] if left else others)
-        if not left and all(guest.module != found.module for guest in others):
-            self.path(found).unlink(missing_ok=True)
         return True
 
     def _guest(self, files: images.Files, packed: images.Packed, where: str) -> Guest:
@@ -105,7 +103,9 @@ class Shelf:
         if module is None:
             raise ImageInvalid(f"{where}: no WebAssembly module in the image")
         if not module.startswith(MAGIC):
-            raise ImageInvalid(f"{where}: its module is not core WebAssembly 1.0; components are not supported yet")
+            raise ImageInvalid(
+                f"{where}: its module is not core WebAssembly 1.0; components are not supported yet"
+            )
         digest = f"sha256:{hashlib.sha256(module).hexdigest()}"
         guest = Guest(
             packed.config.digest,
@@ -134,9 +134,14 @@ class Shelf:
         self._write([*kept, replace(guest, names=names)])
 
     def _write(self, guests: Sequence[Guest]) -> None:
+        """Write the index, then remove the modules that nobody needs any more."""
         fresh = self.root / "index.new"
         fresh.write_text(json.dumps([asdict(guest) for guest in guests], indent=1))
         fresh.replace(self.root / "index.json")
+        needed = {self.path(guest) for guest in guests}
+        for module in self.root.glob("*.wasm"):
+            if module not in needed:
+                module.unlink()
 
 
 def is_guest(path: Path) -> bool:
@@ -165,9 +170,11 @@ def _module(files: images.Files, layer: images.Blob, wanted: str) -> bytes | Non
         with files.open(layer.path) as reader, tarfile.open(fileobj=_plain(reader), mode="r|") as tar:
             for member in tar:
                 name = "/" + member.name.removeprefix("./").lstrip("/")
-                if member.isfile() and (name == wanted or (not wanted.endswith(".wasm") and name.endswith(".wasm"))):
-                    content = tar.extractfile(member)
-                    return _bounded(content) if content is not None else None
+                sought = name == wanted or (not wanted.endswith(".wasm") and name.endswith(".wasm"))
+                content = tar.extractfile(member) if sought and member.isfile() else None
+                module = _bounded(content) if content is not None else b""
+                if module.startswith(b"\0asm"):
+                    return module
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ImageInvalid(f"the layer {layer.digest} is broken: {error}") from error
     return None

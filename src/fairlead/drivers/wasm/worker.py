@@ -83,7 +83,9 @@ def _run(plan: dict[str, Any]) -> int:
         start = instance.exports(store).get("_start")
         memory = instance.exports(store).get("memory")
         if not isinstance(start, wasmtime.Func):
-            raise Ended(126, "ContainerCannotRun", "the module exports no _start function: it is not a WASI command")
+            raise Ended(
+                126, "ContainerCannotRun", "the module exports no _start function: it is not a WASI command"
+            )
         start(store)
     except wasmtime.ExitTrap as end:
         return int(end.code)
@@ -195,7 +197,10 @@ def main(plan_file: str) -> int:
     _pump({out[0]: "stdout", err[0]: "stderr"}, log, guest, stopping, plan.get("cpu_limit"))
     _, status = os.waitpid(guest, 0)
     log.close()
-    state |= {"finished_at": time.time_ns(), **_ending(status, os.read(report[0], PAGE), stopped=bool(stopping))}
+    state |= {
+        "finished_at": time.time_ns(),
+        **_ending(status, os.read(report[0], PAGE), stopped=bool(stopping)),
+    }
     record(folder, state)
     return 0
 
@@ -258,7 +263,11 @@ def _ending(status: int, report: bytes, *, stopped: bool) -> dict[str, Any]:
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         name = signal.Signals(-code).name
-        return {"exit_code": 128 - code, "reason": "Error", "message": f"the guest's process was ended by {name}"}
+        return {
+            "exit_code": 128 - code,
+            "reason": "Error",
+            "message": f"the guest's process was ended by {name}",
+        }
     return {"exit_code": code, "reason": "Error" if code else "Completed", "message": ""}
 
 
