@@ -20,6 +20,11 @@ _VERSION: Final = "1.1.0"
 Type = Literal["A", "AAAA", "CNAME", "SRV", "PTR", "TXT", "SOA", "NS"]
 
 
+def searches(namespace: str, domain: str = DOMAIN) -> tuple[str, ...]:
+    """Return the domains under which a pod looks a short name up, as kubelet sets them for ClusterFirst."""
+    return f"{namespace}.svc.{domain}", f"svc.{domain}", domain
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record: whose, of what type, and its value as text (SRV: priority, weight, port and target)."""

@@ -208,6 +208,15 @@ class Copy(Snapshot):
         except Refusal as refusal:
             raise Refused(refusal.code, refusal.reason, refusal.message) from refusal
         follow(self, outcome.entries)
+        if change.verb == "delete" and change.ref.namespace:
+            self._recount(change.ref.namespace)
+
+    def _recount(self, namespace: str) -> None:
+        """Give back what the deleted object used of its namespace's quotas, as a loop does on a live cluster."""
+        from fairlead.reactor.counting import recount  # it writes by way of this module
+
+        if self.list("", "ResourceQuota", namespace):
+            follow(self, recount(self.world, namespace, self.now).entries)
 
 
 def everything(world: World) -> Iterable[Resource]:

@@ -93,7 +93,7 @@ async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
     server = serving.build(app, listener, site.pki)
     serve = asyncio.create_task(server.serve(), name="server")
     stop = asyncio.create_task(stopped.wait(), name="stop")
-    async with loops.running(site.keeper) as failing:
+    async with loops.running(site.keeper, site.pki.ca.read_text()) as failing:
         site.failing_loops = failing
         record = data / "run" / "control-plane.json"
         try:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
-from fairlead.orchestrate.controllers import CONTROLLERS
+from fairlead.orchestrate.controllers import controllers
 from fairlead.reactor.collecting import collect
 from fairlead.reactor.counting import count
 from fairlead.reactor.expiring import expire
@@ -21,10 +21,16 @@ AGAIN_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
-async def running(keeper: Keeper) -> AsyncIterator[Callable[[], Mapping[str, str]]]:
-    """Run the loops while the context is open. Hands out a function that names the loops that broke, with the fault."""
+async def running(keeper: Keeper, certificate: str = "") -> AsyncIterator[Callable[[], Mapping[str, str]]]:
+    """Run the loops while the context is open. Hands out a function that names the loops that broke, with the fault.
+
+    `certificate` is the certificate authority (PEM) that every namespace is to hold.
+    """
     broken: dict[str, str] = {}
-    tasks = [asyncio.create_task(_again(name, loop, broken), name=name) for name, loop in _loops(keeper)]
+    tasks = [
+        asyncio.create_task(_again(name, loop, broken), name=name)
+        for name, loop in _loops(keeper, certificate)
+    ]
     try:
         yield lambda: broken
     finally:
@@ -46,9 +52,9 @@ async def _again(name: str, loop: Callable[[], Coroutine[Any, Any, None]], broke
         broken.pop(name, None)
 
 
-def _loops(keeper: Keeper) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+def _loops(keeper: Keeper, certificate: str) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
     return [
-        ("controllers", lambda: Orchestrator(keeper, CONTROLLERS).run()),
+        ("controllers", lambda: Orchestrator(keeper, controllers(certificate)).run()),
         ("garbage-collection", lambda: collect(keeper)),
         ("quota-counting", lambda: count(keeper)),
         ("event-expiry", lambda: expire(keeper)),
