@@ -16,6 +16,7 @@ from fairlead.drivers.cluster import Access, AsyncCluster, Seen
 from fairlead.drivers.containers.daemon import missing
 from fairlead.drivers.containers.runtime import Containerd, take_down
 from fairlead.drivers.images import Config, File, Link, build_archive
+from fairlead.orchestrate.names import searches
 from fairlead.orchestrate.routing import Net
 from fairlead.orchestrate.runtimes import ContainerPlan, SandboxPlan
 from fairlead.reactor import services
@@ -108,7 +109,7 @@ async def by_name(data_dir: Path) -> list[str]:
                 namespace="shop",
                 name=name,
                 nameservers=(runtime.gateway,),
-                searches=("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"),
+                searches=searches("shop"),
             )
             plan = ContainerPlan(name="c", attempt=0, image="b:1", command=("sh", "-c", script))
             made = await runtime.run_sandbox(sandbox)

@@ -238,8 +238,9 @@ def test_two_at_once(fresh: Callable[[str], Live]) -> None:
     one.reopen()
 
 
-def test_a_data_directory_with_a_long_name(fresh: Callable[[str], Live]) -> None:
-    live = fresh("long-" * 30)
+@pytest.mark.parametrize("name", ["long-" * 30, "with: a colon, a comma and a space"])
+def test_data_directories_with_unusual_names(fresh: Callable[[str], Live], name: str) -> None:
+    live = fresh(name)
     assert live.ended(live.start(live.pod(), "exit 5")).exit_code == 5
 
 

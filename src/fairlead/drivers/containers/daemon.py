@@ -18,7 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from fairlead.drivers.containers.pause import MACHINES
 from fairlead.drivers.containers.places import Places, choose_subnet
+from fairlead.drivers.images import architecture
 
 _CNI: Final = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _PLUGINS: Final = ("bridge", "host-local", "loopback")
@@ -37,6 +39,8 @@ def missing() -> str:
         return "containers need Linux"
     if os.geteuid() != 0:
         return "containers need root: start fairlead as root, or run pods with runtimeClassName wasm"
+    if architecture() not in MACHINES:
+        return f"containers need one of {', '.join(MACHINES)}, this machine is {architecture()}"
     packages = []
     for program, package in (("containerd", "containerd"), ("runc", "runc")):
         if shutil.which(program, path=_PATH) is None:

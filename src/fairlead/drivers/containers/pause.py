@@ -130,13 +130,13 @@ def _aarch64() -> bytes:
     return struct.pack(f"<{len(words)}I", *words) + struct.pack("<Q", _SIGNALS)
 
 
-_MACHINES: Final = {"amd64": (62, _x86_64), "arm64": (183, _aarch64)}
+MACHINES: Final = {"amd64": (62, _x86_64), "arm64": (183, _aarch64)}
 """By the name that images use: the number in an ELF header, and the code."""
 
 
 def program(architecture: str) -> bytes:
     """Return a static executable of a few hundred bytes for "amd64" or "arm64"; KeyError for any other."""
-    machine, assemble = _MACHINES[architecture]
+    machine, assemble = MACHINES[architecture]
     code = assemble()
     size = _HEADERS + len(code)
     header = struct.pack(

@@ -118,7 +118,7 @@ class Containerd:
             await line.close()
             if daemon.is_child(pid):  # containers of before, if any, stay for one that serves
                 await daemon.end(pid)
-            if isinstance(error, KeyError | CallFailed):
+            if isinstance(error, CallFailed):
                 raise daemon.ContainersUnavailable(f"containerd does not serve: {error}") from error
             raise
         runtime = cls(places, line, version, str(subnet))
@@ -252,7 +252,7 @@ class Containerd:
         dns = None
         if plan.nameservers or plan.searches:
             # kubelet's own option for pods that resolve cluster names first.
-            options = ("ndots:5",) if plan.nameservers and plan.searches else ()
+            options = ("ndots:5",) if any(search.startswith("svc.") for search in plan.searches) else ()
             dns = cri.DNSConfig(plan.nameservers, plan.searches, options)
         return cri.SandboxConfig(
             metadata=cri.SandboxMetadata(plan.name, plan.uid, plan.namespace, plan.attempt),
