@@ -13,7 +13,7 @@ from typing import Any
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need, named_services
-from fairlead.diagnose.inventories import Inventory, Member, Noted, Template
+from fairlead.diagnose.inventories import Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
 from fairlead.diagnose.paths import Path, mapping, mappings, text
@@ -130,10 +130,28 @@ def _failures(inventory: Inventory) -> Mapping[tuple[Ref, str, str], _Failing]:
                 if not _hurts(status, sort):
                     continue
                 note = _unhealthy(inventory, member, container, sort, probe, alone=_only(statuses, sort))
-                if note is not None:
+                if note is not None and not _starting(inventory, container, status, sort, note):
                     failing = found.setdefault((member.top.ref, container.name, sort), _Failing())
                     failing.members.append((member, note))
     return found
+
+
+def _starting(
+    inventory: Inventory, container: Container, status: Mapping[str, Any], sort: str, note: Noted
+) -> bool:
+    """Say whether the container began so lately that its probe may still be expected to fail."""
+    began = moment(mapping(status, "state", "running").get("startedAt"))
+    if began is None or sort == "liveness":
+        return False
+    probe = mapping(container.content, FIELDS[sort])
+
+    def whole(name: str, default: int) -> int:
+        value = probe.get(name)
+        return value if isinstance(value, int) else default
+
+    failures = whole("failureThreshold", 3)
+    allowed = whole("initialDelaySeconds", 0) + whole("periodSeconds", 10) * failures
+    return note.count < failures and (inventory.now - began).total_seconds() < allowed
 
 
 def _only(statuses: Sequence[tuple[Container, Mapping[str, Any]]], sort: str) -> bool:

@@ -25,8 +25,8 @@ from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity
 MANAGER = "fairlead-fix"
 EVERY = 0.5
 """Seconds between two looks at the cluster."""
-BAD_LOOKS = 6
-"""So many looks one after another must show something new that is wrong before a fix is taken back."""
+BAD_SECONDS = 15.0
+"""So long must something new be wrong, without a break, before a fix is taken back: starting takes its time."""
 GOOD_LOOKS = 2
 """So many looks one after another must show that all is well."""
 _GONE_SECONDS = 60.0
@@ -194,8 +194,7 @@ async def _rehearse(cluster: AsyncCluster, fix: Fix) -> None:
 async def _carry_out(
     cluster: AsyncCluster, healing: Healing, changes: Iterable[Change], now: Callable[[], datetime]
 ) -> bool:
-    done = 0
-    for change in changes:
+    for done, change in enumerate(changes):
         try:
             if change.verb == "delete":
                 change = replace(change, body={"propagationPolicy": "Background"})  # noqa: PLW2901
@@ -207,7 +206,6 @@ async def _carry_out(
             if done:
                 await _roll_back(cluster, healing, now)
             return False
-        done += 1
     healing.steps.append(Step("the change is carried out", True, healing.fix.title))
     return True
 
@@ -240,7 +238,8 @@ async def _watch(
     """Look again and again until all is well, things are worse, or patience ends."""
     known = {one.id for one in before}
     deadline = time.monotonic() + patience
-    good = bad = 0
+    good = 0
+    bad_since: float | None = None
     examined: Examined | None = None
     while time.monotonic() < deadline:
         try:
@@ -252,10 +251,11 @@ async def _watch(
         new = [one for one in examined.findings if one.id not in known and one.severity != Severity.INFO]
         waits = _waits(examined, finding)
         well = finding.id not in ids and not new and not waits
-        good, bad = (good + 1, 0) if well else (0, bad + 1 if new else 0)
+        good = good + 1 if well else 0
+        bad_since = (bad_since or time.monotonic()) if new else None
         if good >= GOOD_LOOKS:
             return "healthy", examined
-        if bad >= BAD_LOOKS:
+        if bad_since is not None and time.monotonic() - bad_since >= BAD_SECONDS:
             seen(f"worse: {new[0].subject}: {new[0].message}")
             return "worse", examined
         seen(f"new: {new[0].subject}: {new[0].message}" if new else waits or "")
