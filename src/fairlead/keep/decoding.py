@@ -349,7 +349,12 @@ def stamp(text: str, *, micro: bool = False) -> str:
 
     Raises Undecodable with the text of Go's time.Parse.
     """
-    if text and len(text) == (27 if micro else 20) and text[-1] == "Z" and _STAMP.fullmatch(text):
+    if (
+        len(text) == (27 if micro else 20)
+        and text[8:10] <= "28"
+        and text[-1] == "Z"
+        and _STAMP.fullmatch(text)
+    ):
         return text
     if not text and not micro:
         return text

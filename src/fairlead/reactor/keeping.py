@@ -28,7 +28,7 @@ from fairlead.keep.worlds import World
 
 BACKLOG = 20_000
 """Entries that a subscription may be behind before it is ended; its reader must list again."""
-_COMPACT_EVERY = 2_000
+COMPACT_EVERY = 2_000
 """Commits of so many entries between two compactions of the log."""
 _AGE = 1_800.0
 """Seconds that an entry stays in the window at most, however few there are."""
@@ -203,7 +203,7 @@ class Keeper:
             if not done.done():
                 done.set_result(None)
         self._since_compaction += len(entries)
-        if self._since_compaction >= _COMPACT_EVERY:
+        if self._since_compaction >= COMPACT_EVERY:
             self._since_compaction = 0
             self._compact()
 

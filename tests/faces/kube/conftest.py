@@ -101,6 +101,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert "Traceback" not in one.log.read_text(), one.log.read_text()
 
 
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[[], Server]]:
+    """Makes servers of the test's own, and stops what is still running at its end."""
+    made: list[Server] = []
+
+    def new() -> Server:
+        made.append(Server(tmp_path / f"data{len(made)}"))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.stop()
+
+
 @pytest.fixture(scope="module")
 def api(server: Server) -> Iterator[httpx.Client]:
     with server.client() as client:

@@ -39,18 +39,18 @@ def declare(verbs: Verbs) -> None:
     data_dir_option(image)
 
     bring = actions.add_parser("import", help="import OCI archives, OCI layouts or docker archives")
-    data_dir_option(bring)
+    data_dir_option(bring, below=True)
     bring.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     bring.add_argument("--name", default="", help="the image's name, instead of the one that the archive has")
     bring.set_defaults(run=run_import)
 
     listing = actions.add_parser("ls", help="list the images")
-    data_dir_option(listing)
+    data_dir_option(listing, below=True)
     listing.add_argument("-o", "--output", choices=("table", "json"), default="table")
     listing.set_defaults(run=run_ls)
 
     remove = actions.add_parser("rm", help="remove images by name or id")
-    data_dir_option(remove)
+    data_dir_option(remove, below=True)
     remove.add_argument("names", nargs="+", metavar="NAME")
     remove.set_defaults(run=run_rm)
 

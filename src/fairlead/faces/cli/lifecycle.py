@@ -28,12 +28,12 @@ examples:
 FOREGROUND_STOP_SECONDS = 90.0
 
 
-def data_dir_option(parser: argparse.ArgumentParser) -> None:
-    """Add --data-dir to a verb."""
+def data_dir_option(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
+    """Add --data-dir to a verb, or to an action `below` a verb that has it too."""
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=None,
+        default=argparse.SUPPRESS if below else None,
         metavar="D",
         help=f"where the platform keeps everything (default: $FAIRLEAD_DATA_DIR or {default_data_dir()})",
     )
