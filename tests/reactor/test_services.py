@@ -197,6 +197,25 @@ def test_a_taken_port_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told == ["NamesUnavailable: pods cannot look up names: 127.0.9.1 port 53: Address already in use"]
 
 
+def test_a_policy_that_has_no_effect_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    async def report(reason: str, text: str) -> None:
+        told.append(f"{reason}: {text}")
+
+    monkeypatch.setattr(NameServer, "run", lambda _self: asyncio.sleep(1000))
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+
+    async def scenario() -> None:
+        async with running(NET, report) as play:
+            play.say("ADDED", policy | {"metadata": {"namespace": "shop", "name": "deny"}})
+            await asyncio.sleep(0.2)
+
+    asyncio.run(scenario())
+    said = "NetworkPolicyUnsupported: NetworkPolicy shop/deny has no effect: policies are not supported yet"
+    assert told == [said]
+
+
 def test_nothing_is_applied_before_everything_was_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     applied: list[str] = []
     monkeypatch.setattr(network, "saved", lambda: "")

@@ -47,6 +47,7 @@ async def run(
             group.create_task(loop.follow(api_version, kind))
         group.create_task(loop.apply())
         group.create_task(loop.answer())
+        group.create_task(loop.warn())
 
 
 def _api(server: str) -> tuple[str, int] | None:
@@ -122,6 +123,16 @@ class _Loop:
                 text = f"pods cannot look up names: {self._net.gateway} port 53: {error.strerror}"
                 await self._tell("NamesUnavailable", text)
             await asyncio.sleep(_RETRY_SECONDS)
+
+    async def warn(self) -> None:
+        """Say of each NetworkPolicy that it has no effect here: its author may count on it."""
+        policies = self._cluster.follow("networking.k8s.io/v1", "NetworkPolicy")
+        async with contextlib.aclosing(policies):
+            async for seen in policies:
+                if seen.type == "ADDED":
+                    ref = Ref.of(seen.object)
+                    text = f"NetworkPolicy {ref.namespace}/{ref.name} has no effect: policies are not supported yet"
+                    await self._tell("NetworkPolicyUnsupported", text)
 
     async def _tell(self, reason: str, trouble: str) -> None:
         if trouble == self._told.get(reason):
