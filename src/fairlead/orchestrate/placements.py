@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlead.orchestrate import demands, fitting, lives, owning
+from fairlead.orchestrate import demands, fitting, lives, owning, volumes
 from fairlead.tongues import selectors
 from fairlead.words import Resource, View
 
@@ -197,9 +197,19 @@ def _volumes(pod: Resource, seat: Seat, board: Board) -> Iterable[Objection]:
 
 
 def _could_bind(claim: Resource, node: Resource, view: View) -> bool:
-    from fairlead.orchestrate import volumes
-
+    """Whether a volume that the node can reach is there for the claim, or somebody would provide one."""
+    name = volumes.class_of(claim)
+    kind = view.get("storage.k8s.io", "StorageClass", "", name) if name else None
+    if kind is not None and kind.get("provisioner") != volumes.NO_PROVISIONER:
+        return True
     return volumes.match(claim, view.list("", "PersistentVolume"), node) is not None
+
+
+def waiting_claims(pod: Resource, view: View) -> list[Resource]:
+    """Return the Pod's claims that are bound only after it has been given a node."""
+    namespace = pod["metadata"].get("namespace", "")
+    found = [view.get("", "PersistentVolumeClaim", namespace, name) for name, _ in claims_of(pod)]
+    return [claim for claim in found if claim is not None and not is_bound(claim)]
 
 
 def _spread(pod: Resource, seat: Seat, board: Board) -> Iterable[Objection]:

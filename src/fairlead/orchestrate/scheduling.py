@@ -21,6 +21,7 @@ from fairlead.orchestrate import (
     preempting,
     preferences,
     proposing,
+    volumes,
 )
 from fairlead.orchestrate.placements import Board, Objection
 from fairlead.orchestrate.steps import Controller, Step
@@ -96,11 +97,22 @@ def _place(pod: Resource, board: Board, now: datetime) -> list[Change]:
             pod, free, board
         )
         seat.add(pod)
-        return _bind(pod, seat.name, now)
+        waiting = placements.waiting_claims(pod, board.view)
+        return _choose(waiting, seat.name) if waiting else _bind(pod, seat.name, now)
     reasons = Counter(objection.text for found in against.values() for objection in found)
     message = placements.histogram(total, reasons)
     attempt = preempting.attempt(pod, board, against, now)
     return [*_fail(pod, message + attempt.message, board, now, nominate=attempt.node), *attempt.changes]
+
+
+def _choose(claims: Iterable[Resource], node: str) -> list[Change]:
+    """Tell the claims which node their volumes are wanted on; the Pod follows when they are bound."""
+    document = {"metadata": {"annotations": {volumes.SELECTED_NODE: node}}}
+    return [
+        proposing.patch(claim, document, f"its pod goes to node {node}")
+        for claim in claims
+        if (claim["metadata"].get("annotations") or {}).get(volumes.SELECTED_NODE) != node
+    ]
 
 
 def _hopeless(total: int) -> str:
