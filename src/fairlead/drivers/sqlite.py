@@ -305,14 +305,18 @@ class Log:
 
     def _compact(self, floors: Mapping[Storage, int], future: Future[None]) -> None:
         try:
-            self._trim(floors)
+            more = self._trim(floors)
         except sqlite3.Error as error:
             self._undo()
             future.set_exception(self._explained(error))
             return
-        future.set_result(None)
+        if more and not self._closed:
+            self._jobs.put((_Compaction(floors), future))  # behind the writers that wait
+        else:
+            future.set_result(None)
 
-    def _trim(self, floors: Mapping[Storage, int]) -> None:
+    def _trim(self, floors: Mapping[Storage, int]) -> bool:
+        """Note the floors and remove some rows below them; whether there may be more."""
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
         run(
@@ -337,8 +341,9 @@ class Log:
                 f"DELETE FROM event WHERE rv IN (SELECT rv FROM event WHERE {where} AND {unneeded} "  # noqa: S608
                 f"LIMIT {_CHUNK})"
             )
-            while run(statement, (*values, values[0])).rowcount == _CHUNK:
-                pass
+            if run(statement, (*values, values[0])).rowcount == _CHUNK:
+                return True
+        return False
 
 
 def _entry(
