@@ -317,6 +317,7 @@ NODE_RULES: tuple[Rule, ...] = (
     {"verbs": _READ, "apiGroups": ["storage.k8s.io"], "resources": ["csidrivers", "volumeattachments"]},
     {"verbs": _READ, "apiGroups": ["node.k8s.io"], "resources": ["runtimeclasses"]},
     {"verbs": _READ, "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"]},
+    {"verbs": _READ, "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"]},
     {
         "verbs": ["get"],
         "nonResourceURLs": [

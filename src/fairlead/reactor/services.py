@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from fairlead.drivers import network
-from fairlead.drivers.cluster import AsyncCluster
+from fairlead.drivers.cluster import AsyncCluster, Seen
+from fairlead.keep.errors import Refusal
 from fairlead.orchestrate.names import Names
 from fairlead.orchestrate.routing import Net, missing_jumps, rules
 from fairlead.reactor.names import NameServer
@@ -127,6 +128,10 @@ class _Loop:
     async def warn(self) -> None:
         """Say of each NetworkPolicy that it has no effect here: its author may count on it."""
         policies = self._cluster.follow("networking.k8s.io/v1", "NetworkPolicy")
+        with contextlib.suppress(Refusal):  # without the right to read them, the rest still works
+            await self._warn_of(policies)
+
+    async def _warn_of(self, policies: AsyncGenerator[Seen, None]) -> None:
         async with contextlib.aclosing(policies):
             async for seen in policies:
                 if seen.type == "ADDED":
