@@ -71,9 +71,13 @@ def test_unknown_media_types_are_415() -> None:
     assert told.value.code == 415
 
 
-def test_undecodable_protobuf_is_415() -> None:
-    with pytest.raises(Refusal) as told:
-        bodies.decode(b"nonsense", "application/vnd.kubernetes.protobuf", "Pod")
+def test_undecodable_protobuf() -> None:
+    proto = "application/vnd.kubernetes.protobuf"
+    with pytest.raises(Refusal, match="does not appear to be a protobuf message") as told:
+        bodies.decode(b"nonsense", proto, "Pod")
+    assert told.value.code == 400
+    with pytest.raises(Refusal, match="include: application/json, application/yaml$") as told:
+        bodies.decode(b"k8s\0", proto, "Boat", accept_protobuf=False)
     assert told.value.code == 415
 
 

@@ -100,34 +100,34 @@ def test_server_side_apply_and_its_conflicts(api: httpx.Client, namespace: str) 
 
 
 def test_lists_pages_and_selectors(api: httpx.Client, namespace: str) -> None:
+    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles"
     for index in range(5):
-        body = _map(f"m{index}")
-        body["metadata"]["labels"] = {"odd": str(index % 2)}
-        api.post(_maps(namespace), json=body)
-    page = api.get(_maps(namespace), params={"limit": 2}).json()
-    assert page["kind"] == "ConfigMapList"
+        body = {"metadata": {"name": f"m{index}", "labels": {"odd": str(index % 2)}}}
+        api.post(roles, json=body)
+    page = api.get(roles, params={"limit": 2}).json()
+    assert page["kind"] == "RoleList"
     assert page["metadata"]["remainingItemCount"] == 3
-    assert all(item["kind"] == "ConfigMap" for item in page["items"])
+    assert all(item["kind"] == "Role" for item in page["items"])
     names = [item["metadata"]["name"] for item in page["items"]]
     while page["metadata"].get("continue"):
         params: dict[str, Any] = {"limit": 2, "continue": page["metadata"]["continue"]}
-        page = api.get(_maps(namespace), params=params).json()
+        page = api.get(roles, params=params).json()
         names += [item["metadata"]["name"] for item in page["items"]]
     assert names == ["m0", "m1", "m2", "m3", "m4"]
 
     def picked(**params: str) -> list[str]:
-        return [item["metadata"]["name"] for item in api.get(_maps(namespace), params=params).json()["items"]]
+        return [item["metadata"]["name"] for item in api.get(roles, params=params).json()["items"]]
 
     assert picked(labelSelector="odd=1") == ["m1", "m3"]
     assert picked(labelSelector="odd notin (1)", fieldSelector="metadata.name!=m2") == ["m0", "m4"]
     assert picked(fieldSelector="metadata.name=m2") == ["m2"]
-    _refused(api.get(_maps(namespace), params={"labelSelector": "a=b=c"}), 400, "BadRequest")
-    _refused(api.get(_maps(namespace), params={"fieldSelector": "data.x=1"}), 400, "BadRequest")
-    _refused(api.get(_maps(namespace), params={"limit": "many"}), 400, "BadRequest")
-    _refused(api.get(_maps(namespace), params={"continue": "nonsense"}), 400, "BadRequest")
+    _refused(api.get(roles, params={"labelSelector": "a=b=c"}), 400, "BadRequest")
+    _refused(api.get(roles, params={"fieldSelector": "rules=1"}), 400, "BadRequest")
+    _refused(api.get(roles, params={"limit": "many"}), 400, "BadRequest")
+    _refused(api.get(roles, params={"continue": "nonsense"}), 400, "BadRequest")
 
-    gone = api.delete(_maps(namespace), params={"labelSelector": "odd=1"}).json()
-    assert gone["kind"] == "ConfigMapList"
+    gone = api.delete(roles, params={"labelSelector": "odd=1"}).json()
+    assert gone["kind"] == "RoleList"
     assert picked() == ["m0", "m2", "m4"]
 
 
@@ -138,7 +138,7 @@ def test_forms_of_answers(api: httpx.Client, namespace: str) -> None:
         return api.get(path, params=params, headers={"accept": accept})
 
     one, many = _maps(namespace, "a"), _maps(namespace)
-    table = get(many, TABLE).json()
+    table = get(many, TABLE, fieldSelector="metadata.name=a").json()
     assert table["kind"] == "Table"
     assert table["apiVersion"] == "meta.k8s.io/v1"
     assert table["metadata"]["resourceVersion"]
@@ -146,7 +146,7 @@ def test_forms_of_answers(api: httpx.Client, namespace: str) -> None:
     row = table["rows"][0]
     assert row["cells"][0] == "a"
     assert row["object"]["kind"] == "PartialObjectMetadata"
-    assert get(many, TABLE, includeObject="Object").json()["rows"][0]["object"]["data"] == {"x": "1"}
+    assert get(one, TABLE, includeObject="Object").json()["rows"][0]["object"]["data"] == {"x": "1"}
     _refused(get(many, TABLE, includeObject="Some"), 400, "BadRequest")
     assert len(get(one, TABLE).json()["rows"]) == 1
 
@@ -174,7 +174,7 @@ def test_large_lists_are_compressed_for_those_who_ask(api: httpx.Client, namespa
     answer = api.send(request, stream=True)
     raw = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == "gzip"
-    assert len(json.loads(gzip.decompress(raw))["items"]) == 4
+    assert len(json.loads(gzip.decompress(raw))["items"]) >= 4
     plain = api.get(_maps(namespace), headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers
     assert len(raw) < len(plain.content) / 10
@@ -192,7 +192,7 @@ def test_bodies_in_yaml_and_what_is_not_understood(api: httpx.Client, namespace:
         in _refused(other, 415, "UnsupportedMediaType")["message"]
     )
     nonsense = api.post(_maps(namespace), content="x", headers={"content-type": PROTOBUF})
-    _refused(nonsense, 415, "UnsupportedMediaType")
+    assert "does not appear to be a protobuf message" in _refused(nonsense, 400, "BadRequest")["message"]
     for body in ("[]", '"x"', "1", "null"):
         answer = api.post(_maps(namespace), content=body, headers={"content-type": "application/json"})
         _refused(answer, 400, "BadRequest")
@@ -396,6 +396,8 @@ def test_custom_resources(api: httpx.Client, namespace: str) -> None:
     table = api.get(boats, headers={"accept": TABLE}).json()
     assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Sails"]
     assert table["rows"][0]["cells"] == ["b", 2]
+    proto = api.post(boats, content=b"k8s\0", headers={"content-type": PROTOBUF})
+    _refused(proto, 415, "UnsupportedMediaType")
     strategic = {"content-type": "application/strategic-merge-patch+json"}
     _refused(api.patch(f"{boats}/b", content="{}", headers=strategic), 415, "UnsupportedMediaType")
     bad = {**boat, "metadata": {"name": "c"}, "spec": {"sails": 0}}

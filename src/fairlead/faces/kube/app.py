@@ -171,6 +171,8 @@ class App:
                 "headers": _headers(call, reply.content_type, reply.headers),
             }
         )
+        # The server holds the head of an answer back until its first piece, which a quiet watch does not have.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
         gone = asyncio.ensure_future(_disconnected(call.receive))
         pumping = asyncio.ensure_future(_pump(reply, send))
         stopping = asyncio.ensure_future(self.site.draining.wait())

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import yaml
 
+from fairlead.faces.kube import protobuf
 from fairlead.faces.kube.negotiating import JSON, OFFERED, PROTOBUF, YAML, media
 from fairlead.keep.errors import bad_request, unsupported_media_type
 from fairlead.keep.schemas import duplicates
@@ -125,8 +126,11 @@ def from_json(text: bytes) -> Any:
         raise ValueError(f"json parse error: {fault}") from None
 
 
-def decode(text: bytes, content_type: str, kind: str) -> Any:
-    """Return the object in a body. `kind` is what is expected there, for the text of the Refusal (400 or 415)."""
+def decode(text: bytes, content_type: str, kind: str, *, accept_protobuf: bool = True) -> Any:
+    """Return the object in a body. `kind` is what is expected there, for the text of the Refusal (400 or 415).
+
+    Custom resources have no protobuf form.
+    """
     declared = media(content_type).type or JSON
     try:
         if declared in {JSON, "*/*"}:
@@ -138,9 +142,9 @@ def decode(text: bytes, content_type: str, kind: str) -> Any:
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
             f"{fault} ({_glimpse(text)})"
         ) from None
-    if declared == PROTOBUF:
-        return _from_protobuf(text)
-    raise unsupported_media_type(OFFERED)
+    if declared == PROTOBUF and accept_protobuf:
+        return protobuf.decode(text)
+    raise unsupported_media_type(OFFERED if accept_protobuf else (JSON, YAML))
 
 
 def repeated(text: bytes, content_type: str) -> list[str]:
@@ -165,17 +169,6 @@ def _keys(document: Any) -> int:
         elif isinstance(value, list):
             stack.extend(value)
     return count
-
-
-def _from_protobuf(text: bytes) -> Any:
-    from fairlead.faces.kube import protobuf
-
-    try:
-        return protobuf.decode(text)
-    except ValueError as fault:
-        refusal = unsupported_media_type((JSON, YAML))
-        refusal.message += f" ({fault})"
-        raise refusal from None
 
 
 def patch_type(content_type: str, accepted: Iterable[str] = tuple(PATCH_TYPES)) -> PatchType:

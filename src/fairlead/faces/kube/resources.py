@@ -35,7 +35,11 @@ _MANY: frozenset[As] = frozenset({"", "Table", "PartialObjectMetadataList"})
 _EVENTS: frozenset[As] = frozenset({"", "Table", "PartialObjectMetadata"})
 _PLAIN: frozenset[As] = frozenset({""})
 _STRICT = "strict decoding error: "
-_DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions")
+_ASKED_ONLY = frozenset({"create"})
+_DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions", verbs=_ASKED_ONLY)
+_BINDING = Kind("", "v1", "Binding", "bindings", verbs=_ASKED_ONLY)
+_EVICTION = Kind("policy", "v1", "Eviction", "evictions", verbs=_ASKED_ONLY)
+_TOKEN_REQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests", verbs=_ASKED_ONLY)
 _BUILT_IN_PATCHES = tuple(bodies.PATCH_TYPES)
 _CUSTOM_PATCHES = tuple(name for name in bodies.PATCH_TYPES if "strategic" not in name)
 
@@ -149,11 +153,13 @@ class Resources:
         call.warnings.extend(outcome.warnings)
         return outcome
 
-    async def _body(self, call: Call, kind: str) -> tuple[Any, list[str]]:
+    async def _body(self, call: Call, kind: Kind) -> tuple[Any, list[str]]:
         """Return the decoded body and the keys that it has twice."""
         text = await call.body()
         content_type = call.headers.get("content-type", "")
-        return bodies.decode(text, content_type, kind), bodies.repeated(text, content_type)
+        accept_protobuf = not custom(kind) or not kind.stored
+        obj = bodies.decode(text, content_type, kind.kind, accept_protobuf=accept_protobuf)
+        return obj, bodies.repeated(text, content_type)
 
     def _tell_twice(self, call: Call, twice: Sequence[str], kind: Kind, body: Any, mode: str) -> None:
         """Warn of the keys that a body has twice; in mode Strict refuse it, together with its unknown fields."""
@@ -179,7 +185,7 @@ class Resources:
         shapes = _PLAIN if reviews.is_review(kind) else _ONE
         form = wanted(call.headers.get("accept", ""), shapes)
         request = self.site.request(call, "CreateOptions")
-        body, twice = await self._body(call, kind.kind)
+        body, twice = await self._body(call, kind)
         self._tell_twice(call, twice, kind, body, request.field_validation)
         namespace = target.namespace or ""
         if reviews.is_review(kind):
@@ -198,7 +204,7 @@ class Resources:
             raise method_not_allowed()
         form = wanted(call.headers.get("accept", ""), _ONE)
         request = self.site.request(call, "UpdateOptions")
-        body, twice = await self._body(call, kind.kind)
+        body, twice = await self._body(call, kind)
         self._tell_twice(call, twice, kind, body, request.field_validation)
         if isinstance(body, dict):
             self.site.access.guard_grant(self._question(call, target, kind, "update"), body)
@@ -316,7 +322,7 @@ class Resources:
             case "token":
                 return await self._token(call, namespace, name)
             case "binding":
-                return await self._bind(call, namespace, name, (await self._body(call, "Binding"))[0])
+                return await self._bind(call, namespace, name, (await self._body(call, _BINDING))[0])
             case "eviction":
                 return await self._evict(call, kind, namespace, name)
         if verb == "get":
@@ -332,12 +338,10 @@ class Resources:
 
     async def _bind(self, call: Call, namespace: str, name: str, body: Any) -> Answer:
         """Carry out a Binding, POSTed to bindings or to the pod that it names."""
-        catalogue = self.site.world.catalogue
-        binding, pods = catalogue.served("", "v1", "bindings"), catalogue.served("", "v1", "pods")
-        assert binding is not None
+        pods = self.site.world.catalogue.served("", "v1", "pods")
         assert pods is not None
         request = self.site.request(call, "CreateOptions")
-        obj = self._checked(call, binding, body, request.field_validation)
+        obj = self._checked(call, _BINDING, body, request.field_validation)
         own = str(obj["metadata"].get("name") or "")
         if name and own and own != name:
             raise bad_request("name in URL does not match name in Binding object")
@@ -349,9 +353,8 @@ class Resources:
 
     async def _evict(self, call: Call, kind: Kind, namespace: str, name: str) -> Answer:
         request = self.site.request(call, "CreateOptions")
-        eviction = Kind("policy", "v1", "Eviction", "evictions")
-        body, _ = await self._body(call, eviction.kind)
-        obj = self._checked(call, eviction, body, request.field_validation)
+        body, _ = await self._body(call, _EVICTION)
+        obj = self._checked(call, _EVICTION, body, request.field_validation)
         own = str(obj["metadata"].get("name") or "")
         if own and own != name:
             raise bad_request("name in URL does not match name in Eviction object")
@@ -361,11 +364,10 @@ class Resources:
         return answers.document(call, outcome.object, Wanted(), 201)
 
     async def _token(self, call: Call, namespace: str, name: str) -> Answer:
-        kind = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests")
         form = wanted(call.headers.get("accept", ""), _PLAIN)
         request = self.site.request(call, "CreateOptions")
-        body, _ = await self._body(call, "TokenRequest")
-        checked = self._checked(call, kind, body, request.field_validation)
+        body, _ = await self._body(call, _TOKEN_REQUEST)
+        checked = self._checked(call, _TOKEN_REQUEST, body, request.field_validation)
         made = reviews.token_request(
             self.site, namespace, name, checked, dry_run=request.dry_run, now=request.now
         )
