@@ -28,6 +28,11 @@ _MNT_DETACH: Final = 2
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
+def remain(places: Places) -> bool:
+    """Tell whether anything of this node's containers is still on the machine, run or not; cheap enough to ask always."""
+    return places.run.exists()
+
+
 def sweep(places: Places) -> None:
     """Remove everything of this node that is not in its home directory."""
     tasks = [path.name for path in places.state.glob("io.containerd.runtime.v2.task/k8s.io/*")]

@@ -563,7 +563,7 @@ async def take_down(data_dir: Path, grace_seconds: float = 2) -> None:
     Raises ContainersUnavailable when there is something to end and we are not root.
     """
     places = Places.of(data_dir)
-    if not places.run.exists() and not daemon.find(places):
+    if not leftovers.remain(places) and not daemon.find(places):
         return
     if os.geteuid() != 0:
         raise daemon.ContainersUnavailable(

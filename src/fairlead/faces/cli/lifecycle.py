@@ -129,11 +129,31 @@ def run_down(args: argparse.Namespace) -> int:
                 )
             time.sleep(0.05)
     cleaned = supervisor.clean(where)
+    cleaned = _end_containers(where.root) or cleaned
     if pid is None and not cleaned:
         print(f"fairlead is not running ({where.root})")
         return 0
     print(f"fairlead is down ({time.monotonic() - started:.1f} s); its data stays in {where.root}")
     return 0
+
+
+def _end_containers(root: Path) -> bool:
+    """End containers whose node was killed before it could. Return whether there were any."""
+    from fairlead.drivers.containers import leftovers
+    from fairlead.drivers.containers.places import Places as Node
+
+    if not leftovers.remain(Node.of(root)):
+        return False
+    import asyncio
+
+    from fairlead.drivers.containers.daemon import ContainersUnavailable
+    from fairlead.drivers.containers.runtime import take_down
+
+    try:
+        asyncio.run(take_down(root))
+    except ContainersUnavailable as error:
+        raise Problem(str(error), "run fairlead down as root") from error
+    return True
 
 
 def run_status(args: argparse.Namespace) -> int:
