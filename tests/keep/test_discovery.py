@@ -1,7 +1,7 @@
 """Discovery documents."""
 
 from fairlead.keep import discovery
-from fairlead.keep.kinds import Catalogue, Kind
+from fairlead.keep.kinds import Catalogue, Kind, version_order
 
 
 def test_the_core_group_stands_apart() -> None:
@@ -72,8 +72,11 @@ def test_aggregated_discovery_says_the_same() -> None:
 def test_versions_are_ordered_as_kubernetes_prefers_them() -> None:
     names = ["foo1", "v1alpha1", "v2beta1", "v10", "v1", "v11alpha2", "foo10", "v2", "v11beta2"]
     expected = ["v10", "v2", "v1", "v11beta2", "v2beta1", "v11alpha2", "v1alpha1", "foo1", "foo10"]
-    assert sorted(names, key=discovery.version_order) == expected
+    assert sorted(names, key=version_order) == expected
     catalogue = Catalogue([Kind("e.com", name, "A", "as") for name in ("v1alpha1", "v1")])
     group = discovery.api_group(catalogue, "e.com")
     assert group is not None
     assert group["preferredVersion"]["version"] == "v1"
+    preferred = catalogue.kind("e.com", "A")
+    assert preferred is not None
+    assert preferred.version == "v1"

@@ -6,21 +6,9 @@ Source: k8s.io/apimachinery/pkg/apis/meta/v1 (APIGroup, APIResource), k8s.io/api
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from fairlead.keep.kinds import Catalogue, Kind, Subresource, subresource
-
-_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", re.ASCII)
-
-
-def version_order(version: str) -> tuple[Any, ...]:
-    """Return a key that sorts versions as Kubernetes prefers them: v2, v1, v1beta1, v1alpha1, then others by name."""
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        return (1, version)
-    major, stage, minor = found.groups()
-    return (0, {None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0))
+from fairlead.keep.kinds import Catalogue, Kind, Subresource, subresource, version_order
 
 
 def api_versions(address: str) -> dict[str, Any]:

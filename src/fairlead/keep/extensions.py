@@ -16,9 +16,8 @@ from typing import Any
 import orjson
 
 from fairlead.keep.decoding import Undecodable, compiled
-from fairlead.keep.discovery import version_order
 from fairlead.keep.errors import bad_request
-from fairlead.keep.kinds import ALL_VERBS, Catalogue, Kind
+from fairlead.keep.kinds import ALL_VERBS, Catalogue, Kind, version_order
 from fairlead.keep.schemas import Custom, Schemas
 from fairlead.keep.structures import filling, node, pruning
 from fairlead.keep.validating_custom import Judge, judging

@@ -6,13 +6,25 @@ Source: Kubernetes 1.32, api/discovery.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 _CREATE = frozenset({"create"})
 _CHANGE = frozenset({"get", "patch", "update"})
+_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", re.ASCII)
 _STORED_ELSEWHERE = {("events.k8s.io", "events"): ("", "events")}
+
+
+def version_order(version: str) -> tuple[Any, ...]:
+    """Return a key that sorts versions as Kubernetes prefers them: v2, v1, v1beta1, v1alpha1, then others by name."""
+    found = _VERSION.fullmatch(version)
+    if found is None:
+        return (1, version)
+    major, stage, minor = found.groups()
+    return (0, {None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +385,9 @@ class Catalogue:
         for kind in kinds:
             self.remove(kind)
             self._served[kind.group, kind.version, kind.plural] = kind
-            self._kinds.setdefault((kind.group, kind.kind), []).append(kind)
+            versions = self._kinds.setdefault((kind.group, kind.kind), [])
+            versions.append(kind)
+            versions.sort(key=lambda one: version_order(one.version))
         self.generation += 1
 
     def remove(self, *kinds: Kind) -> None:
