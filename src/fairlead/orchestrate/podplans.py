@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.orchestrate import names
 from fairlead.orchestrate.podenv import ConfigFault, expand
 from fairlead.orchestrate.podspecs import Spec, amount, every, name_of, qos_class, security
 from fairlead.orchestrate.runtimes import ContainerPlan, ImageSeen, Mount, SandboxPlan
@@ -19,10 +20,11 @@ from fairlead.words import Resource
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """How the node resolves names; what pods get unless they say otherwise."""
+    """How the node resolves names, and the cluster's name servers where there are any (a runtime's `gateway`)."""
 
     nameservers: tuple[str, ...] = ()
     searches: tuple[str, ...] = ()
+    cluster: tuple[str, ...] = ()
 
 
 def hostname(pod: Resource) -> str:
@@ -56,13 +58,27 @@ def unsupported(pod: Resource) -> list[str]:
     return found
 
 
+def _resolving(pod: Resource, resolver: Resolver) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the name servers and search domains that the pod's dnsPolicy gives it."""
+    policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
+    if policy == "None":
+        return (), ()
+    of_cluster = policy == "ClusterFirstWithHostNet" or (
+        policy == "ClusterFirst" and not pod["spec"].get("hostNetwork")
+    )
+    if resolver.cluster and of_cluster:
+        own = names.searches(pod["metadata"]["namespace"])
+        return resolver.cluster, tuple(dict.fromkeys((*own, *resolver.searches)))
+    return resolver.nameservers, resolver.searches
+
+
 def sandbox_plan(pod: Resource, attempt: int, log_dir: str, resolver: Resolver) -> SandboxPlan:
-    """Return what the pod's containers share. There is no cluster DNS yet, so every DNS policy but None is Default's."""
+    """Return what the pod's containers share. Without a cluster's name server, ClusterFirst is what Default is."""
     meta, spec = pod["metadata"], pod["spec"]
     own = spec.get("dnsConfig") or {}
-    from_node = spec.get("dnsPolicy") != "None"
-    nameservers = (*(resolver.nameservers if from_node else ()), *(own.get("nameservers") or ()))
-    searches = (*(resolver.searches if from_node else ()), *(own.get("searches") or ()))
+    nameservers, searches = _resolving(pod, resolver)
+    nameservers = (*nameservers, *(own.get("nameservers") or ()))
+    searches = (*searches, *(own.get("searches") or ()))
     ports = [
         (port["hostPort"], port["containerPort"], port.get("protocol") or "TCP")
         for container in every(pod)
