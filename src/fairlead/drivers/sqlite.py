@@ -115,6 +115,7 @@ class Log:
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA page_size=8192")
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
@@ -187,7 +188,9 @@ class Log:
         ]
         states: dict[int, Stored] = {entry.rv: entry.stored for entry in current if entry.stored is not None}
         window: list[Entry] = []
-        for row in run(f"SELECT {_COLUMNS} FROM event ORDER BY rv"):  # noqa: S608
+        needed = "rv IN (SELECT previous FROM event WHERE rv > ?) AND rv NOT IN (SELECT rv FROM current)"
+        recent_rows = f"SELECT {_COLUMNS} FROM event WHERE rv > ? OR ({needed}) ORDER BY rv"  # noqa: S608
+        for row in run(recent_rows, (lowest, lowest)):
             rv, previous = row[0], row[6]
             storage = (row[2], row[3])
             recent = rv > floors.get(storage, lowest)
@@ -259,7 +262,7 @@ class Log:
         entries = [entry for what, _ in jobs if not isinstance(what, _Compaction) for entry in what]
         try:
             self._insert(entries)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers must hear of it and the thread go on
             self._undo()
             explained = self._explained(error)
             for future in futures:
@@ -306,7 +309,7 @@ class Log:
     def _compact(self, floors: Mapping[Storage, int], future: Future[None]) -> None:
         try:
             more = self._trim(floors)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001  # see _write
             self._undo()
             future.set_exception(self._explained(error))
             return

@@ -330,12 +330,12 @@ def clear_definition(writer: Writer, kind: Kind, name: str, request: Request) ->
     spec = definition["spec"]
     storage = (spec["group"], spec["names"]["plural"])
     entries: list[Entry] = []
-    for version in spec["versions"]:
-        served = writer.catalogue.served(spec["group"], version["name"], spec["names"]["plural"])
-        if served is not None:
-            items = writer.store.head.items(storage)
-            entries += delete_collection(writer, served, items, {}, request).entries
-            break
+    version = next(item["name"] for item in spec["versions"] if item.get("storage"))
+    names = spec["names"]
+    defined = Kind(
+        spec["group"], version, names["kind"], names["plural"], namespaced=spec["scope"] == "Namespaced"
+    )
+    entries += delete_collection(writer, defined, writer.store.head.items(storage), {}, request).entries
     finalizers = definition["metadata"].get("finalizers") or []
     if writer.store.head.count(storage) or CLEANUP not in finalizers:
         return Outcome(definition, found.body, tuple(entries))

@@ -120,12 +120,13 @@ def stored(obj: Resource, rv: int, body: bytes | None = None) -> Stored:
     """Return the Stored for an object whose metadata.resourceVersion is already `rv`."""
     meta = obj["metadata"]
     owners = meta.get("ownerReferences")
+    labels = meta.get("labels")
     return Stored(
         rv,
         meta.get("namespace") or "",
         meta["name"],
         encode(obj) if body is None else body,
-        dict(meta.get("labels") or NO_LABELS),
+        dict(labels) if labels else NO_LABELS,
         meta.get("uid") or "",
         tuple(owner["uid"] for owner in owners) if owners else (),
     )

@@ -103,7 +103,7 @@ def _event_from_core(event: Resource) -> Resource:
 
 def _to_v2(hpa: Resource) -> Resource:
     spec = hpa.setdefault("spec", {})
-    annotations = hpa.get("metadata", {}).get("annotations") or {}
+    annotations = dict(hpa.get("metadata", {}).get("annotations") or {})
     metrics = [_metric_to_v2(metric) for metric in _take(annotations, _METRICS) or []]
     target = spec.pop("targetCPUUtilizationPercentage", None)
     if target is not None:

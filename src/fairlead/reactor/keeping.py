@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from fairlead.drivers import definitions
-from fairlead.drivers.sqlite import Log, LogError
+from fairlead.drivers.sqlite import Log
 from fairlead.keep import bootstrapping
 from fairlead.keep.entries import Entry, Outcome, Storage
 from fairlead.keep.errors import Refusal, internal, unavailable
@@ -178,14 +178,14 @@ class Keeper:
                 try:
                     if entries:
                         await asyncio.wrap_future(self._log.append(entries))
-                except LogError as error:
+                except Exception as error:  # noqa: BLE001  # LogError; and no other may leave the callers waiting
                     self._fail(group, error)
                 else:
                     self._succeed(group, entries)
         finally:
             self._busy = None
 
-    def _fail(self, group: _Group, error: LogError) -> None:
+    def _fail(self, group: _Group, error: Exception) -> None:
         """Take back everything that is not committed: later writes may rest on the ones that failed."""
         self.world.rollback()
         refused = [*group, *self._staged]
