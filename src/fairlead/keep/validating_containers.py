@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fairlead.keep import validating_values as v
+from fairlead.keep.validating_security import container_security
 from fairlead.keep.validating_values import Causes
 from fairlead.keep.validating_volumes import field_ref, relative, resource_ref
 
@@ -137,7 +138,7 @@ def _container(
     for hook, handler in container.get("lifecycle", {}).items():
         causes += _handler(handler, f"{field}.lifecycle.{hook}", hook=True)
     if "securityContext" in container:
-        causes += _security(container["securityContext"], f"{field}.securityContext")
+        causes += container_security(container["securityContext"], f"{field}.securityContext")
     return causes
 
 
@@ -378,22 +379,3 @@ def port_or_name(value: Any, field: str) -> Causes:
     if isinstance(value, str):
         return [v.invalid(field, value, fault) for fault in v.port_name(value)]
     return [v.invalid(field, value, fault) for fault in v.port(value)]
-
-
-def _security(context: Mapping[str, Any], field: str) -> Causes:
-    causes: Causes = []
-    for name in ("runAsUser", "runAsGroup"):
-        value = context.get(name)
-        if value is not None and not 0 <= value <= 2**31 - 1:
-            text = "must be between 0 and 2147483647, inclusive"
-            causes.append(v.invalid(f"{field}.{name}", value, text))
-    if context.get("procMount", "Default") not in {"Default", "Unmasked"}:
-        causes.append(v.not_supported(f"{field}.procMount", context["procMount"], ("Default", "Unmasked")))
-    if context.get("allowPrivilegeEscalation") is False:
-        if context.get("privileged"):
-            text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            causes.append(v.invalid(field, v.Verbatim("&core.SecurityContext{...}"), text))
-        if "CAP_SYS_ADMIN" in context.get("capabilities", {}).get("add", ()):
-            text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            causes.append(v.invalid(field, v.Verbatim("&core.SecurityContext{...}"), text))
-    return causes

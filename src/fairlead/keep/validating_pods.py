@@ -12,6 +12,7 @@ from typing import Any
 
 from fairlead.keep import validating_values as v
 from fairlead.keep.validating_containers import container_list, resources_of
+from fairlead.keep.validating_security import pod_security
 from fairlead.keep.validating_values import Causes
 from fairlead.keep.validating_volumes import volume_list
 from fairlead.tongues import selectors
@@ -71,7 +72,7 @@ def pod_spec(spec: Spec, field: str) -> Causes:
         causes.append(v.invalid(f"{field}.activeDeadlineSeconds", deadline, text))
     if spec.get("nodeSelector"):
         causes += v.label_map(spec["nodeSelector"], f"{field}.nodeSelector")
-    causes += _security(spec, field)
+    causes += pod_security(spec, field)
     for name, check in (
         ("serviceAccountName", v.subdomain),
         ("nodeName", v.subdomain),
@@ -102,8 +103,40 @@ def pod_spec(spec: Spec, field: str) -> Causes:
         if name in gates:
             causes.append(v.duplicate(place, name))
         gates.add(name)
+    for index, gate in enumerate(spec.get("readinessGates", ())):
+        place, name = f"{field}.readinessGates[{index}].conditionType", gate.get("conditionType", "")
+        causes += [v.invalid(place, name, fault) for fault in v.qualified(name)]
+    if "os" in spec:
+        name = spec["os"].get("name", "")
+        if not name:
+            causes.append(v.required(f"{field}.os.name", "cannot be empty"))
+        elif name not in {"linux", "windows"}:
+            causes.append(v.not_supported(f"{field}.os", name, ("linux", "windows")))
+    causes += _claims(spec.get("resourceClaims", ()), f"{field}.resourceClaims")
     if spec.get("overhead"):
         causes += resources_of({"limits": spec["overhead"]}, f"{field}.overhead", nested=False)
+    return causes
+
+
+def _claims(claims: Any, field: str) -> Causes:
+    causes: Causes = []
+    names: set[str] = set()
+    for index, claim in enumerate(claims):
+        place, name = f"{field}[{index}]", claim.get("name", "")
+        if not name:
+            causes.append(v.required(f"{place}.name"))
+        elif name in names:
+            causes.append(v.duplicate(f"{place}.name", name))
+        else:
+            causes += [v.invalid(f"{place}.name", name, fault) for fault in v.label(name)]
+        names.add(name)
+        given = [one for one in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(one)]
+        if not given:
+            text = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
+            causes.append(v.required(place, text))
+        elif len(given) > 1:
+            text = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            causes.append(v.invalid(place, claim, text))
     return causes
 
 
@@ -130,47 +163,6 @@ def _dns(spec: Spec, field: str) -> Causes:
         if not option.get("name"):
             causes.append(v.required(f"{place}.options[{index}]", "must not be empty"))
     return causes
-
-
-def _security(spec: Spec, field: str) -> Causes:
-    causes: Causes = []
-    context = spec.get("securityContext", {})
-    place = f"{field}.securityContext"
-    for name in ("runAsUser", "runAsGroup", "fsGroup"):
-        causes += _user(context.get(name), f"{place}.{name}")
-    for index, group in enumerate(context.get("supplementalGroups", ())):
-        causes += _user(group, f"{place}.supplementalGroups[{index}]")
-    if "seccompProfile" in context:
-        causes += seccomp(context["seccompProfile"], f"{place}.seccompProfile")
-    policy = context.get("fsGroupChangePolicy")
-    if policy is not None:
-        causes += v.one_of(policy, f"{place}.fsGroupChangePolicy", ("Always", "OnRootMismatch"))
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        text = "ShareProcessNamespace and HostPID cannot both be enabled"
-        causes.append(v.invalid(f"{place}.shareProcessNamespace", True, text))
-    return causes
-
-
-def seccomp(profile: Mapping[str, Any], field: str) -> Causes:
-    """Return what is wrong with a seccomp profile."""
-    kind = profile.get("type")
-    if not kind:
-        return [v.required(f"{field}.type", "type is required when seccompProfile is set")]
-    if kind not in {"Localhost", "RuntimeDefault", "Unconfined"}:
-        return [v.not_supported(f"{field}.type", kind, ("Localhost", "RuntimeDefault", "Unconfined"))]
-    local = profile.get("localhostProfile")
-    if kind == "Localhost" and not local:
-        return [v.required(f"{field}.localhostProfile", "must be set when seccomp type is Localhost")]
-    if kind != "Localhost" and local is not None:
-        text = "can only be set when seccomp type is Localhost"
-        return [v.invalid(f"{field}.localhostProfile", local, text)]
-    return []
-
-
-def _user(value: Any, field: str) -> Causes:
-    if value is None or 0 <= value <= 2**31 - 1:
-        return []
-    return [v.invalid(field, value, "must be between 0 and 2147483647, inclusive")]
 
 
 def _toleration(one: Mapping[str, Any], field: str) -> Causes:

@@ -11,11 +11,9 @@ from typing import Any
 from fairlead.keep import validating_values as v
 from fairlead.keep.validating_pods import node_selector
 from fairlead.keep.validating_values import Causes
-from fairlead.keep.validating_volumes import host_path
+from fairlead.keep.validating_volumes import VOLUME_MODES, access, claim_spec, host_path, needed
 from fairlead.words import Resource
 
-_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
-_VOLUME_MODES = ("Block", "Filesystem")
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _SOURCES = frozenset(
     {
@@ -32,42 +30,6 @@ def claim(obj: Resource, old: Resource | None) -> Causes:
     causes = claim_spec(spec, "spec")
     if old is not None:
         causes += _claim_update(spec, old)
-    return causes
-
-
-def claim_spec(spec: Mapping[str, Any], field: str) -> Causes:
-    """Return what is wrong with the spec of a claim, wherever it stands."""
-    causes: Causes = []
-    modes = spec.get("accessModes", ())
-    if not modes:
-        causes.append(v.required(f"{field}.accessModes", "at least 1 access mode is required"))
-    causes += v.selector(spec.get("selector"), f"{field}.selector")
-    causes += _access(modes, f"{field}.accessModes")
-    amount = spec.get("resources", {}).get("requests", {}).get("storage")
-    if amount is None:
-        causes.append(v.required(f"{field}.resources[storage]"))
-    elif v.amount(amount) <= 0:
-        causes.append(v.invalid(f"{field}.resources[storage]", amount, "must be greater than zero"))
-    name = spec.get("storageClassName")
-    if name:
-        causes += [v.invalid(f"{field}.storageClassName", name, fault) for fault in v.subdomain(name)]
-    mode = spec.get("volumeMode")
-    if mode is not None and mode not in _VOLUME_MODES:
-        causes.append(v.not_supported(f"{field}.volumeMode", mode, _VOLUME_MODES))
-    for kind in ("dataSource", "dataSourceRef"):
-        source = spec.get(kind)
-        if source is not None:
-            for part in ("kind", "name"):
-                if not source.get(part):
-                    causes.append(v.required(f"{field}.{kind}.{part}"))
-    return causes
-
-
-def _access(modes: Any, field: str) -> Causes:
-    causes: Causes = [v.not_supported(field, mode, _MODES) for mode in modes if mode not in _MODES]
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        text = "may not use ReadWriteOncePod with other access modes"
-        causes.append(v.forbidden(field, text))
     return causes
 
 
@@ -112,7 +74,7 @@ def volume(obj: Resource, old: Resource | None) -> Causes:
     modes = spec.get("accessModes", ())
     if not modes:
         causes.append(v.required("spec.accessModes"))
-    causes += _access(modes, "spec.accessModes")
+    causes += access(modes, "spec.accessModes")
     capacity = spec.get("capacity", {})
     if not capacity:
         causes.append(v.required("spec.capacity"))
@@ -132,24 +94,18 @@ def volume(obj: Resource, old: Resource | None) -> Causes:
     causes += [v.forbidden(f"spec.{name}", "may not specify more than 1 volume type") for name in found[1:]]
     if "hostPath" in spec:
         causes += host_path(spec["hostPath"], "spec.hostPath")
-    if "local" in spec and not spec["local"].get("path"):
-        causes.append(v.required("spec.local.path"))
     if "local" in spec and "nodeAffinity" not in spec:
         causes.append(v.required("spec.nodeAffinity", "Local volume requires node affinity"))
-    if "nfs" in spec:
-        for name in ("server", "path"):
-            if not spec["nfs"].get(name):
-                causes.append(v.required(f"spec.nfs.{name}"))
-    if "csi" in spec:
-        for name in ("driver", "volumeHandle"):
-            if not spec["csi"].get(name):
-                causes.append(v.required(f"spec.csi.{name}"))
+    for name in found:
+        causes += needed(name, spec[name], f"spec.{name}")
+    if "csi" in spec and not spec["csi"].get("volumeHandle"):
+        causes.append(v.required("spec.csi.volumeHandle"))
     wanted = spec.get("nodeAffinity", {}).get("required")
     if wanted is not None:
         causes += node_selector(wanted, "spec.nodeAffinity.required")
     mode = spec.get("volumeMode")
-    if mode is not None and mode not in _VOLUME_MODES:
-        causes.append(v.not_supported("spec.volumeMode", mode, _VOLUME_MODES))
+    if mode is not None and mode not in VOLUME_MODES:
+        causes.append(v.not_supported("spec.volumeMode", mode, VOLUME_MODES))
     name = spec.get("storageClassName")
     if name:
         causes += [v.invalid("spec.storageClassName", name, fault) for fault in v.subdomain(name)]

@@ -31,24 +31,30 @@ _HOST_PATH_TYPES = (
 )
 _ONE = "may not specify more than 1 volume type"
 _MODE = "must be a number between 0 and 0777 (octal), both inclusive"
-_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "awsElasticBlockStore": (("volumeID",),),
-    "azureDisk": (("diskName",), ("diskURI",)),
-    "azureFile": (("secretName",), ("shareName",)),
-    "cinder": (("volumeID",),),
-    "csi": (("driver",),),
-    "flexVolume": (("driver",),),
-    "gcePersistentDisk": (("pdName",),),
-    "gitRepo": (("repository",),),
-    "glusterfs": (("endpoints",), ("path",)),
-    "iscsi": (("targetPortal",), ("iqn",)),
-    "nfs": (("server",), ("path",)),
-    "persistentVolumeClaim": (("claimName",),),
-    "portworxVolume": (("volumeID",),),
-    "quobyte": (("registry",), ("volume",)),
-    "rbd": (("image",), ("monitors",)),
-    "vsphereVolume": (("volumePath",),),
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "awsElasticBlockStore": ("volumeID",),
+    "azureDisk": ("diskName", "diskURI"),
+    "azureFile": ("secretName", "shareName"),
+    "cephfs": ("monitors",),
+    "cinder": ("volumeID",),
+    "csi": ("driver",),
+    "flexVolume": ("driver",),
+    "gcePersistentDisk": ("pdName",),
+    "gitRepo": ("repository",),
+    "glusterfs": ("endpoints", "path"),
+    "iscsi": ("targetPortal", "iqn"),
+    "local": ("path",),
+    "nfs": ("server", "path"),
+    "persistentVolumeClaim": ("claimName",),
+    "photonPersistentDisk": ("pdID",),
+    "portworxVolume": ("volumeID",),
+    "quobyte": ("registry", "volume"),
+    "rbd": ("image", "monitors"),
+    "scaleIO": ("gateway", "system"),
+    "vsphereVolume": ("volumePath",),
 }
+VOLUME_MODES = ("Block", "Filesystem")
+_ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _POD_FIELDS = frozenset(
     {"metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"}
 )
@@ -92,11 +98,7 @@ def source(volume: Mapping[str, Any], field: str) -> Causes:
     name = found[0]
     place = f"{field}.{name}"
     body = volume[name]
-    for path in _NEEDED.get(name, ()):
-        if not body.get(path[0]):
-            causes.append(v.required(f"{place}.{path[0]}"))
-    if name == "nfs" and body.get("path") and not body["path"].startswith("/"):
-        causes.append(v.invalid(f"{place}.path", body["path"], "must be an absolute path"))
+    causes += needed(name, body, place)
     if name == "hostPath":
         causes += host_path(body, place)
     elif name == "emptyDir" and "sizeLimit" in body:
@@ -118,12 +120,63 @@ def source(volume: Mapping[str, Any], field: str) -> Causes:
             causes += _downward(item, f"{place}.items[{index}]")
     elif name == "projected":
         causes += _projected(body, place)
-    elif name == "ephemeral" and not body.get("volumeClaimTemplate"):
-        causes.append(v.required(f"{place}.volumeClaimTemplate"))
+    elif name == "ephemeral":
+        claim = body.get("volumeClaimTemplate")
+        if claim is None:
+            causes.append(v.required(f"{place}.volumeClaimTemplate"))
+        else:
+            causes += claim_spec(claim.get("spec", {}), f"{place}.volumeClaimTemplate.spec")
     elif name == "image":
         if not body.get("reference"):
             causes.append(v.required(f"{place}.reference"))
         causes += v.one_of(body.get("pullPolicy"), f"{place}.pullPolicy", ("Always", "IfNotPresent", "Never"))
+    return causes
+
+
+def needed(name: str, body: Mapping[str, Any], field: str) -> Causes:
+    """Return what a source of the given name lacks."""
+    causes: Causes = [v.required(f"{field}.{part}") for part in _NEEDED.get(name, ()) if not body.get(part)]
+    if name == "nfs" and body.get("path") and not body["path"].startswith("/"):
+        causes.append(v.invalid(f"{field}.path", body["path"], "must be an absolute path"))
+    return causes
+
+
+def claim_spec(spec: Mapping[str, Any], field: str) -> Causes:
+    """Return what is wrong with the spec of a claim, wherever it stands."""
+    causes: Causes = []
+    modes = spec.get("accessModes", ())
+    if not modes:
+        causes.append(v.required(f"{field}.accessModes", "at least 1 access mode is required"))
+    causes += v.selector(spec.get("selector"), f"{field}.selector")
+    causes += access(modes, f"{field}.accessModes")
+    amount = spec.get("resources", {}).get("requests", {}).get("storage")
+    if amount is None:
+        causes.append(v.required(f"{field}.resources[storage]"))
+    elif v.amount(amount) <= 0:
+        causes.append(v.invalid(f"{field}.resources[storage]", amount, "must be greater than zero"))
+    name = spec.get("storageClassName")
+    if name:
+        causes += [v.invalid(f"{field}.storageClassName", name, fault) for fault in v.subdomain(name)]
+    mode = spec.get("volumeMode")
+    if mode is not None and mode not in VOLUME_MODES:
+        causes.append(v.not_supported(f"{field}.volumeMode", mode, VOLUME_MODES))
+    for kind in ("dataSource", "dataSourceRef"):
+        source = spec.get(kind)
+        if source is not None:
+            for part in ("kind", "name"):
+                if not source.get(part):
+                    causes.append(v.required(f"{field}.{kind}.{part}"))
+    return causes
+
+
+def access(modes: Any, field: str) -> Causes:
+    """Return what is wrong with a list of access modes."""
+    causes: Causes = [
+        v.not_supported(field, mode, _ACCESS_MODES) for mode in modes if mode not in _ACCESS_MODES
+    ]
+    if "ReadWriteOncePod" in modes and len(modes) > 1:
+        text = "may not use ReadWriteOncePod with other access modes"
+        causes.append(v.forbidden(field, text))
     return causes
 
 
