@@ -75,7 +75,7 @@ def _container(
     waiting = memory.waiting.get(name)
     state: dict[str, Any]
     last: dict[str, Any] = {}
-    before = observed.before(seen) if seen is not None else None
+    before = _before(observed, seen) if seen is not None else None
     if seen is None:
         state = {"waiting": _waiting(waiting or _default_wait(pod, observed, init=init))}
     elif seen.state == "running":
@@ -100,6 +100,16 @@ def _container(
     if seen is not None and seen.id:
         found["containerID"] = f"{place.runtime}://{seen.id}"
     return found
+
+
+def _before(observed: Observed, seen: ContainerSeen) -> ContainerSeen | None:
+    """Return the newest ended container of the same name that is older."""
+    older = [
+        each
+        for each in observed.containers
+        if each.name == seen.name and each.attempt < seen.attempt and each.state == "exited"
+    ]
+    return max(older, key=lambda each: each.attempt, default=None)
 
 
 def _default_wait(pod: Resource, observed: Observed, *, init: bool) -> tuple[str, str]:
