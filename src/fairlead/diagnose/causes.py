@@ -45,6 +45,8 @@ class Fact:
     confidence: Confidence = "certain"
     because: tuple[Key | Ref, ...] = ()
     weak: bool = False
+    vague: bool = False
+    """Whether any other symptom says more about the same object."""
     blame: Ref | None = None
 
     @property
@@ -131,7 +133,7 @@ def _finding(root: Fact, explained: Sequence[Fact]) -> Finding:
     evidence = list(root.evidence)
     symptoms: dict[Ref, Symptom] = {}
     severity = root.severity
-    for fact in explained:
+    for fact in sorted(explained, key=lambda fact: fact.vague):
         if _RANK[fact.severity] < _RANK[severity]:
             severity = fact.severity
         evidence.extend(fact.evidence)

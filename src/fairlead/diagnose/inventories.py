@@ -333,13 +333,19 @@ class Inventory:
         return Evidence("event", ref, f"{note.reason}: {self.quote(note.message, ref)}{times}{joint}{ago})")
 
     @cached_property
+    def _names(self) -> frozenset[str]:
+        """Every name of an object or namespace: a secret that is one is no secret."""
+        refs = [Ref.of(one) for one in self.everything]
+        return frozenset({ref.name for ref in refs} | {ref.namespace for ref in refs})
+
+    @cached_property
     def _secrets(self) -> Mapping[str, Mapping[str, str]]:
         """For each namespace, the secret texts that must never be shown, with what stands for them."""
         found: dict[str, dict[str, str]] = {}
         for one in self.view.list("", "Secret"):
             ref = Ref.of(one)
             for key, value in _secret_texts(one):
-                if len(value) >= _SHORTEST_SECRET:
+                if len(value) >= _SHORTEST_SECRET and value not in self._names:
                     found.setdefault(self.space(ref), {})[value] = f"[secret {ref.name}/{key}]"
         return found
 

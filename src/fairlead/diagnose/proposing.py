@@ -61,9 +61,16 @@ def patch(resource: Resource, edits: Sequence[Edit], why: str) -> Change:
 
 
 def delete(resource: Resource, why: str) -> Change:
-    """Return the change that deletes the object, and no other of its name."""
+    """Return the change that deletes the object with all that it owns, and no other of its name."""
     ref = Ref.of(resource)
-    return Change(verb="delete", ref=ref, api_version=text(resource, "apiVersion"), why=why, if_uid=ref.uid)
+    return Change(
+        verb="delete",
+        ref=ref,
+        api_version=text(resource, "apiVersion"),
+        body={"propagationPolicy": "Background"},
+        why=why,
+        if_uid=ref.uid,
+    )
 
 
 _SERVER_SET = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fairlead.diagnose.causes import Fact, Key
@@ -32,18 +33,44 @@ def quantity(value: object) -> Fraction | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Why no node takes the pods of a workload. `shared` is a fact about nodes that would be the same for others."""
+
+    rule: str
+    cause: str
+    path: Path = ()
+    fix: Fix | None = None
+    because: tuple[Key | Ref, ...] = ()
+    shared: Fact | None = None
+    alone: bool = False
+    """Whether the shared fact is the root even where just one workload suffers from it."""
+
+
 def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each workload with pods that the scheduler could not place, and those pods."""
+    """Each workload with pods that the scheduler could not place, those pods, and what several workloads run into."""
+    judged: list[tuple[Member, str, _Verdict]] = []
     for member in inventory.members:
         if member.node:
             continue
         for _, item in mappings(member.pod, "status", "conditions"):
             if item.get("type") != "PodScheduled" or item.get("status") != "False":
                 continue
+            message = text(item, "message")
             if item.get("reason") == "SchedulingGated":
                 yield _gated(inventory, member)
-            else:
-                yield from _unschedulable(inventory, member, text(item, "message"))
+            elif (verdict := _judge(inventory, member, _reasons(message), message)) is not None:
+                judged.append((member, message, verdict))
+    sharers: dict[Key, set[Ref]] = {}
+    for member, _, verdict in judged:
+        if verdict.shared is not None:
+            sharers.setdefault(verdict.shared.key, set()).add(member.top.ref)
+    for member, message, verdict in judged:
+        shared = verdict.shared
+        if shared is not None and (verdict.alone or len(sharers[shared.key]) > 1):
+            yield shared
+            verdict = replace(verdict, because=(*verdict.because, shared.key))  # noqa: PLW2901
+        yield from _unschedulable(inventory, member, message, verdict)
 
 
 def _gated(inventory: Inventory, member: Member) -> Fact:
@@ -71,78 +98,94 @@ def _reasons(message: str) -> list[str]:
     return [reason for _, reason in sorted(found, key=lambda pair: -pair[0])]
 
 
-def _unschedulable(inventory: Inventory, member: Member, message: str) -> Iterator[Fact]:
-    reasons = _reasons(message)
-    rule, cause, fix, path, because = _judge(inventory, member, reasons, message)
+def _unschedulable(inventory: Inventory, member: Member, message: str, verdict: _Verdict) -> Iterator[Fact]:
     top = member.top.ref
     evidence = (Evidence("condition", member.ref, f"Unschedulable: {inventory.quote(message, member.ref)}"),)
     yield Fact(
-        rule=rule,
+        rule=verdict.rule,
         subject=top,
         message="no node can take its pods" if top != member.ref else "no node can take it",
-        cause=cause,
+        cause=verdict.cause,
         evidence=evidence,
-        fixes=(fix,) if fix else (),
-        where=inventory.where(top, path),
-        because=because,
+        fixes=(verdict.fix,) if verdict.fix else (),
+        where=inventory.where(top, verdict.path),
+        because=verdict.because,
     )
     if top != member.ref:
         yield Fact(
             rule="pod.unscheduled",
             subject=member.ref,
             message="Pending, unschedulable",
-            because=((rule, top, ""),),
+            because=((verdict.rule, top, ""),),
         )
 
 
-_Judged = tuple[str, str, Fix | None, Path, tuple[Key | Ref, ...]]
-
-
-def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message: str) -> _Judged:
-    """Return the rule, the cause, a fix, the place and what may explain it, for what the scheduler said."""
+def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message: str) -> _Verdict | None:
+    """Return what the scheduler meant; None for words that the nodes have outdated since."""
     spec = member.top.spec_path
     nodes = list(inventory.view.list("", "Node"))
+    refs = [Ref.of(node) for node in nodes]
     if "persistentvolumeclaim" in message.lower():
         because: list[Key | Ref] = []
         for claim in _claims(member):
             because += [("claim.missing", claim, ""), claim]
-        return "schedule.claim", "A volume claim stands in the way.", None, (*spec, "volumes"), tuple(because)
-    if "no nodes available" in message or (inventory.seen_all("", "Node") and not nodes):
-        return "schedule.nodes", "There is no node at all.", None, (), ()
-    lacking = [
-        reason.removeprefix("Insufficient ") for reason in reasons if reason.startswith("Insufficient ")
-    ]
+        return _Verdict(
+            "schedule.claim", "A volume claim stands in the way.", (*spec, "volumes"), because=tuple(because)
+        )
+    if "no nodes available" in message:
+        return None if nodes else _no_node()
     if any("affinity/selector" in reason or "node selector" in reason for reason in reasons):
         return _selector(inventory, member, nodes)
+    lacking = [one.removeprefix("Insufficient ") for one in reasons if one.startswith("Insufficient ")]
     if lacking:
-        cause, fix, path = _resources(inventory, member, lacking[0], nodes)
-        return "schedule.resources", cause, fix, path, ()
+        return _resources(inventory, member, lacking[0], nodes)
     tainted = [reason for reason in reasons if "untolerated taint" in reason]
     if tainted:
-        unready = tuple(Ref("", "Node", "", text(node, "metadata", "name")) for node in nodes)
-        explained = unready if any("node.kubernetes.io/" in reason for reason in tainted) else ()
-        taint = tainted[0][tainted[0].find("{") :]
-        return (
-            "schedule.taint",
-            f"The nodes have a taint {taint} that the pods do not tolerate.",
-            None,
-            (*spec, "tolerations"),
-            explained,
-        )
+        return _taint(member, nodes, tainted[0][tainted[0].find("{") :])
     if any("unschedulable" in reason for reason in reasons):
-        cordoned = tuple(
-            ("node.cordoned", Ref("", "Node", "", text(node, "metadata", "name")), "") for node in nodes
-        )
-        return "schedule.cordoned", "The nodes are cordoned.", None, (), cordoned
+        cordoned = tuple(("node.cordoned", ref, "") for ref in refs)
+        return _Verdict("schedule.cordoned", "The nodes are cordoned.", because=cordoned)
     if any("free ports" in reason for reason in reasons):
-        return (
-            "schedule.port",
-            "The host ports that it asks for are taken on every node.",
-            None,
-            (*spec, "containers"),
-            (),
+        cause = "The host ports that it asks for are taken on every node."
+        return _Verdict("schedule.port", cause, (*spec, "containers"))
+    return _Verdict("schedule.other", inventory.quote(message, member.ref), spec)
+
+
+def _no_node() -> _Verdict:
+    cause = "There is no node at all."
+    shared = Fact(
+        rule="schedule.nodes",
+        subject=Ref("", "Node", "", "(none)"),
+        message="there is no node that could run pods",
+        cause="No node has registered with the cluster.",
+    )
+    return _Verdict("schedule.nodes", cause, shared=shared, alone=True)
+
+
+def _taint(member: Member, nodes: Sequence[Resource], taint: str) -> _Verdict:
+    key = taint.strip("{} ").partition(":")[0].strip()
+    bearers = [
+        Ref.of(node)
+        for node in nodes
+        if any(one.get("key") == key for _, one in mappings(node, "spec", "taints"))
+    ]
+    by_kubernetes = key.startswith("node.kubernetes.io/")
+    shared = None
+    if bearers and not by_kubernetes:
+        shared = Fact(
+            rule="node.tainted",
+            subject=bearers[0],
+            detail=key,
+            message=f"has the taint {taint}, which several workloads do not tolerate",
+            confidence="likely",
         )
-    return "schedule.other", message, None, spec, ()
+    return _Verdict(
+        "schedule.taint",
+        f"The nodes have a taint {taint} that the pods do not tolerate.",
+        (*member.top.spec_path, "tolerations"),
+        because=tuple(Ref.of(node) for node in nodes) if by_kubernetes else (),
+        shared=shared,
+    )
 
 
 def _claims(member: Member) -> list[Ref]:
@@ -153,7 +196,7 @@ def _claims(member: Member) -> list[Ref]:
     ]
 
 
-def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -> _Judged:
+def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -> _Verdict:
     spec = member.top.spec_path
     for key, value in mapping(member.pod, "spec", "nodeSelector").items():
         path = (*spec, "nodeSelector", key)
@@ -169,25 +212,23 @@ def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -
                     inventory, member.top, [Edit(path, right)], f"select nodes with {key}={right}"
                 )
             cause = f"It asks for nodes labelled {key}={value}; they have {key}={has}."
-            return "schedule.selector", cause, fix, path, ()
+            return _Verdict("schedule.selector", cause, path, fix)
         keys = {one for node in nodes for one in mapping(node, "metadata", "labels")}
         near = nearest(key, keys)
         hint = f" ({near} is there)" if near else ""
         cause = f"It asks for nodes labelled {key}={value}; no node has the label {key}{hint}."
-        return "schedule.selector", cause, None, path, ()
-    return "schedule.selector", "Its node affinity matches no node.", None, (*spec, "affinity"), ()
+        return _Verdict("schedule.selector", cause, path)
+    return _Verdict("schedule.selector", "Its node affinity matches no node.", (*spec, "affinity"))
 
 
-def _resources(
-    inventory: Inventory, member: Member, resource: str, nodes: Sequence[Resource]
-) -> tuple[str, Fix | None, Path]:
+def _resources(inventory: Inventory, member: Member, resource: str, nodes: Sequence[Resource]) -> _Verdict:
     """Return why a resource does not suffice, and a fix where a container's own request is what is too much."""
     asked = _asked(member.pod, resource)
     sizes = {
-        text(node, "metadata", "name"): quantity(mapping(node, "status", "allocatable").get(resource)) or 0
+        Ref.of(node): quantity(mapping(node, "status", "allocatable").get(resource)) or Fraction(0)
         for node in nodes
     }
-    biggest = Fraction(max(sizes.values(), default=0))
+    biggest = max(sizes.values(), default=Fraction(0))
     greedy = max(
         ((_request(one, resource), one) for one in member.top.containers()),
         key=lambda pair: pair[0],
@@ -197,23 +238,32 @@ def _resources(
     if greedy is not None and greedy[0]:
         path = (*greedy[1].path, "resources", "requests", resource)
     if biggest == 0:
-        return f"No node has any {resource}.", None, path
-    free = Fraction(
-        max((size - _reserved(inventory, node, resource) for node, size in sizes.items()), default=0)
-    )
+        return _Verdict("schedule.resources", f"No node has any {resource}.", path)
+    free = {
+        ref: max(size - _reserved(inventory, ref.name, resource), Fraction(0)) for ref, size in sizes.items()
+    }
+    freest = max(free, key=lambda ref: free[ref])
     cause = (
         f"It asks for {shown(asked, resource)} of {resource}; "
-        f"the largest node has {shown(biggest, resource)}, of which {shown(max(free, Fraction(0)), resource)} is free."
+        f"the largest node has {shown(biggest, resource)}, of which {shown(free[freest], resource)} is free."
     )
+    if asked <= biggest:
+        shared = Fact(
+            rule="node.full",
+            subject=freest,
+            detail=resource,
+            message=f"has {shown(free[freest], resource)} of {shown(sizes[freest], resource)} {resource} left, too little for several workloads",
+        )
+        return _Verdict("schedule.resources", cause, path, shared=shared)
     fix = None
-    if asked > biggest and greedy is not None and greedy[0] == asked and resource in {"cpu", "memory"}:
+    if greedy is not None and greedy[0] == asked and resource in {"cpu", "memory"}:
         crew = max(1, len(inventory.crews.get(member.top.ref, ())))
-        fitting = _round(free / (2 * crew), resource)
+        fitting = _round(free[freest] / (2 * crew), resource)
         if fitting is not None:
             fix = edit_template(
                 inventory, member.top, [Edit(path, fitting)], f"request {fitting} of {resource}"
             )
-    return cause, fix, path
+    return _Verdict("schedule.resources", cause, path, fix)
 
 
 def _request(container: Container, resource: str) -> Fraction:

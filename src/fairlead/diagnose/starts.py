@@ -177,6 +177,7 @@ def _unready(member: Member) -> Fact:
         cause=blocked or _condition(member.pod),
         because=tuple(because),
         confidence="possible",
+        vague=True,
     )
 
 

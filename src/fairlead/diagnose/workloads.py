@@ -205,7 +205,7 @@ def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
     if not failed:
         if members and not _condition(job, "Complete"):
             yield Fact(
-                rule="job.waiting", subject=ref, message="does not get done", because=because, weak=True
+                rule="job.waiting", subject=ref, message="not done yet", because=because, weak=True
             )
         return
     if top != ref and _superseded(inventory, job, top):

@@ -196,8 +196,6 @@ async def _carry_out(
 ) -> bool:
     for done, change in enumerate(changes):
         try:
-            if change.verb == "delete":
-                change = replace(change, body={"propagationPolicy": "Background"})  # noqa: PLW2901
             await carry_out(change, cluster, now(), ADMIN, MANAGER)
             if change.verb == "delete":
                 await _gone(cluster, change)

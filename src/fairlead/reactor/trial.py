@@ -122,7 +122,8 @@ def try_fix(
     oracle = Oracle(Inventory(view, scope="live", now=now, unseen=unseen), cured)
     forecasts, settled = _run(copied, oracle, unseen)
     _judge_rest(trial, view, copied, settled)
-    _judge_pods(trial, view, forecasts, copied)
+    forecasts = _concerned(forecasts, view, copied, cured)
+    _judge_pods(trial, forecasts, copied)
     trial.after = examine(copied, scope="live", now=copied.now, unseen=unseen)
     _judge_findings(trial, before)
     trial.unproven = list(expected(forecasts.values())) or [_doubt(fix)]
@@ -285,7 +286,10 @@ def _made(view: Snapshot, copied: Copy) -> str:
     return ", ".join(parts)
 
 
-def _judge_pods(trial: Trial, view: Snapshot, forecasts: Mapping[Ref, Forecast], copied: Copy) -> None:
+def _concerned(
+    forecasts: Mapping[Ref, Forecast], view: Snapshot, copied: Copy, cured: AbstractSet[Ref]
+) -> dict[Ref, Forecast]:
+    """Return the forecasts of the pods that the fix made, or else of those that it is to cure."""
     alive = {
         ref: one for ref, one in forecasts.items() if copied.get(ref.group, ref.kind, ref.namespace, ref.name)
     }
@@ -294,20 +298,23 @@ def _judge_pods(trial: Trial, view: Snapshot, forecasts: Mapping[Ref, Forecast],
         for ref, one in alive.items()
         if view.get(ref.group, ref.kind, ref.namespace, ref.name) is None
     }
-    alive = made or alive
-    if not alive:
+    return made or {ref: one for ref, one in alive.items() if ref in cured}
+
+
+def _judge_pods(trial: Trial, forecasts: Mapping[Ref, Forecast], copied: Copy) -> None:
+    if not forecasts:
         return
-    blocked = {ref: one.blockers for ref, one in alive.items() if one.blockers}
+    blocked = {ref: one.blockers for ref, one in forecasts.items() if one.blockers}
     if blocked:
         ref, said = next(iter(blocked.items()))
         trial.steps.append(Step("nothing keeps the new pods from starting", False, f"{ref}: {said[0]}"))
         return
     nodes = {
         text(copied.get(ref.group, ref.kind, ref.namespace, ref.name) or {}, "spec", "nodeName")
-        for ref in alive
+        for ref in forecasts
     }
-    where = f"{len(alive)} pod(s) on {', '.join(sorted(nodes))}"
-    remaining = next((one.remaining[0] for one in alive.values() if one.remaining), "")
+    where = f"{len(forecasts)} pod(s) on {', '.join(sorted(nodes))}"
+    remaining = next((one.remaining[0] for one in forecasts.values() if one.remaining), "")
     detail = (
         f"{where}, but {remaining}"
         if remaining
@@ -335,7 +342,7 @@ def diffs(view: Snapshot, after: Snapshot, changes: Sequence[Change]) -> list[st
         old = view.get(ref.group, ref.kind, ref.namespace, ref.name)
         new = after.get(ref.group, ref.kind, ref.namespace, ref.name)
         lines = difflib.unified_diff(
-            _yaml(old), _yaml(new), f"{ref} (now)", f"{ref} (fixed)", n=4, lineterm=""
+            _yaml(old), _yaml(new), f"{ref} (now)", f"{ref} (fixed)", n=3, lineterm=""
         )
         told = "\n".join(lines)
         if told:

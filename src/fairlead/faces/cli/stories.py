@@ -31,7 +31,7 @@ class Pen:
 
     def paint(self, text: str, code: str) -> str:
         """Return the text in a colour (an SGR code), if colours are wanted."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text and code else text
 
     def wrap(self, text: str, indent: str, code: str = "", *, hang: str | None = None) -> list[str]:
         """Return the text as lines that fit, each indented; `hang` indents those after the first."""
@@ -47,27 +47,31 @@ class Pen:
 
 
 def finding(one: Finding, pen: Pen, *, command: str = "fairlead fix") -> list[str]:
-    """Return the story of one root."""
+    """Return the story of one root; `command` is how to get its fix, "" where there is no cluster to fix."""
     mark, code = _MARKS[one.severity]
     unsure = "" if one.confidence == "certain" else f" ({one.confidence})"
     head = pen.wrap(f"{mark} {one.subject}  {one.message}{unsure}", "", hang="  ")
     first = f"{mark} {one.subject}"
     head[0] = pen.paint(first, code) + head[0][len(first) :] if head[0].startswith(first) else head[0]
     lines = [*head]
-    if (one.cause and not any(one.cause in item.text for item in one.evidence)) or one.cause:
-        lines += pen.wrap(one.cause, "    ")
+    lines += pen.wrap(one.cause, "    ")
     if str(one.where):
         lines += pen.wrap(str(one.where), "    ", "2")
     lines += _facts(one, pen)
     lines += _symptoms(one.symptoms, pen)
     for fix in one.fixes[:1]:
-        lines.append("    " + pen.paint(f"fix: {fix.title}", "32") + pen.paint(f"   {command} {one.id}", "1"))
+        hint = pen.paint(f"   {command} {one.id}", "1") if command else ""
+        lines.append("    " + pen.paint(f"fix: {fix.title}", "32") + hint)
     return lines
 
 
 def _facts(one: Finding, pen: Pen) -> Iterator[str]:
     said = one.cause
-    told = [item for item in one.evidence if item.text.rstrip(".") not in said]
+    told = [
+        item
+        for item in one.evidence
+        if item.text.rstrip(".") not in said and not (item.kind == "field" and one.where.path.startswith(item.where.path))
+    ]
     for item in told[:_EVIDENCE]:
         yield from pen.wrap(_fact(item, one.subject), "    │ ", "2", hang="    │   ")
     if len(told) > _EVIDENCE:
@@ -96,7 +100,7 @@ def diagnosis(examined: Examined, pen: Pen, seconds: float) -> list[str]:
     """Return the whole answer: every root, and a line that sums up."""
     lines: list[str] = []
     for one in examined.findings:
-        lines += [*finding(one, pen), ""]
+        lines += [*finding(one, pen, command="fairlead fix" if examined.scope == "live" else ""), ""]
     lines += _unseen(examined, pen)
     return [*lines, _sum(examined, pen, seconds)]
 
