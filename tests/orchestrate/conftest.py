@@ -97,6 +97,10 @@ class Cluster(Snapshot):
         for child in self.owned(resource["metadata"]["uid"]):
             self.remove(child)
 
+    def drop_only(self, resource: Resource) -> None:
+        """Make the object vanish without its dependents, as they are still there for a moment."""
+        self.drop(Ref.of(resource))
+
     def remove(self, resource: Resource) -> None:
         old = self.of(Ref.of(resource))
         runs = old["kind"] == "Pod" and (old.get("spec") or {}).get("nodeName") and not self._ended(old)
@@ -227,6 +231,6 @@ def cluster() -> Cluster:
     return Cluster()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cluster() -> Callable[[], Cluster]:
     return Cluster

@@ -348,7 +348,7 @@ def volume(name: str = "pv", size: str = "2Gi", **spec: Any) -> Resource:
     }
 
 
-USES = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
+USES: dict[str, Any] = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
 
 
 def test_an_unbound_claim_holds_its_pod_back_until_a_volume_comes(cluster: Any) -> None:

@@ -19,7 +19,7 @@ JOB = ("batch", "Job")
 COMPONENT = "cronjob-controller"
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 TOO_MANY = 100
-LIMIT = 10_000
+LIMIT = 2_000
 """How many missed times are counted before counting stops."""
 
 

@@ -45,9 +45,9 @@ _YEARS_AHEAD = 5
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """The numbers that a field admits; `star` when it was written as `*` or `?`."""
+    """The numbers that a field admits, in order; `star` when it was written as `*` or `?`."""
 
-    values: frozenset[int]
+    values: tuple[int, ...]
     star: bool
 
 
@@ -78,19 +78,21 @@ class Expr:
 
     def _walls(self, start: datetime) -> Iterator[datetime]:
         """Every wall-clock time that the fields admit, from `start` on."""
-        minutes, hours, _, months, _ = (sorted(entry.values) for entry in self.fields)
+        minutes, hours, _, months, _ = (entry.values for entry in self.fields)
         day = start.replace(hour=0, minute=0)
         end = start.year + _YEARS_AHEAD
         while day.year <= end:
             if day.month not in months:
-                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+                day = (day.replace(day=1, hour=0, minute=0) + timedelta(days=32)).replace(day=1)
                 continue
             if self._admits(day):
+                first = day.date() == start.date()
                 for hour in hours:
+                    if first and hour < start.hour:
+                        continue
                     for minute in minutes:
-                        moment = day.replace(hour=hour, minute=minute)
-                        if moment >= start:
-                            yield moment
+                        if not (first and hour == start.hour and minute < start.minute):
+                            yield day.replace(hour=hour, minute=minute)
             day += timedelta(days=1)
 
     def _admits(self, day: datetime) -> bool:
@@ -159,7 +161,7 @@ def _field(part: str, low: int, high: int, names: dict[str, int]) -> _Field:
         found, is_star = _range(piece, low, high, names)
         values |= found
         star = star or is_star
-    return _Field(frozenset(values), star)
+    return _Field(tuple(sorted(values)), star)
 
 
 def _range(piece: str, low: int, high: int, names: dict[str, int]) -> tuple[set[int], bool]:
