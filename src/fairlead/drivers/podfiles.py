@@ -198,7 +198,7 @@ def _write_all(path: Path, plan: Files) -> None:
     """
     path.mkdir(mode=0o755, exist_ok=True)
     link = path / "..data"
-    if link.is_symlink() and _same(path / os.readlink(link), plan):
+    if link.is_symlink() and _same(path / link.readlink(), plan):
         return
     fresh = path / f"..{secrets.token_hex(8)}"
     fresh.mkdir(mode=0o755)
@@ -209,7 +209,7 @@ def _write_all(path: Path, plan: Files) -> None:
         target.chmod(file.mode | (0o440 if plan.group is not None else 0))
         if plan.group is not None and os.geteuid() == 0:
             os.chown(target, -1, plan.group)
-    old = path / os.readlink(link) if link.is_symlink() else None
+    old = path / link.readlink() if link.is_symlink() else None
     swap = path / "..data_tmp"
     swap.unlink(missing_ok=True)
     swap.symlink_to(fresh.name)

@@ -11,7 +11,7 @@ import gzip
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 _BLOCK = 64 << 10
@@ -43,13 +43,13 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield from plain
 
 
-def _backwards(path: Path) -> Iterator[bytes]:
-    """Yield a file's lines from its end, reading blocks."""
+def _backwards(path: Path, end: int | None = None) -> Iterator[bytes]:
+    """Yield a file's lines from its end, or from a position that counts as its end, reading blocks."""
     if path.suffix == ".gz":
         yield from reversed(list(_lines(path)))
         return
     with path.open("rb") as file:
-        at = file.seek(0, os.SEEK_END)
+        at = file.seek(0, os.SEEK_END) if end is None else end
         rest = b""
         while at > 0:
             step = min(_BLOCK, at)
@@ -73,12 +73,12 @@ def _parts(line: bytes) -> tuple[bytes, bool, bytes] | None:
     return parts[0], parts[2].startswith(b"F"), parts[3] if len(parts) > 3 else b""
 
 
-def _tail(log: Path, count: int) -> list[bytes]:
-    """Return the raw pieces that make up the last `count` lines, in order."""
+def _tail(log: Path, count: int, end: int | None = None) -> list[bytes]:
+    """Return the raw pieces that make up the last `count` lines, in order. `end` bounds the newest file."""
     found: list[bytes] = []
     whole = 0
     for path in reversed(files(log)):
-        for line in _backwards(path):
+        for line in _backwards(path, end if path == log else None):
             parts = _parts(line)
             if parts is None:
                 continue
@@ -122,7 +122,7 @@ class Reader:
 
 
 def _moment(text: bytes) -> datetime:
-    return datetime.fromisoformat(text.decode(errors="replace")[:26].rstrip("Z") + "+00:00")
+    return datetime.fromisoformat(text.decode(errors="replace")[:26].rstrip("Z")).replace(tzinfo=UTC)
 
 
 def read(log: Path, wanted: Wanted) -> Iterator[bytes]:
@@ -147,9 +147,11 @@ async def follow(log: Path, wanted: Wanted, running: Callable[[], bool]) -> Asyn
     Goes on in the new file when the log is rotated.
     """
     reader = Reader(wanted)
-    position = log.stat().st_size if log.exists() else 0
-    inode = log.stat().st_ino if log.exists() else 0
-    start = _tail(log, wanted.tail) if wanted.tail is not None else _all(log)
+    inode, position = await asyncio.to_thread(_place, log)
+    if wanted.tail is not None:
+        start = await asyncio.to_thread(_tail, log, wanted.tail, position)
+    else:
+        start, position = await asyncio.to_thread(_rotated, log, inode), 0
     for line in start:
         if out := reader.show(line):
             yield out
@@ -167,9 +169,18 @@ async def follow(log: Path, wanted: Wanted, running: Callable[[], bool]) -> Asyn
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _all(log: Path) -> Iterator[bytes]:
-    for path in files(log):
-        yield from _lines(path)
+def _place(log: Path) -> tuple[int, int]:
+    """Return the newest file's inode and its size; zeros when there is none yet."""
+    try:
+        found = log.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_size
+
+
+def _rotated(log: Path, inode: int) -> list[bytes]:
+    """Return the raw pieces of the files that came before the one with the inode."""
+    return [line for path in files(log) if path.stat().st_ino != inode for line in _lines(path)]
 
 
 def _more(log: Path, position: int, inode: int) -> tuple[bytes, int, int]:
