@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.keep import admitting
 from fairlead.keep.errors import Refusal
 from fairlead.words import Resource
 
@@ -37,6 +38,29 @@ class TestPods:
         account = {"metadata": {"name": "robot"}, "imagePullSecrets": [{"name": "key"}]}
         cluster.create("serviceaccounts", account)
         assert cluster.create("pods", pod)["spec"]["imagePullSecrets"] == [{"name": "key"}]
+
+    def test_tokens_are_mounted_once_they_are_turned_on(
+        self, cluster: Any, pod: Resource, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "volumes" not in cluster.create("pods", deepcopy(pod), dry_run=True)["spec"]
+        monkeypatch.setattr(admitting, "TOKEN_VOLUMES", True)
+        spec = cluster.create("pods", deepcopy(pod), dry_run=True)["spec"]
+        (volume,) = spec["volumes"]
+        assert volume["name"].startswith("kube-api-access-")
+        assert [next(iter(source)) for source in volume["projected"]["sources"]] == [
+            "serviceAccountToken",
+            "configMap",
+            "downwardAPI",
+        ]
+        assert spec["containers"][0]["volumeMounts"] == [
+            {
+                "name": volume["name"],
+                "readOnly": True,
+                "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            }
+        ]
+        pod["spec"]["automountServiceAccountToken"] = False
+        assert "volumes" not in cluster.create("pods", pod)["spec"]
 
     def test_priorities(self, cluster: Any, pod: Resource) -> None:
         pod["spec"]["priorityClassName"] = "high"

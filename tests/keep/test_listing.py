@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import base64
+import random
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fairlead.keep.errors import Refusal
+from fairlead.keep.kinds import Kind
+from fairlead.keep.requests import Request, User
 from fairlead.keep.selecting import seen_as
+from fairlead.keep.worlds import World
 from fairlead.tongues.selectors import parse, parse_fields
 
 
@@ -24,6 +31,48 @@ def page(cluster: Any, **how: Any) -> Any:
 
 def names(listing: Any) -> list[str]:
     return [stored.name for stored in listing.items]
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from("abcde"), st.sampled_from(["put", "delete", "commit", "rollback"])), max_size=30
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_every_moment_in_the_window_can_be_listed_again(found: Any, steps: list[tuple[str, str]]) -> None:
+    world = World(found, random.Random(1))
+    kind, space = (
+        Kind("", "v1", "ConfigMap", "configmaps"),
+        Kind("", "v1", "Namespace", "namespaces", namespaced=False),
+    )
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    request = Request(user=User(name="admin"), now=now, manager="test")
+    world.commit(world.create(space, "", {"metadata": {"name": "n"}}, request).entries[-1].rv)
+    moments = {world.rv: dict[str, bytes]()}
+    for number, (name, what) in enumerate(steps):
+        there = world.has(kind, "n", name)
+        if what == "put" and there:
+            world.patch(kind, "n", name, {"data": {"x": str(number)}}, "merge", request)
+        elif what == "put":
+            world.create(kind, "n", {"metadata": {"name": name}}, request)
+        elif what == "delete" and there:
+            world.delete(kind, "n", name, {}, request)
+        elif what == "rollback":
+            world.rollback()
+            head = {item.name: item.body for item in world.newest(("", "configmaps"))}
+            assert head == {item.name: item.body for item in world.stored(("", "configmaps"))}
+        elif what == "commit":
+            for entry in world.commit(10_000):
+                state = dict(moments[max(moments)])
+                state.pop(entry.name, None)
+                if entry.type != "DELETED":
+                    state[entry.name] = entry.body
+                moments[entry.rv] = state
+    for rv, state in moments.items():
+        listing = world.list(kind, "n", rv=str(rv), rv_match="Exact")
+        assert {item.name: item.body for item in listing.items} == state
+        assert names(listing) == sorted(state)
 
 
 def test_the_order_is_that_of_the_keys(cluster: Any) -> None:

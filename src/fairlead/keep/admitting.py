@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fairlead.keep import allocating, extending, limits, quotas
+from fairlead.keep.chances import suffix
 from fairlead.keep.entries import Storage, Stored
 from fairlead.keep.errors import Refusal, forbidden, not_found
 from fairlead.keep.kinds import Catalogue, Kind
@@ -25,7 +26,9 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that cannot be deleted."""
 
 TOKEN_VOLUMES = False
-"""Whether pods get the `kube-api-access-` projected volume. Off until the node can mount projected volumes."""
+"""Whether pods get the `kube-api-access-` projected volume. Off until every node can mount it and reach the API."""
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # where it is mounted, no secret
+_TOKEN_SECONDS = 3607
 
 NAMESPACES: Storage = ("", "namespaces")
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
@@ -153,15 +156,39 @@ def _service_account(admission: Admission) -> None:
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
     account = admission.get(("", "serviceaccounts"), admission.namespace, name)
+    if account is None and name == "default":
+        account = {}  # Kubernetes waits here for the controller that is about to create it
     if account is None:
-        if name == "default":
-            # Kubernetes waits here for the controller that is about to create it; there is nothing to take from it.
-            return
         raise admission.forbid(
             f'error looking up service account {admission.namespace}/{name}: serviceaccount "{name}" not found'
         )
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = account["imagePullSecrets"]
+    wanted = spec.get("automountServiceAccountToken")
+    if wanted is None:
+        wanted = account.get("automountServiceAccountToken")
+    if TOKEN_VOLUMES and wanted is not False:
+        _mount_token(spec, f"kube-api-access-{suffix(admission.rng)}")
+
+
+def _mount_token(spec: dict[str, Any], name: str) -> None:
+    """Give each container that has nothing at the token's place a mount of it, and the pod the volume."""
+    mounted = False
+    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+        mounts = container.setdefault("volumeMounts", [])
+        if not any(mount.get("mountPath") == TOKEN_PATH for mount in mounts):
+            mounts.append({"name": name, "readOnly": True, "mountPath": TOKEN_PATH})
+            mounted = True
+    if mounted:
+        namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+        certificate = {"key": "ca.crt", "path": "ca.crt"}
+        sources = [
+            {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [certificate]}},
+            {"downwardAPI": {"items": [namespace]}},
+        ]
+        volume = {"name": name, "projected": {"sources": sources, "defaultMode": 0o644}}
+        spec.setdefault("volumes", []).append(volume)
 
 
 def _priority(admission: Admission) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fairlead.keep import deleting, extending, listing, scaling, selecting, strategies, subresources
 from fairlead.keep.allocating import Taken
+from fairlead.keep.chances import Chance
 from fairlead.keep.entries import Entry, EntryType, Listing, Outcome, Storage, Stored
 from fairlead.keep.errors import Refusal, not_found
 from fairlead.keep.kinds import BUILT_IN, Catalogue, Kind
@@ -20,7 +21,7 @@ from fairlead.keep.schemas import Definitions, Schemas
 from fairlead.keep.selecting import Fields
 from fairlead.keep.staging import Store
 from fairlead.keep.versions import shown, shown_entry
-from fairlead.keep.writing import Chance, Writer
+from fairlead.keep.writing import Writer
 from fairlead.tongues.selectors import Expr
 from fairlead.words import PatchType, Resource
 

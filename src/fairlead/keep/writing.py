@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from fairlead.keep import admitting, applying, patches, strategies
+from fairlead.keep import admitting, applying, chances, patches, strategies
+from fairlead.keep.chances import Chance
 from fairlead.keep.defaulting import default
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
 from fairlead.keep.errors import (
@@ -32,16 +33,8 @@ from fairlead.keep.validating import validate
 from fairlead.keep.versions import STORED_AS, convert
 from fairlead.words import PatchType, Resource
 
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _LONGEST_BASE = 58
 _TRIES = 8
-
-
-class Chance(Protocol):
-    """Randomness that is handed in, such as a random.Random."""
-
-    def getrandbits(self, k: int, /) -> int:
-        """Return an integer of k random bits."""
 
 
 class Writer:
@@ -101,7 +94,7 @@ class Writer:
         generated = not meta.get("name") and bool(meta.get("generateName"))
         if generated:
             meta["name"] = self._free_name(kind, namespace, meta["generateName"])
-        meta["uid"] = self.uid()
+        meta["uid"] = chances.uid(self.rng)
         meta["creationTimestamp"] = stamp(request.now)
         strategies.start(kind, obj)
         admitting.place(admission)
@@ -123,25 +116,9 @@ class Writer:
         entry = self.stage("ADDED", kind, obj, None)
         return self.outcome(kind, obj, [*entries, entry], warnings, created=True)
 
-    def uid(self) -> str:
-        """Return a new random (version 4) UUID."""
-        bits = self.rng.getrandbits(128)
-        bits = bits & ~(0xF << 76) & ~(0x3 << 62) | (0x4 << 76) | (0x2 << 62)
-        text = f"{bits:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-    def suffix(self) -> str:
-        """Return five characters of Kubernetes' alphabet for generated names."""
-        bits = self.rng.getrandbits(64)
-        letters = []
-        for _ in range(5):
-            bits, index = divmod(bits, len(_ALPHABET))
-            letters.append(_ALPHABET[index])
-        return "".join(letters)
-
     def _free_name(self, kind: Kind, namespace: str, base: str) -> str:
         for _ in range(_TRIES):
-            name = base[:_LONGEST_BASE] + self.suffix()
+            name = base[:_LONGEST_BASE] + chances.suffix(self.rng)
             if self.store.head.get(kind.storage, namespace, name) is None:
                 return name
         raise name_collision(kind.group, kind.plural, base[:_LONGEST_BASE])
