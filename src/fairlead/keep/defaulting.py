@@ -112,14 +112,18 @@ def _job(obj: Resource) -> None:
         podReplacementPolicy="Failed" if "podFailurePolicy" in spec else "TerminatingOrFailed",
     )
     metadata = obj.setdefault("metadata", {})
-    labels = spec.get("template", {}).get("metadata", {}).get("labels")
-    if labels and not metadata.get("labels"):
-        metadata["labels"] = dict(labels)
+    _label_job(spec, metadata)
     for rule in spec.get("podFailurePolicy", {}).get("rules", ()):
         for pattern in rule.get("onPodConditions", ()):
             _fill(pattern, status="True")
     pods.template(spec)
     select_own_pods(obj)
+
+
+def _label_job(spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+    labels = spec.get("template", {}).get("metadata", {}).get("labels")
+    if labels and not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
 
 
 def select_own_pods(job: Resource) -> None:
@@ -133,6 +137,7 @@ def select_own_pods(job: Resource) -> None:
         labels[f"{prefix}controller-uid"] = uid
         labels[f"{prefix}job-name"] = name
     spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+    _label_job(spec, metadata)
 
 
 def _cron_job(obj: Resource) -> None:
