@@ -1,4 +1,4 @@
-"""Make the message tables of Kubernetes' protobuf encoding, and the table of structs that Go holds by value.
+"""Make the message tables of Kubernetes' protobuf encoding, and the table of fields that Go always writes.
 
 Reads the field numbers and types of generated.proto files and the JSON names of Go struct tags from the public modules
 k8s.io/api, k8s.io/apimachinery, k8s.io/apiextensions-apiserver and k8s.io/kube-aggregator, which `go mod download` gets.
@@ -73,6 +73,15 @@ SPECIAL = frozenset(
     }
 )
 """Messages whose JSON is not an object; the decoder knows them by name."""
+
+ZERO: dict[str, object] = {
+    "meta.v1.Time": None,
+    "meta.v1.MicroTime": None,
+    "resource.Quantity": "0",
+    "intstr.IntOrString": 0,
+    "runtime.RawExtension": None,
+}
+"""What Go writes for the zero value of a struct that is no object in JSON."""
 
 _MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(
@@ -217,21 +226,27 @@ def fields(package: Package, name: str) -> list[list[object]]:
     return rows
 
 
-def values(package: Package, name: str, packages: dict[str, Package]) -> set[str]:
-    """Return the JSON names of a struct's fields that are structs by value."""
-    found = set()
-    for number, _, reference, repeated, mapped in package.messages[name]:
+def values(package: Package, name: str, packages: dict[str, Package]) -> dict[str, object]:
+    """Return what Go writes for a struct's fields that are there even when nobody set them, by JSON name."""
+    found: dict[str, object] = {}
+    for number, kind, reference, repeated, mapped in package.messages[name]:
         tag = package.tags.get(name, {}).get(number)
-        if tag is None or not reference or repeated or mapped or not tag.plain or reference in SPECIAL:
+        if tag is None:
             continue
         owner, _, bare = reference.rpartition(".")
-        if bare not in packages[owner].tags:
-            continue
         if tag.inline:
             found |= values(packages[owner], bare, packages)
-        else:
-            found.add(tag.name)
-    return found
+        elif repeated or mapped or not tag.plain:
+            if not tag.omit:
+                found[tag.name] = None
+        elif reference:
+            if reference in ZERO:
+                found[tag.name] = ZERO[reference]
+            elif bare in packages[owner].tags:
+                found[tag.name] = {}
+        elif not tag.omit:
+            found[tag.name] = {"s": "", "i": 0, "b": False, "d": 0}.get(SCALARS[kind])
+    return {key: value for key, value in sorted(found.items()) if key}
 
 
 def main(version: str) -> None:
@@ -265,21 +280,19 @@ def main(version: str) -> None:
         + ",\n".join(lines)
         + "\n}}\n"
     )
-    by_value: dict[str, set[str]] = {}
+    present: dict[str, dict[str, object]] = {}
     for package in packages.values():
         for name in package.messages:
-            by_value.setdefault(name, set()).update(values(package, name, packages))
+            present.setdefault(name, {}).update(values(package, name, packages))
     lines = [
-        f"    {json.dumps(name)}: frozenset({{{', '.join(map(json.dumps, sorted(found)))}}}),\n"
-        for name, found in sorted(by_value.items())
-        if found
+        f"    {json.dumps(name)}: {' '.join(f'{key}={json.dumps(value)}' for key, value in sorted(found.items()))!r},\n"
+        for name, found in sorted(present.items())
+        if found and not name.endswith("List")
     ]
     text = STRUCTS.read_text()
-    start = text.index("VALUES: Mapping")
-    end = text.index('"""By the bare name')
-    STRUCTS.write_text(
-        f"{text[:start]}VALUES: Mapping[str, frozenset[str]] = {{\n{''.join(lines)}}}\n{text[end:]}"
-    )
+    start = text.index("_PRESENT: Mapping")
+    end = text.index("\n\nPRESENT: ")
+    STRUCTS.write_text(f"{text[:start]}_PRESENT: Mapping[str, str] = {{\n{''.join(lines)}}}{text[end:]}")
 
 
 if __name__ == "__main__":

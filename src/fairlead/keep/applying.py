@@ -150,17 +150,24 @@ def _with_managed(result: Resource, live: Resource | None, before: Managed, afte
 def _pruned(result: Resource, node: Node, managed: Managed, writer: Identity, mentioned: Fields) -> Resource:
     """Return the object less what the manager applied last time, no longer does, and nobody else owns."""
     last = with_named(managed[writer].fields, node)
-    if not difference(last, with_named(mentioned, node)):
+    dropped = difference(last, with_named(mentioned, node))
+    if not dropped:
         return result
-    everything = with_named(owned_of(result, node), node)
-    kept = with_named(owned_of(without(result, node, last) or NONE, node), node)
+    touched = {key: value for key, value in result.items() if f"f:{key}" in dropped}
     claimed = mentioned
     for identity, entry in managed.items():
         if identity != writer:
             claimed = union(claimed, entry.fields)
+    everything = with_named(owned_of(touched, node), node)
+    kept = with_named(owned_of(without(touched, node, last) or NONE, node), node)
     gone = difference(everything, union(kept, with_named(claimed, node)))
-    remaining = with_named(owned_of(without(result, node, gone) or NONE, node), node)
-    return without(result, node, intersection(difference(everything, remaining), last)) or {}
+    remaining = with_named(owned_of(without(touched, node, gone) or NONE, node), node)
+    pruned = without(touched, node, intersection(difference(everything, remaining), last)) or NONE
+    return {
+        key: pruned[key] if key in touched else value
+        for key, value in result.items()
+        if key in pruned or key not in touched
+    }
 
 
 def owned_of(resource: Mapping[str, Any], node: Node) -> Fields:

@@ -14,7 +14,7 @@ import orjson
 from fairlead.keep.fields import LEAF, NONE, SELF, Fields, is_member, path_text
 from fairlead.keep.merging import copied, go_text, go_type
 from fairlead.keep.nodes import Node, untyped
-from fairlead.keep.structs import VALUES
+from fairlead.keep.structs import PRESENT
 
 _ABSENT: Final[Any] = object()
 
@@ -22,7 +22,6 @@ Difference: TypeAlias = tuple[Fields | None, Fields | None]
 """What was changed or added, and what was removed, at one path: nodes of sets, None for nothing."""
 
 _SAME: Difference = (None, None)
-_NO_FIELDS: frozenset[str] = frozenset()
 
 
 class Mistyped(Exception):
@@ -190,7 +189,7 @@ def _go_syntax(value: Any) -> str:
 def compare(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) -> tuple[Fields, Fields]:
     """Return the sets of what the new object changed or added, and of what it removed.
 
-    A struct that Go holds by value is there even when it is not mentioned, so its coming and going is no change.
+    What Go always writes is there even when it is not mentioned, so its coming and going is no change.
     """
     changed, removed = _compare_maps(old, new, node)
     return changed or NONE, removed or NONE
@@ -231,13 +230,13 @@ def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) ->
     changed: Fields = {}
     removed: Fields = {}
     declared, other = _types(node)
-    values = VALUES.get(node.struct, _NO_FIELDS) if node.struct else _NO_FIELDS
+    present = PRESENT.get(node.struct, NONE) if node.struct else NONE
     for key, item in new.items():
         before = old.get(key, _ABSENT)
         if before is item:
             continue
-        if before is _ABSENT and key in values:
-            before = {}
+        if before is _ABSENT:
+            before = present.get(key, _ABSENT)
         added, gone = _compare(before, item, declared.get(key, other))
         if added is not None:
             changed[f"f:{key}"] = added
@@ -245,7 +244,7 @@ def _compare_maps(old: Mapping[str, Any], new: Mapping[str, Any], node: Node) ->
             removed[f"f:{key}"] = gone
     for key, before in old.items():
         if key not in new:
-            added, gone = _compare(before, {} if key in values else _ABSENT, declared.get(key, other))
+            added, gone = _compare(before, present.get(key, _ABSENT), declared.get(key, other))
             if added is not None:
                 changed[f"f:{key}"] = added
             if gone is not None:
@@ -289,12 +288,16 @@ def _compare_lists(old: Any, new: Any, node: Node) -> Difference:
 def _whole(value: Any, node: Node) -> Fields:
     """Return the set of a value and of all in it."""
     if _is_map(node, value):
-        if not value or not isinstance(value, dict):
+        present = PRESENT.get(node.struct, NONE) if node.struct else NONE
+        if not isinstance(value, dict) or not (value or present):
             return LEAF
         declared, other = _types(node)
         out: Fields = {SELF: LEAF}
         for key, item in value.items():
             out[f"f:{key}"] = _whole(item, declared.get(key, other))
+        for key, item in present.items():
+            if key not in value:
+                out[f"f:{key}"] = _whole(item, declared.get(key, other))
         return out
     if not value or not _is_associative(node):
         return LEAF
