@@ -98,16 +98,27 @@ def reference(resource: Resource, field_path: str = "") -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def event(about: Resource, severity: str, reason: str, message: str, now: datetime, component: str) -> Change:
+def event(
+    about: Resource,
+    severity: str,
+    reason: str,
+    message: str,
+    now: datetime,
+    component: str,
+    *,
+    field: str = "",
+    host: str = "",
+) -> Change:
     """Propose to tell that something happened: a core/v1 Event with `severity` Normal or Warning.
 
     Its name is a digest of what it says, so that the same news again bumps the count instead of adding an object.
-    Events about cluster-scoped objects lie in the namespace default.
+    Events about cluster-scoped objects lie in the namespace default. `field` is the part of the object that it is
+    about, `host` the node that tells it.
     """
-    involved = reference(about)
+    involved = reference(about, field)
     namespace = involved.get("namespace") or "default"
     text = message if len(message) <= 1024 else message[:1021] + "..."
-    parts = (involved.get("uid") or involved["name"], involved["kind"], component, severity, reason, text)
+    parts = (involved.get("uid") or involved["name"], involved["kind"], component, severity, reason, text, field)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     body: Resource = {
         "apiVersion": "v1",
@@ -116,14 +127,14 @@ def event(about: Resource, severity: str, reason: str, message: str, now: dateti
         "involvedObject": involved,
         "reason": reason,
         "message": text,
-        "source": {"component": component},
+        "source": {"component": component, "host": host} if host else {"component": component},
         "firstTimestamp": moments.stamp(now),
         "lastTimestamp": moments.stamp(now),
         "count": 1,
         "type": severity,
         "eventTime": None,
         "reportingComponent": component,
-        "reportingInstance": "",
+        "reportingInstance": host,
     }
     return create(body, f"tell: {reason}")
 
