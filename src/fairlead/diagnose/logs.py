@@ -77,7 +77,9 @@ def _trace(lines: Sequence[str]) -> tuple[int, str] | None:
             if end is not None:
                 found = (end, lines[end].strip())
                 index = end
-        elif _GO.match(line) or _CAUSED.match(line.strip()):
+        elif _GO.match(line):  # everything after it is its stacks: the program is at its end
+            return len(lines) - 1, line.strip()
+        elif _CAUSED.match(line.strip()):
             found = (_past_frames(lines, index), line.strip())
         elif _RUST.match(line):
             said = lines[index + 1].strip() if index + 1 < len(lines) else line

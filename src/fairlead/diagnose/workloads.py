@@ -96,11 +96,6 @@ def _short(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     else:
         said = f"{have} of {wanted} pods ready" + (", the rollout is stuck" if stuck else "")
     because: list[Key | Ref] = [member.ref for member in inventory.crews.get(ref, ())]
-    because += [
-        fact
-        for rule in ("workload.refused", "account.refused", "webhook.failing")
-        for fact in ((rule, ref, ""),)
-    ]
     because.append(ref)
     yield Fact(rule="workload.short", subject=ref, message=said, because=tuple(because), weak=not stuck)
 
@@ -204,9 +199,7 @@ def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
     failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
     if not failed:
         if members and not _condition(job, "Complete"):
-            yield Fact(
-                rule="job.waiting", subject=ref, message="not done yet", because=because, weak=True
-            )
+            yield Fact(rule="job.waiting", subject=ref, message="not done yet", because=because, weak=True)
         return
     if top != ref and _superseded(inventory, job, top):
         return

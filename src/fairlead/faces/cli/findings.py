@@ -173,3 +173,7 @@ def document() -> str:
     lines += ["## Rules", "", "| rule | what it means |", "| --- | --- |"]
     lines += [f"| `{rule}` | {meaning} |" for rule, meaning in sorted(RULES.items())]
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":  # python -m fairlead.faces.cli.findings > docs/findings.md
+    print(document(), end="")
