@@ -37,6 +37,20 @@ def ready(name: str, obj: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_events_of_the_newer_group_need_more() -> None:
+    newer = next(one for one in BUILT_IN if one.group == "events.k8s.io")
+    obj = {"metadata": {"name": "x", "namespace": "default"}, "type": "Odd"}
+    assert [f"{cause.field}: {cause.message}" for cause in validate(newer, obj)] == [
+        "eventTime: Required value",
+        "reportingController: Required value",
+        "reportingInstance: Required value",
+        "action: Required value",
+        "reason: Required value",
+        'type: Invalid value: "": has invalid value: Odd',
+    ]
+    assert faults("Event", {"type": "Odd"}) == []
+
+
 def faults(name: str, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
     new = ready(name, obj)
     before = copy.deepcopy(new)

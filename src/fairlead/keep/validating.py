@@ -146,6 +146,7 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "Namespace"): cluster.namespace,
     ("", "Node"): cluster.node,
     ("", "Event"): cluster.event,
+    ("events.k8s.io", "Event"): cluster.new_event,
     ("", "ResourceQuota"): policies.resource_quota,
     ("", "LimitRange"): policies.limit_range,
     ("", "PersistentVolume"): storage.volume,

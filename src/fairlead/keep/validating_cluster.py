@@ -160,6 +160,31 @@ def event(obj: Resource, _old: Resource | None) -> Causes:
     return []
 
 
+def new_event(obj: Resource, old: Resource | None) -> Causes:
+    """Return what is wrong with an Event written through events.k8s.io/v1, which asks for more than core/v1."""
+    causes = event(obj, old)
+    if old is not None:
+        return causes
+    if not obj.get("eventTime"):
+        causes.append(v.required("eventTime"))
+    controller = obj.get("reportingController", "")
+    if not controller:
+        causes.append(v.required("reportingController"))
+    else:
+        causes += [v.invalid("reportingController", controller, fault) for fault in v.qualified(controller)]
+    for name in ("reportingInstance", "action", "reason"):
+        value = obj.get(name, "")
+        if not value:
+            causes.append(v.required(name))
+        elif len(value) > 128:
+            causes.append(v.invalid(name, "", "can have at most 128 characters"))
+    if len(obj.get("note", "")) > 1024:
+        causes.append(v.invalid("message", "", "can have at most 1024 characters"))
+    if obj.get("type") not in {"Normal", "Warning"}:
+        causes.append(v.invalid("type", "", f"has invalid value: {obj.get('type', '')}"))
+    return causes
+
+
 def lease(obj: Resource, _old: Resource | None) -> Causes:
     """Return what is wrong with a Lease."""
     spec = obj.get("spec", {})
