@@ -118,7 +118,15 @@ def event(
     involved = reference(about, field)
     namespace = involved.get("namespace") or "default"
     text = message if len(message) <= 1024 else message[:1021] + "..."
-    parts = (involved.get("uid") or involved["name"], involved["kind"], component, severity, reason, text, field)
+    parts = (
+        involved.get("uid") or involved["name"],
+        involved["kind"],
+        component,
+        severity,
+        reason,
+        text,
+        field,
+    )
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     body: Resource = {
         "apiVersion": "v1",
