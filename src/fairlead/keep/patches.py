@@ -37,6 +37,7 @@ def unprocessable(why: str) -> Refusal:
 def merge_patch(target: Resource, patch: Any) -> Resource:
     """Return the object with the RFC 7386 patch merged in: null removes, objects merge, anything else replaces.
 
+    As in Kubernetes, fields that are null are removed from objects within lists as well.
     Raises Refusal 400 for a patch that is not an object.
     """
     if not isinstance(patch, dict):
@@ -54,12 +55,10 @@ def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> Resource:
             result.pop(key, None)
             continue
         before = result.get(key)
-        if not isinstance(before, dict):
-            result[key] = _without_nulls(value)
-        elif isinstance(value, dict):
+        if isinstance(before, dict) and isinstance(value, dict):
             result[key] = _merged(before, value)
         else:
-            result[key] = value
+            result[key] = _without_nulls(value)
     return result
 
 
