@@ -45,18 +45,18 @@ async def serve(
     stopping = asyncio.ensure_future(site.draining.wait())
     try:
         await asyncio.wait({running, gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if gone.done():
-            return
-        if running.done():
-            status = running.result()
-        else:
-            status = nodes.failure(unavailable("the server is shutting down"))
-        await _send(send, ERROR, status)
-        await send({"type": "websocket.close", "code": _NORMAL})
+        left = gone.done()
+        status = (
+            running.result() if running.done() else nodes.failure(unavailable("the server is shutting down"))
+        )
     finally:
+        # Granian closes a connection only when nobody waits for a message on it.
         for task in (running, gone, stopping):
             task.cancel()
         await asyncio.gather(running, gone, stopping, return_exceptions=True)
+    if not left:
+        await _send(send, ERROR, status)
+        await send({"type": "websocket.close", "code": _NORMAL})
 
 
 async def _run(site: Site, node_servers: Nodes, call: Call, pod: tuple[str, str], send: Send) -> bytes:
