@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from fairlead.orchestrate import lives, owning
@@ -39,6 +40,7 @@ def addresses(pod: Resource) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=8192)
 def family(address: str) -> str:
     """Return IPv4 or IPv6; "" for what is no address."""
     try:

@@ -35,6 +35,8 @@ class Seat:
     pods: dict[str, Resource] = field(default_factory=dict)
     used: dict[str, int] = field(default_factory=dict)
     floor: dict[str, int] = field(default_factory=dict)
+    wary: dict[str, Resource] = field(default_factory=dict)
+    """Those of the pods that want others kept away."""
 
     @property
     def name(self) -> str:
@@ -44,13 +46,18 @@ class Seat:
 
     def add(self, pod: Resource) -> None:
         """Count the Pod as running here."""
-        self.pods[pod["metadata"].get("uid") or pod["metadata"]["name"]] = pod
+        key = pod["metadata"].get("uid") or pod["metadata"]["name"]
+        self.pods[key] = pod
+        if terms(pod, "podAntiAffinity"):
+            self.wary[key] = pod
         demands.add(self.used, demands.requests(pod))
         demands.add(self.floor, demands.requests(pod, floor=True))
 
     def remove(self, pod: Resource) -> None:
         """Take the Pod away again."""
-        del self.pods[pod["metadata"].get("uid") or pod["metadata"]["name"]]
+        key = pod["metadata"].get("uid") or pod["metadata"]["name"]
+        del self.pods[key]
+        self.wary.pop(key, None)
         demands.add(self.used, demands.requests(pod), -1)
         demands.add(self.floor, demands.requests(pod, floor=True), -1)
 
@@ -309,13 +316,14 @@ def _pod_affinity(pod: Resource, seat: Seat, board: Board) -> Iterable[Objection
             if same and term_selects(term, pod, foe, board.view):
                 yield Objection("node(s) didn't match pod anti-affinity rules")
                 return
-    for other, foe in board.pods():
-        for term in terms(foe, "podAntiAffinity"):
-            key = term["topologyKey"]
-            same = key in here and owning.labels(other.node).get(key) == here[key]
-            if same and term_selects(term, foe, pod, board.view):
-                yield Objection("node(s) didn't satisfy existing pods anti-affinity rules")
-                return
+    for other in board.seats.values():
+        for foe in other.wary.values():
+            for term in terms(foe, "podAntiAffinity"):
+                key = term["topologyKey"]
+                same = key in here and owning.labels(other.node).get(key) == here[key]
+                if same and term_selects(term, foe, pod, board.view):
+                    yield Objection("node(s) didn't satisfy existing pods anti-affinity rules")
+                    return
 
 
 FILTERS: tuple[Filter, ...] = (

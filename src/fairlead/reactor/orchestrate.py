@@ -30,6 +30,10 @@ SLICE = 0.005
 """Seconds that the loop works before it lets others have their turn."""
 AT_ONCE = 64
 """Steps that are being carried out at the same time."""
+COSTLY = 0.002
+"""A key whose reconciliation takes longer than so many seconds ..."""
+REST = 5.0
+"""... rests for so many times as long, so that one large object cannot keep everybody busy."""
 _FAR = 3600.0
 
 _log = logging.getLogger(__name__)
@@ -62,6 +66,8 @@ class Orchestrator:
         self._busy: dict[tuple[str, Ref], asyncio.Task[None]] = {}
         self._parked: list[tuple[int, int, Key]] = []
         self._until: dict[tuple[str, Ref], int] = {}
+        self._rests: dict[tuple[str, Ref], float] = {}
+        self._resting: set[tuple[str, Ref]] = set()
         self._failures: dict[tuple[str, Ref], int] = {}
         self._alarms: list[tuple[float, int, Key]] = []
         self._alarm_of: dict[tuple[str, Ref], float] = {}
@@ -89,8 +95,9 @@ class Orchestrator:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is dirty, parked or being carried out (alarms may still be set)."""
-        return not self._dirty and not self._busy and not self._parked and self._seen >= self._keeper.world.rv
+        """Whether nothing is dirty, parked, resting or being carried out (alarms may still be set)."""
+        waits = self._dirty or self._busy or self._parked or self._resting
+        return not waits and self._seen >= self._keeper.world.rv
 
     # Following the log
 
@@ -234,6 +241,14 @@ class Orchestrator:
         if waiting > 0:
             self._wake_at(key, waiting)
             return
+        began = time.monotonic()
+        rest = self._rests.pop(name, 0.0) - began
+        if rest > 0:
+            self._rests[name] = began + rest
+            self._resting.add(name)
+            self._wake_at(key, rest)
+            return
+        self._resting.discard(name)
         self._alarm_of.pop(name, None)
         try:
             step = controller.reconcile(self.view, ref, self._clock())
@@ -241,6 +256,9 @@ class Orchestrator:
             _log.exception("%s failed on %s", controller.name, ref)
             self._retry(name, key)
             return
+        took = time.monotonic() - began
+        if took > COSTLY:
+            self._rests[name] = began + took * (REST + 1)
         if not step.changes:
             self._settle(name, key, step)
             return
