@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fairlead.drivers import pki as keys
+from fairlead.drivers import serving
 from fairlead.drivers.pki import PkiError
+from fairlead.drivers.serving import ListenError
 from fairlead.drivers.sqlite import LogError
-from fairlead.faces.kube import loops, serving
+from fairlead.faces.kube import loops
 from fairlead.faces.kube.app import App
-from fairlead.faces.kube.serving import ListenError
 from fairlead.faces.kube.site import Site
 from fairlead.reactor.keeping import Keeper
 
@@ -90,7 +91,7 @@ async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         running_loop.add_signal_handler(signum, stopped.set)
     app = App(site)
-    server = serving.build(app, listener, site.pki)
+    server = serving.build(app, listener, site.pki.certificate, site.pki.key)
     serve = asyncio.create_task(server.serve(), name="server")
     stop = asyncio.create_task(stopped.wait(), name="stop")
     async with loops.running(site.keeper, site.pki.ca.read_text()) as failing:

@@ -11,13 +11,12 @@ import errno
 import logging
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from granian._granian import SocketHolder  # not in the typed API: what a Server listens on
 from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server
-
-from fairlead.drivers.pki import Pki
 
 BACKLOG = 1024
 CONNECTIONS = 16_384
@@ -64,14 +63,14 @@ class _Bound(Server):
         self._shd = SocketHolder(os.dup(self._listener.fileno()), False, BACKLOG)  # type: ignore[call-arg, assignment]
 
 
-def build(app: Any, listener: socket.socket, pki: Pki) -> Server:
-    """Return a server for an ASGI application, which `serve` runs until `stop`."""
+def build(app: Any, listener: socket.socket, certificate: Path, key: Path) -> Server:
+    """Return a server for an ASGI application with a certificate and its key, which `serve` runs until `stop`."""
     server = _Bound(
         app,
         listener,
         interface=Interfaces.ASGINL,
-        ssl_cert=pki.certificate,
-        ssl_key=pki.key,
+        ssl_cert=certificate,
+        ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,
         backlog=BACKLOG,
         backpressure=CONNECTIONS,
