@@ -94,3 +94,11 @@ def test_what_became_atomic_is_owned_whole() -> None:
     assert fields.reconciled(found, THING) == {"f:spec": {"f:whole": {}, "f:labels": {"f:a": {}}}}
     same: Fields = {"f:spec": {"f:labels": {"f:a": {}}}}
     assert fields.reconciled(same, THING) is same
+
+
+def test_bottomless_sets_are_refused() -> None:
+    deep: Fields = {}
+    for _ in range(5000):
+        deep = {"f:a": deep}
+    with pytest.raises(ValueError, match="nested too deeply"):
+        fields.parsed(deep)

@@ -149,3 +149,14 @@ def test_any_operations_give_an_object_or_a_refusal(target: Any, operations: lis
     except Refusal as refusal:
         assert refusal.code == 422  # noqa: PT017 -- either outcome is right
     assert target == before
+
+
+def test_bottomless_patches_are_refused() -> None:
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    with pytest.raises(Refusal, match="the patch is nested too deeply"):
+        merge_patch({}, deep)
+    digging = [op("copy", "/a/a", **{"from": "/a"})] * 15
+    with pytest.raises(Refusal, match="the server rejected"):
+        json_patch({"a": {}}, [*digging, op("copy", "/b", **{"from": "/a"}), op("test", "/b", value=deep)])

@@ -18,6 +18,7 @@ from fairlead.keep.nodes import Node
 Fields: TypeAlias = dict[str, Any]
 
 SELF = "."
+_DEEPEST = 200
 NONE: Fields = {}
 LEAF: Fields = {}
 """A node that is in the set and leads nowhere. It looks like the empty set, but stands below the root."""
@@ -190,16 +191,18 @@ def ordered(fields: Fields) -> Fields:
     return {key: ordered(fields[key]) if fields[key] else LEAF for key in sorted(fields)}
 
 
-def parsed(fields: Any) -> Fields:
+def parsed(fields: Any, depth: int = 0) -> Fields:
     """Return a set that a client sent, with its keys in the form that this program writes.
 
-    Unknown sorts of keys are dropped. Raises ValueError for what is no set.
+    Unknown sorts of keys are dropped. Raises ValueError for what is no set, or deeper than any object.
     """
+    if depth > _DEEPEST:
+        raise ValueError("fieldsV1 is nested too deeply")
     if not isinstance(fields, Mapping):
         raise ValueError("fieldsV1 must be an object")  # noqa: TRY004 -- a value from a client
     out: Fields = {}
     for key, child in fields.items():
-        inner = parsed(child)
+        inner = parsed(child, depth + 1)
         if key == SELF:
             out[SELF] = LEAF
         elif key.startswith("f:"):

@@ -19,6 +19,8 @@ _RETAIN = "$retainKeys"
 _DELETE = "$deleteFromPrimitiveList"
 _ORDER = "$setElementOrder"
 
+TOO_DEEP = "the patch is nested too deeply"
+
 _BAD_PRIMITIVES = "invalid patch format of primitive list"
 _BAD_ORDER = "invalid patch format of setElementOrder list"
 _BAD_RETAIN = "invalid patch format of retainKeys"
@@ -38,7 +40,10 @@ def strategic_patch(target: Resource, patch: Any, node: Node) -> Resource:
             f"json: cannot unmarshal {'array' if isinstance(patch, list) else go_type(patch)} into Go value of type "
             "map[string]interface {}"
         )
-    return _merge_map(copied(target), copied(patch), node)
+    try:
+        return _merge_map(copied(target), copied(patch), node)
+    except RecursionError:
+        raise bad_request(TOO_DEEP) from None
 
 
 def copied(value: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fairlead.keep.errors import Refusal, bad_request
-from fairlead.keep.merging import copied, strategic_patch
+from fairlead.keep.merging import TOO_DEEP, copied, strategic_patch
 from fairlead.words import Resource
 
 __all__ = ["json_patch", "merge_patch", "strategic_patch", "unprocessable"]
@@ -45,7 +45,10 @@ def merge_patch(target: Resource, patch: Any) -> Resource:
             f"error decoding patch: json: cannot unmarshal {_json_type(patch)} into Go value of type "
             "map[string]interface {}"
         )
-    return _merged(target, patch)
+    try:
+        return _merged(target, patch)
+    except RecursionError:
+        raise bad_request(TOO_DEEP) from None
 
 
 def _merged(target: Mapping[str, Any], patch: Mapping[str, Any]) -> Resource:
@@ -98,6 +101,8 @@ def json_patch(target: Resource, operations: Any) -> Resource:
             document.apply(operation)
         except _Inapplicable as fault:
             raise unprocessable(str(fault)) from None
+        except RecursionError:
+            raise unprocessable(TOO_DEEP) from None
     if not isinstance(document.root, dict):
         raise unprocessable(
             f"json: cannot unmarshal {_json_type(document.root)} into Go value of type map[string]interface {{}}"
