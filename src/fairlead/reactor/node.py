@@ -30,6 +30,7 @@ from fairlead.drivers.wasm.runtime import Wasm
 from fairlead.keep.errors import Refusal
 from fairlead.orchestrate import proposing
 from fairlead.orchestrate.podspecs import stamp
+from fairlead.orchestrate.runtimes import RuntimeFailed
 from fairlead.reactor import services
 from fairlead.reactor.nodeserver import NodeServer
 from fairlead.reactor.podnode import WASM, Machine, Node, Runtime, bytes_of_memory
