@@ -74,6 +74,12 @@ def test_environment_directory_user_and_arguments(live: Live) -> None:
     assert directory == "/tmp"
 
 
+def test_a_group_without_a_user(live: Live) -> None:
+    pod = live.pod()
+    live.ended(live.start(pod, "echo $(id -u):$(id -g)", run_as_group=1234))
+    assert live.log(pod[1]) == ["0:1234"]
+
+
 def test_capabilities_and_a_read_only_root(live: Live) -> None:
     pod = live.pod()
     script = "while read line; do case $line in CapEff*) echo $line;; esac; done < /proc/self/status; echo x > /file; echo $?"

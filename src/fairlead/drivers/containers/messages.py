@@ -222,6 +222,7 @@ class ContainerSecurity:
     privileged: Annotated[bool, 2] = False
     namespace_options: Annotated[NamespaceOption | None, 3] = None
     run_as_user: Annotated[Int64Value | None, 5] = None
+    run_as_username: Annotated[str, 6] = ""
     readonly_rootfs: Annotated[bool, 7] = False
     supplemental_groups: Annotated[tuple[int, ...], 8] = ()
     no_new_privs: Annotated[bool, 11] = False

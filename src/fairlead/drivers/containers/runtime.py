@@ -15,10 +15,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Final
 
 from fairlead.drivers import images, network
-from fairlead.drivers.containers import daemon, importing, leftovers
+from fairlead.drivers.containers import daemon, importing, leftovers, translating
 from fairlead.drivers.containers import messages as cri
 from fairlead.drivers.containers.lines import CallFailed, Line
 from fairlead.drivers.containers.logs import LIMIT, rotate
@@ -39,30 +39,11 @@ from fairlead.orchestrate.runtimes import (
 
 PAUSE: Final = "fairlead.dev/pause:1"
 _READY_SECONDS: Final = 30
-_PERIOD: Final = 100_000  # microseconds of the CPU quota's period, as kubelet sets it
-_LEAST_QUOTA: Final = 1_000
 _SETTLED: Final = 5_000_000_000  # nanoseconds after an exit until which its reason may still become OOMKilled
 _TEND_SECONDS: Final = 2
 _ROTATE_TURNS: Final = 5
 _NO_SUCH: Final = ("NOT_FOUND",)
-_POD_UID: Final = "io.kubernetes.pod.uid"
 _log = logging.getLogger(__name__)
-
-# What kubelet asks the runtime to hide from a container, and to keep it from writing to.
-_MASKED: Final = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-_READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 class Containerd:
@@ -174,7 +155,7 @@ class Containerd:
             found = (await self._line.images("ImageStatus", request, cri.ImageStatusResponse)).image
         except CallFailed as error:
             raise RuntimeFailed(str(error)) from None
-        return _image_seen(found) if found else None
+        return translating.image_seen(found) if found else None
 
     async def images(self) -> list[ImageSeen]:
         """Return every image on the node, without the one that sandboxes are made of, sorted by name."""
@@ -182,7 +163,7 @@ class Containerd:
             listed = (await self._line.images("ListImages", cri.Empty(), cri.Images)).images
         except CallFailed as error:
             raise RuntimeFailed(str(error)) from None
-        seen = [_image_seen(image) for image in listed if PAUSE not in image.repo_tags]
+        seen = [translating.image_seen(image) for image in listed if PAUSE not in image.repo_tags]
         return sorted(seen, key=lambda image: (image.names, image.id))
 
     async def import_image(self, path: Path, name: str = "") -> list[str]:
@@ -226,7 +207,10 @@ class Containerd:
             await asyncio.to_thread(Path(plan.log_dir).mkdir, mode=0o755, parents=True, exist_ok=True)
         try:
             made = await self._line.runtime(
-                "RunPodSandbox", cri.RunSandbox(self._sandbox(plan)), cri.Identity, 240
+                "RunPodSandbox",
+                cri.RunSandbox(translating.sandbox(plan, self.places.cgroup)),
+                cri.Identity,
+                240,
             )
         except CallFailed as error:
             raise StartFailed("FailedCreatePodSandBox", str(error)) from None
@@ -248,24 +232,6 @@ class Containerd:
         if uid and uid not in uids.values():  # another attempt at the same pod may be using it
             await asyncio.to_thread(leftovers.remove_cgroup, self.places, uid)
 
-    def _sandbox(self, plan: SandboxPlan) -> cri.SandboxConfig:
-        dns = None
-        if plan.nameservers or plan.searches:
-            # kubelet's own option for pods that resolve cluster names first.
-            options = ("ndots:5",) if any(search.startswith("svc.") for search in plan.searches) else ()
-            dns = cri.DNSConfig(plan.nameservers, plan.searches, options)
-        return cri.SandboxConfig(
-            metadata=cri.SandboxMetadata(plan.name, plan.uid, plan.namespace, plan.attempt),
-            hostname="" if plan.host_network else plan.hostname or plan.name,
-            log_directory=plan.log_dir,
-            dns_config=dns,
-            labels=dict(plan.labels),
-            linux=cri.LinuxSandbox(
-                cgroup_parent=f"{self.places.cgroup}/pod{plan.uid}",
-                security_context=cri.SandboxSecurity(_namespaces(plan), privileged=True),
-            ),
-        )
-
     # --- containers
 
     async def start(self, sandbox_id: str, sandbox: SandboxPlan, plan: ContainerPlan) -> str:
@@ -274,7 +240,12 @@ class Containerd:
         Raises StartFailed with CreateContainerError or RunContainerError; in the latter case the container is
         there, exited with code 128.
         """
-        request = cri.CreateContainer(sandbox_id, _container(sandbox, plan), self._sandbox(sandbox))
+        image_user = ""
+        if plan.run_as_group is not None and plan.run_as_user is None:
+            image = await self.find_image(plan.image)
+            image_user = image.user if image else ""
+        config = translating.container(sandbox, plan, image_user)
+        request = cri.CreateContainer(sandbox_id, config, translating.sandbox(sandbox, self.places.cgroup))
         try:
             made = await self._line.runtime("CreateContainer", request, cri.Identity, 240)
         except CallFailed as error:
@@ -417,8 +388,8 @@ class Containerd:
                 return None  # removed since it was listed
             raise
         status = answer.status or cri.ContainerStatus(item.id)
-        uid = owner.metadata.uid if owner and owner.metadata else item.labels.get(_POD_UID, "")
-        seen = _container_seen(status, item.pod_sandbox_id, uid)
+        uid = owner.metadata.uid if owner and owner.metadata else item.labels.get(translating.POD_UID, "")
+        seen = translating.container_seen(status, item.pod_sandbox_id, uid)
         if seen.state == "running":
             self._running[item.id] = seen
         elif seen.state == "exited" and time.time_ns() - seen.finished_at > _SETTLED:
@@ -473,87 +444,6 @@ async def _ready(line: Line, pid: int, log: Path) -> str:
             raise daemon.ContainersUnavailable(f"containerd ended at once: {words or 'it said nothing'}")
         await asyncio.sleep(0.02)
     raise daemon.ContainersUnavailable(f"containerd did not get ready in {_READY_SECONDS} s: {last}")
-
-
-def _namespaces(plan: SandboxPlan) -> cri.NamespaceOption:
-    return cri.NamespaceOption(network=cri.NODE if plan.host_network else cri.POD, pid=cri.CONTAINER)
-
-
-def _resources(plan: ContainerPlan) -> cri.Resources:
-    """Return limits as kubelet counts them: shares of 1024 a CPU, at least 2; a quota of each 100 ms, at least 1 ms."""
-    shares = max(2, (plan.cpu_request or plan.cpu_limit or 0) * 1024 // 1000)
-    out = cri.Resources(cpu_shares=shares, oom_score_adj=plan.oom_score_adj)
-    if plan.cpu_limit:
-        out.cpu_period = _PERIOD
-        out.cpu_quota = max(_LEAST_QUOTA, plan.cpu_limit * _PERIOD // 1000)
-    if plan.memory_limit:
-        out.memory_limit_in_bytes = plan.memory_limit
-    return out
-
-
-def _container(sandbox: SandboxPlan, plan: ContainerPlan) -> cri.ContainerConfig:
-    user = None if plan.run_as_user is None else cri.Int64Value(plan.run_as_user)
-    group = None if plan.run_as_group is None else cri.Int64Value(plan.run_as_group)
-    return cri.ContainerConfig(
-        metadata=cri.ContainerMetadata(plan.name, plan.attempt),
-        image=cri.ImageSpec(plan.image),
-        command=plan.command or (),
-        args=plan.args or (),
-        working_dir=plan.working_dir,
-        envs=tuple(cri.KeyValue(key, value) for key, value in plan.env),
-        mounts=tuple(cri.Mount(mount.target, mount.source, mount.read_only) for mount in plan.mounts),
-        labels={
-            "io.kubernetes.container.name": plan.name,
-            "io.kubernetes.pod.name": sandbox.name,
-            "io.kubernetes.pod.namespace": sandbox.namespace,
-            _POD_UID: sandbox.uid,
-        },
-        log_path=plan.log_path,
-        stdin=plan.stdin,
-        tty=plan.tty,
-        linux=cri.LinuxContainer(
-            _resources(plan),
-            cri.ContainerSecurity(
-                capabilities=cri.Capability(plan.add_capabilities, plan.drop_capabilities),
-                privileged=plan.privileged,
-                namespace_options=_namespaces(sandbox),
-                run_as_user=user,
-                run_as_group=group if user else None,
-                readonly_rootfs=plan.read_only_root,
-                supplemental_groups=plan.supplemental_groups,
-                no_new_privs=plan.no_new_privileges,
-                masked_paths=() if plan.privileged else _MASKED,
-                readonly_paths=() if plan.privileged else _READ_ONLY,
-            ),
-        ),
-    )
-
-
-def _container_seen(status: cri.ContainerStatus, sandbox_id: str, uid: str) -> ContainerSeen:
-    meta = status.metadata or cri.ContainerMetadata()
-    state = cri.CONTAINER_STATES[status.state] if status.state < len(cri.CONTAINER_STATES) else "unknown"
-    return ContainerSeen(
-        id=status.id,
-        sandbox=sandbox_id,
-        uid=uid,
-        name=meta.name,
-        attempt=meta.attempt,
-        state=cast("Literal['created', 'running', 'exited', 'unknown']", state),
-        created_at=status.created_at,
-        # containerd notes the start when it hears of it, which for a quick container is after its end.
-        started_at=min(status.started_at, status.finished_at or status.started_at),
-        finished_at=status.finished_at,
-        exit_code=status.exit_code,
-        reason=status.reason,
-        message=status.message,
-        image=status.image.image if status.image else "",
-        image_id=status.image_ref,
-    )
-
-
-def _image_seen(image: cri.Image) -> ImageSeen:
-    user = str(image.uid.value) if image.uid is not None else image.username
-    return ImageSeen(id=image.id, names=(*image.repo_tags, *image.repo_digests), size=image.size, user=user)
 
 
 async def take_down(data_dir: Path, grace_seconds: float = 2) -> None:
