@@ -191,14 +191,9 @@ class Node:
             storage=machine.storage,
         )
 
-    def resolver(self, pod: Resource) -> Resolver:
-        """Return how the pod resolves names: by the cluster's name server where there is one, else as the machine does."""
-        policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
-        if self.nameservers and policy == "ClusterFirst" and not pod["spec"].get("hostNetwork"):
-            namespace = pod["metadata"]["namespace"]
-            searches = (f"{namespace}.svc.cluster.local", "svc.cluster.local", "cluster.local")
-            return Resolver(self.nameservers, searches)
-        return Resolver()
+    def resolver(self) -> Resolver:
+        """Return who may answer for names here; without any, the runtime gives a pod the machine's own resolv.conf."""
+        return Resolver(cluster=self.nameservers)
 
     def hosts_of_machine(self) -> str:
         """Return the machine's own hosts file."""

@@ -235,7 +235,7 @@ class PodWork:
         return timedelta()
 
     def _sandbox_plan(self, pod: Resource, attempt: int) -> SandboxPlan:
-        return podplans.sandbox_plan(pod, attempt, str(self.files.logs), self.node.resolver(pod))
+        return podplans.sandbox_plan(pod, attempt, str(self.files.logs), self.node.resolver())
 
     async def _set_up_volumes(self, pod: Resource) -> timedelta | None:
         """Make every volume ready or up to date. Return how long to wait when one cannot be had."""
