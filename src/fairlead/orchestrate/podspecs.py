@@ -142,11 +142,16 @@ def parse_stamp(text: str) -> datetime:
 
 
 def seconds_text(span: timedelta) -> str:
-    """Return a duration as Go prints it: `10s`, `1m20s`, `5m0s`, `1.5s`."""
+    """Return a duration as Go prints it: `500ms`, `1.5s`, `10s`, `1m20s`, `5m0s`."""
     total = span.total_seconds()
+    if 0 < total < 1:
+        return f"{_short(total * 1000)}ms"
     if total < 60:
-        return f"{total:.9f}".rstrip("0").rstrip(".") + "s"
+        return f"{_short(total)}s"
     minutes, seconds = divmod(total, 60)
-    tail = f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}h{minutes}m{tail}" if hours else f"{minutes}m{tail}"
+    return f"{hours}h{minutes}m{_short(seconds)}s" if hours else f"{minutes}m{_short(seconds)}s"
+
+
+def _short(number: float) -> str:
+    return f"{number:.9f}".rstrip("0").rstrip(".")

@@ -180,14 +180,14 @@ def deadline_left(pod: Resource, now: datetime) -> timedelta | None:
 
 def decide(pod: Resource, observed: Observed, memory: Memory, now: datetime) -> Decision:
     """Return what to do next for a pod that is neither being deleted nor over."""
-    left = deadline_left(pod, now)
-    if left is not None and left <= timedelta():
-        memory = replace(memory, ended=("DeadlineExceeded", DEADLINE_MESSAGE))
-        return Decision(
-            end=True, memory=memory, notes=(Note("Normal", "DeadlineExceeded", DEADLINE_MESSAGE),)
-        )
     if memory.ended:
         return Decision(end=True, memory=memory)
+    left = deadline_left(pod, now)
+    if left is not None and left <= timedelta():
+        ended = ("DeadlineExceeded", DEADLINE_MESSAGE)
+        waiting = {name: why for name, why in memory.waiting.items() if observed.latest(name) is None}
+        memory = replace(memory, ended=ended, waiting=waiting)
+        return Decision(end=True, memory=memory, notes=(Note("Normal", *ended),))
     decision = _decide(pod, observed, memory, now)
     return replace(decision, again=_sooner(decision.again, left))
 
