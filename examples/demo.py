@@ -118,7 +118,7 @@ def busybox() -> dict[str, images.File | images.Link | images.Directory]:
 
 def objects(*, wasm: bool) -> Iterator[dict[str, Any]]:
     """Yield the shop's objects, as Wasm pods where that is asked for."""
-    names = ("config", "catalog", "api", "web", "worker", "migrate")
+    names = ("00-shop", "catalog", "api", "web", "worker", "migrate")
     for name in names:
         for item in yaml.safe_load_all((SHOP / f"{name}.yaml").read_text()):
             if wasm and "template" in item.get("spec", {}):
