@@ -13,7 +13,7 @@ from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.paths import find, mapping
 from fairlead.diagnose.proposing import Edit, edit_template, joined
-from fairlead.diagnose.references import Edge, pod_edges
+from fairlead.diagnose.references import Edge, edges, pod_edges
 from fairlead.words import Fix, Ref, Resource, Severity
 
 _NAME_FIELDS = ("name", "secretName", "claimName")
@@ -147,11 +147,7 @@ def _keyless(inventory: Inventory, ref: Ref, key: str, askers: Sequence[tuple[Te
     template, edge = askers[0]
     resource = inventory.get(ref)
     keys = keys_of(resource) if resource else set()
-    taken = {
-        one.key
-        for one in inventory.edges
-        if one.target == ref and one.source == template.ref and one.key in keys
-    }
+    taken = {one.key for one in edges(template.resource) if one.target == ref and one.key in keys}
     meant = nearest(key, keys - taken) or nearest(key, keys - taken, loose=True)
     fix = _renamed(inventory, askers, meant, f"read key {meant}", key=True) if meant else None
     if meant:

@@ -147,9 +147,8 @@ def _finished_job(inventory: Inventory, member: Member) -> bool:
         if (ref.group, ref.kind) == ("batch", "Job"):
             job = inventory.get(ref) or {}
             return any(
-                item.get("type") in {"Complete", "SuccessCriteriaMet"} and item.get("status") == "True"
-                for item in (mapping(job, "status").get("conditions") or ())
-                if isinstance(item, dict)
+                text(item, "type") in {"Complete", "SuccessCriteriaMet"} and item.get("status") == "True"
+                for _, item in mappings(job, "status", "conditions")
             )
     return False
 

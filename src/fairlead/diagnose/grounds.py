@@ -11,7 +11,7 @@ from datetime import timedelta
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, moment, span
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.diagnose.paths import mapping, mappings, strings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 _DEFAULT_CLASS = (
@@ -45,7 +45,7 @@ def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
             where=inventory.where(ref, ("spec", "unschedulable")),
         )
     for _, item in mappings(node, "status", "conditions"):
-        kind, status = item.get("type"), item.get("status")
+        kind, status = text(item, "type"), text(item, "status")
         said = inventory.quote(text(item, "message"), ref)
         if kind == "Ready" and status != "True":
             since = moment(item.get("lastTransitionTime"))
@@ -96,7 +96,13 @@ def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
             evidence=(Evidence("absence", ref, "no storageClassName", inventory.where(ref, path)),),
             where=inventory.where(ref, path),
         )
-    elif name and name not in classes and seen and not _matching_volume(inventory, name):
+    elif (
+        isinstance(name, str)
+        and name
+        and name not in classes
+        and seen
+        and not _matching_volume(inventory, name)
+    ):
         near = nearest(name, classes)
         yield Fact(
             rule="claim.class",
@@ -128,7 +134,7 @@ def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
 
 
 def _default(storage_class: Resource) -> bool:
-    annotations = mapping(storage_class, "metadata", "annotations")
+    annotations = strings(storage_class, "metadata", "annotations")
     return any(annotations.get(key) == "true" for key in _DEFAULT_CLASS)
 
 
@@ -150,7 +156,7 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
     holding = [
         Ref.of(one)
         for one in inventory.everything
-        if Ref.of(one).namespace == ref.name and mapping(one, "metadata").get("finalizers")
+        if Ref.of(one).namespace == ref.name and words(one, "metadata", "finalizers")
     ]
     said = [
         text(item, "message")
@@ -159,8 +165,8 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
     ]
     evidence = [Evidence("condition", ref, inventory.quote(one, ref)) for one in said[:3]]
     for one in holding[:3]:
-        finalizers = mapping(inventory.get(one) or {}, "metadata").get("finalizers") or []
-        evidence.append(inventory.field(one, ("metadata", "finalizers"), ", ".join(map(str, finalizers))))
+        finalizers = words(inventory.get(one), "metadata", "finalizers")
+        evidence.append(inventory.field(one, ("metadata", "finalizers"), ", ".join(finalizers)))
     cause = ""
     if holding:
         names = ", ".join(str(one) for one in holding[:3])

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Member, Template
 from fairlead.diagnose.likening import distance, nearest
-from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.diagnose.paths import mapping, mappings, text, words
 from fairlead.diagnose.proposing import Edit, edit_template, joined
-from fairlead.diagnose.references import Container
+from fairlead.diagnose.references import Container, edges
 from fairlead.words import Evidence, Fix, Ref, Severity, Where
 
 PULL_REASONS = frozenset(
@@ -78,7 +78,7 @@ def on_node(inventory: Inventory, node: str = "") -> set[str]:
         if node and text(one, "metadata", "name") != node:
             continue
         for _, image in mappings(one, "status", "images"):
-            found.update(parse(name).full for name in image.get("names") or () if isinstance(name, str))
+            found.update(parse(name).full for name in words(image, "names"))
     return found
 
 
@@ -280,9 +280,9 @@ def _why(inventory: Inventory, failure: _Failure, sort: str) -> str:
     if sort == "denied":
         absent = [
             edge.target.name
-            for ref in failure.templates
-            for edge in inventory.edges
-            if edge.source == ref and edge.relation == "pull-secret" and inventory.missing(edge.target)
+            for template, _ in failure.templates.values()
+            for edge in edges(template.resource)
+            if edge.relation == "pull-secret" and inventory.missing(edge.target)
         ]
         if absent:
             return f"The registry {name.registry} refuses, and the pull secret {absent[0]} does not exist."

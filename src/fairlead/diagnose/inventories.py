@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from fairlead.diagnose.paths import Path, dotted, mapping, mappings, text
+from fairlead.diagnose.paths import Path, dotted, mapping, mappings, strings, text
 from fairlead.diagnose.references import (
     CLUSTER_SCOPED,
     Container,
@@ -42,7 +42,7 @@ class Template:
     @property
     def labels(self) -> dict[str, str]:
         """The labels that its pods get."""
-        return mapping(self.resource, *self.path, "metadata", "labels")
+        return strings(self.resource, *self.path, "metadata", "labels")
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def moment(value: Any) -> datetime | None:
 def ready(pod: Resource) -> bool:
     """Say whether the pod's Ready condition is True."""
     return any(
-        item.get("type") == "Ready" and item.get("status") == "True"
+        text(item, "type") == "Ready" and item.get("status") == "True"
         for _, item in mappings(pod, "status", "conditions")
     )
 
@@ -271,20 +271,39 @@ class Inventory:
 
     def selected(self, selector: Mapping[str, str], ref: Ref) -> list[Member]:
         """Return the live pods beside the object that have all these labels."""
+        key, value = next(iter(selector.items()), ("", ""))
         return [
             one
-            for one in self.members
-            if one.ref.namespace == ref.namespace
-            and selector.items() <= mapping(one.pod, "metadata", "labels").items()
+            for one in self._labelled.get((ref.namespace, key, str(value)), ())
+            if selector.items() <= strings(one.pod, "metadata", "labels").items()
         ]
+
+    @cached_property
+    def _labelled(self) -> Mapping[tuple[str, str, str], Sequence[Member]]:
+        """The live pods by namespace and label."""
+        found: dict[tuple[str, str, str], list[Member]] = {}
+        for one in self.members:
+            for key, value in strings(one.pod, "metadata", "labels").items():
+                found.setdefault((one.ref.namespace, key, str(value)), []).append(one)
+        return found
 
     def described(self, selector: Mapping[str, str], ref: Ref) -> list[Template]:
         """Return the templates beside the object whose pods have all these labels."""
+        key, value = next(iter(selector.items()), ("", ""))
         return [
             one
-            for one in self.templates
-            if self.space(one.ref) == self.space(ref) and selector.items() <= one.labels.items()
+            for one in self._describing.get((self.space(ref), key, str(value)), ())
+            if selector.items() <= one.labels.items()
         ]
+
+    @cached_property
+    def _describing(self) -> Mapping[tuple[str, str, str], Sequence[Template]]:
+        """The templates by namespace and label of their pods."""
+        found: dict[tuple[str, str, str], list[Template]] = {}
+        for one in self.templates:
+            for key, value in one.labels.items():
+                found.setdefault((self.space(one.ref), key, str(value)), []).append(one)
+        return found
 
     @cached_property
     def _events(self) -> Mapping[Ref, Sequence[Noted]]:

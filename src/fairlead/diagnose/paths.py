@@ -62,3 +62,20 @@ def text(content: Any, *path: str | int) -> str:
     """Return the string at the path, or ""."""
     found = find(content, path)
     return found if isinstance(found, str) else ""
+
+
+def strings(content: Any, *path: str | int) -> dict[str, str]:
+    """Return the entries of the mapping at the path whose values are text: labels, selectors, annotations."""
+    return {key: value for key, value in mapping(content, *path).items() if isinstance(value, str)}
+
+
+def words(content: Any, *path: str | int) -> list[str]:
+    """Return the texts in the list at the path."""
+    found = find(content, path)
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
+def whole(content: Any, *path: str | int, default: int = 0) -> int:
+    """Return the whole number at the path, or the default."""
+    found = find(content, path)
+    return found if isinstance(found, int) and not isinstance(found, bool) else default

@@ -16,7 +16,7 @@ from fairlead.diagnose.crashes import log_need, named_services
 from fairlead.diagnose.inventories import Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
-from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.paths import Path, mapping, mappings, strings, text
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
 from fairlead.words import Evidence, Fix, Need, Ref, Severity
@@ -287,9 +287,9 @@ def _vouched(inventory: Inventory, member: Member, ports: Sequence[int]) -> int 
     if len(ports) == 1:
         return ports[0]
     sent: set[int] = set()
-    labels = mapping(member.pod, "metadata", "labels")
+    labels = strings(member.pod, "metadata", "labels")
     for one in inventory.beside("", "Service", member.ref):
-        selector = mapping(one, "spec", "selector")
+        selector = strings(one, "spec", "selector")
         if not selector or not selector.items() <= labels.items():
             continue
         for _, port in mappings(one, "spec", "ports"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.paths import Path, mapping, mappings, text, whole
 from fairlead.words import Ref, Resource
 
 TEMPLATES: Mapping[tuple[str, str], Path] = {
@@ -235,7 +235,7 @@ def _ingress(source: Ref, resource: Resource) -> Iterator[Edge]:
                 relation="backend",
                 target=Ref("", "Service", source.namespace, service["name"]),
                 path=path,
-                port=port.get("name") or port.get("number") or "",
+                port=text(port, "name") or whole(port, "number") or "",
             )
     for index, entry in mappings(resource, "spec", "tls"):
         if text(entry, "secretName"):

@@ -13,7 +13,7 @@ from fractions import Fraction
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.paths import Path, mapping, mappings, text
+from fairlead.diagnose.paths import Path, mapping, mappings, strings, text
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
 from fairlead.tongues import quantities
@@ -198,9 +198,9 @@ def _claims(member: Member) -> list[Ref]:
 
 def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -> _Verdict:
     spec = member.top.spec_path
-    for key, value in mapping(member.pod, "spec", "nodeSelector").items():
+    for key, value in strings(member.pod, "spec", "nodeSelector").items():
         path = (*spec, "nodeSelector", key)
-        values = {labels[key] for node in nodes if key in (labels := mapping(node, "metadata", "labels"))}
+        values = {labels[key] for node in nodes if key in (labels := strings(node, "metadata", "labels"))}
         if value in values:
             continue
         if values:
@@ -213,7 +213,7 @@ def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -
                 )
             cause = f"It asks for nodes labelled {key}={value}; they have {key}={has}."
             return _Verdict("schedule.selector", cause, path, fix)
-        keys = {one for node in nodes for one in mapping(node, "metadata", "labels")}
+        keys = {one for node in nodes for one in strings(node, "metadata", "labels")}
         near = nearest(key, keys)
         hint = f" ({near} is there)" if near else ""
         cause = f"It asks for nodes labelled {key}={value}; no node has the label {key}{hint}."

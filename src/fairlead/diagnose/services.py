@@ -12,7 +12,7 @@ from typing import Any
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.likening import nearest, slip
-from fairlead.diagnose.paths import Path, find, mapping, mappings, text
+from fairlead.diagnose.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import Edge, edges
@@ -41,7 +41,7 @@ def _fix(resource: Resource, path: Path, new: Any, title: str) -> Fix:
 
 def _service(inventory: Inventory, service: Resource) -> Iterator[Fact]:
     ref = Ref.of(service)
-    selector = mapping(service, "spec", "selector")
+    selector = strings(service, "spec", "selector")
     if not selector or text(service, "spec", "type") == "ExternalName":
         return
     templates = inventory.described(selector, ref)
@@ -174,7 +174,7 @@ def _near(
 def _selected_by_others(inventory: Inventory, ref: Ref) -> set[Ref]:
     found: set[Ref] = set()
     for other in inventory.beside("", "Service", ref):
-        selector = mapping(other, "spec", "selector")
+        selector = strings(other, "spec", "selector")
         if selector and Ref.of(other) != ref:
             found.update(template.ref for template in inventory.described(selector, ref))
     return found
@@ -215,7 +215,7 @@ def _port(
         target = int(target)
     holders = _holders(templates, members)
     named = isinstance(target, str)
-    if target is None or any(target in ports for ports, _ in holders.values()):
+    if not isinstance(target, (str, int)) or any(target in ports for ports, _ in holders.values()):
         return
     if not named and not all(declaring for _, declaring in holders.values()):
         return  # undeclared ports may be listened on: nothing is known
@@ -309,7 +309,7 @@ def _backend(inventory: Inventory, ingress: Resource, edge: Edge) -> Iterator[Fa
         )
         return
     ports = [port for _, port in mappings(service, "spec", "ports")]
-    numbers = [port.get("port") for port in ports]
+    numbers = [whole(port, "port") for port in ports]
     names = [text(port, "name") for port in ports if text(port, "name")]
     if (
         text(service, "spec", "type") != "ExternalName"
@@ -329,7 +329,7 @@ def _backend(inventory: Inventory, ingress: Resource, edge: Edge) -> Iterator[Fa
 
 
 def _wrong_port(
-    inventory: Inventory, ingress: Resource, edge: Edge, numbers: Sequence[object], names: Sequence[str]
+    inventory: Inventory, ingress: Resource, edge: Edge, numbers: Sequence[int], names: Sequence[str]
 ) -> Fact:
     ref = Ref.of(ingress)
     named = isinstance(edge.port, str)

@@ -196,7 +196,7 @@ def _gated(member: Member) -> str:
 
 def _condition(pod: Mapping[str, Any]) -> str:
     for _, item in mappings(pod, "status", "conditions"):
-        if item.get("type") in {"Ready", "ContainersReady"} and item.get("status") != "True":
+        if text(item, "type") in {"Ready", "ContainersReady"} and item.get("status") != "True":
             return text(item, "message")
     return ""
 

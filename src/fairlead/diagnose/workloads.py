@@ -12,9 +12,9 @@ from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Template, moment
-from fairlead.diagnose.paths import find, mapping, mappings, text
+from fairlead.diagnose.paths import find, mapping, mappings, strings, text, whole
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.diagnose.references import TEMPLATES
+from fairlead.diagnose.references import TEMPLATES, edges
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)")
@@ -49,9 +49,9 @@ def _selector(inventory: Inventory, template: Template) -> Iterator[Fact]:
         kind for _, kind in TEMPLATES
     }:
         return
-    wanted = mapping(template.resource, "spec", "selector", "matchLabels")
+    wanted = strings(template.resource, "spec", "selector", "matchLabels")
     if template.ref.kind == "ReplicationController":
-        wanted = mapping(template.resource, "spec", "selector")
+        wanted = strings(template.resource, "spec", "selector")
     wrong = {key: value for key, value in wanted.items() if template.labels.get(key) != value}
     if not wrong:
         return
@@ -81,18 +81,17 @@ def _short(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     if ref.kind in {"CronJob", "Job"} or inventory.owner(resource) is not None:
         return
     if ref.kind == "DaemonSet":
-        wanted, have = status.get("desiredNumberScheduled"), status.get("numberReady") or 0
+        wanted, have = whole(status, "desiredNumberScheduled"), whole(status, "numberReady")
     else:
-        wanted, have = spec.get("replicas", 1), status.get("readyReplicas") or 0
+        wanted, have = whole(spec, "replicas", default=1), whole(status, "readyReplicas")
     stuck = any(
         item.get("type") == "Progressing" and item.get("reason") == "ProgressDeadlineExceeded"
         for _, item in mappings(status, "conditions")
     )
-    if not isinstance(wanted, int) or (have >= wanted and not stuck):
+    if have >= wanted and not stuck:
         return
     if have >= wanted:
-        wanted_new, updated = wanted, status.get("updatedReplicas") or 0
-        said = f"its rollout is stuck ({updated} of {wanted_new} updated)"
+        said = f"its rollout is stuck ({whole(status, 'updatedReplicas')} of {wanted} updated)"
     else:
         said = f"{have} of {wanted} pods ready" + (", the rollout is stuck" if stuck else "")
     because: list[Key | Ref] = [member.ref for member in inventory.crews.get(ref, ())]
@@ -182,7 +181,7 @@ def _webhook(inventory: Inventory, name: str) -> Ref | None:
 
 
 def _service_of(inventory: Inventory, ref: Ref) -> tuple[Ref, ...]:
-    return tuple(edge.target for edge in inventory.edges if edge.source == ref and edge.relation == "webhook")
+    return tuple(edge.target for edge in edges(inventory.get(ref) or {}) if edge.relation == "webhook")
 
 
 def _condition(resource: Resource, kind: str) -> dict[str, Any]:
@@ -232,8 +231,8 @@ def _superseded(inventory: Inventory, job: Resource, top: Ref) -> bool:
 def _autoscalers(inventory: Inventory) -> Iterator[Fact]:
     for resource in inventory.view.list("autoscaling", "HorizontalPodAutoscaler"):
         ref = Ref.of(resource)
-        for edge in inventory.edges:
-            if edge.source != ref or edge.relation != "scales":
+        for edge in edges(resource):
+            if edge.relation != "scales":
                 continue
             known = (edge.target.group, edge.target.kind) in TEMPLATES
             if known and inventory.missing(edge.target):

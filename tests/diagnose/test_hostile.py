@@ -1,0 +1,94 @@
+"""Objects from files and from other servers may hold anything anywhere: nothing makes the examination fail."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fairlead.diagnose.examining import examine, needs
+from fairlead.diagnose.references import edges
+from fairlead.words import Snapshot
+
+HERE = Path(__file__).parent
+VALUES: tuple[Any, ...] = (
+    None,
+    0,
+    -1,
+    7.5,
+    "",
+    "x",
+    True,
+    [],
+    [None],
+    [1],
+    {},
+    {"a": None},
+    [[]],
+    [{}],
+    {"name": {}},
+    "1:2",
+)
+
+
+def cases() -> list[dict[str, Any]]:
+    return [
+        case
+        for path in sorted((HERE / "cases").glob("*.yaml"))
+        for case in yaml.safe_load_all(path.read_text())
+    ]
+
+
+def fill() -> Any:
+    spec = importlib.util.spec_from_file_location("golden", HERE / "test_cases.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GOLDEN = fill()
+
+
+def spoil(value: Any, rng: random.Random, chance: float) -> Any:
+    """Replace some of what is below with something else."""
+    if rng.random() < chance:
+        return copy.deepcopy(rng.choice(VALUES))
+    if isinstance(value, dict):
+        return {key: spoil(item, rng, chance) for key, item in value.items()}
+    if isinstance(value, list):
+        return [spoil(item, rng, chance) for item in value]
+    return value
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_spoilt_objects_do_no_harm(seed: int) -> None:
+    rng = random.Random(seed)
+    for case in cases():
+        scope = case.get("scope", "live")
+        objects = []
+        for short in case["objects"]:
+            whole = GOLDEN.fill(copy.deepcopy(short), scope)
+            body = {key: item for key, item in whole.items() if key not in {"apiVersion", "kind", "metadata"}}
+            changed = spoil(whole["metadata"], rng, 0.03)
+            meta = {**(changed if isinstance(changed, dict) else {}), "name": whole["metadata"]["name"]}
+            if not isinstance(meta.get("namespace", ""), str):
+                meta.pop("namespace")
+            for field in ("uid", "ownerReferences"):  # the View itself needs these to be what they are
+                meta.pop(field, None)
+                if field in whole["metadata"]:
+                    meta[field] = whole["metadata"][field]
+            spoilt = spoil(body, rng, 0.06)
+            objects.append({**whole, **(spoilt if isinstance(spoilt, dict) else {}), "metadata": meta})
+        view = Snapshot(objects)
+        for other in ("live", "files"):
+            examine(view, scope=other, now=GOLDEN.NOW)
+        needs(view, now=GOLDEN.NOW)
+        for one in objects:
+            list(edges(one))
