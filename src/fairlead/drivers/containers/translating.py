@@ -116,6 +116,7 @@ def container(sandbox: SandboxPlan, plan: ContainerPlan, image_user: str = "") -
 
 
 def container_seen(status: cri.ContainerStatus, sandbox_id: str, uid: str) -> ContainerSeen:
+    """Return a container as it is reported; `uid` is its pod's."""
     meta = status.metadata or cri.ContainerMetadata()
     state = cri.CONTAINER_STATES[status.state] if status.state < len(cri.CONTAINER_STATES) else "unknown"
     return ContainerSeen(
@@ -138,5 +139,6 @@ def container_seen(status: cri.ContainerStatus, sandbox_id: str, uid: str) -> Co
 
 
 def image_seen(image: cri.Image) -> ImageSeen:
+    """Return an image as it is reported; its names are tags and digests."""
     user = str(image.uid.value) if image.uid is not None else image.username
     return ImageSeen(id=image.id, names=(*image.repo_tags, *image.repo_digests), size=image.size, user=user)
