@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -11,14 +12,18 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+
+from fairlead.drivers import pki
 
 READY_SECONDS = 30
 _numbers = itertools.count(1)
@@ -222,3 +227,144 @@ def eventually() -> Callable[[Callable[[], Any]], Any]:
             time.sleep(0.05)
 
     return wait
+
+
+NODE = "test-node"
+
+
+def _frame(channel: int, data: bytes) -> bytes:
+    return bytes([channel]) + len(data).to_bytes(4, "big") + data
+
+
+class FakeNode:
+    """Speaks as much of the node's protocol as the tests ask for, and remembers what it was asked."""
+
+    def __init__(self, directory: Path, token: str) -> None:
+        self.asked: list[tuple[str, str, dict[str, list[str]]]] = []
+        self.token = token
+        self.gone = threading.Event()
+        certificate, key = pki.issue(directory, common_name=f"system:node:{NODE}", names=[NODE])
+        pair = directory.parent / "node.pem"
+        pair.write_bytes(certificate + key)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(pair)
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0.05))
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                await self._answer(head, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, head: str, writer: asyncio.StreamWriter) -> None:
+        method, target, _ = head.split("\r\n", 1)[0].split(" ")
+        assert f"authorization: bearer {self.token}".lower() in head.lower()
+        url = urlsplit(target)
+        self.asked.append((method, url.path, parse_qs(url.query)))
+        container = url.path.rsplit("/", 1)[1]
+        if container == "waiting":
+            status = {
+                "kind": "Status",
+                "status": "Failure",
+                "reason": "BadRequest",
+                "code": 400,
+                "message": 'container "waiting" in pod "p" is waiting to start: ContainerCreating',
+            }
+            body = json.dumps(status).encode()
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if method == "POST":
+            for frame in self._output(parse_qs(url.query)["command"]):
+                await self._chunk(writer, frame)
+        else:
+            await self._chunk(writer, b"one\n")
+            if "follow=true" in url.query:
+                try:
+                    for _ in range(200):
+                        await asyncio.sleep(0.05)
+                        await self._chunk(writer, b"more\n")
+                except ConnectionError:
+                    self.gone.set()
+                    raise
+            await self._chunk(writer, b"two\n")
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    @staticmethod
+    def _output(command: list[str]) -> Iterator[bytes]:
+        if command[0] == "broken":
+            return
+        yield _frame(1, b"to stdout\n")
+        yield _frame(2, b"to stderr\n")
+        if command[0] == "much":
+            yield _frame(1, b"x" * 200_000)
+        if command[0] == "fail":
+            causes = [{"reason": "ExitCode", "message": "3"}]
+            yield _frame(
+                3,
+                json.dumps(
+                    {
+                        "metadata": {},
+                        "status": "Failure",
+                        "reason": "NonZeroExitCode",
+                        "message": "command terminated with non-zero exit code",
+                        "details": {"causes": causes},
+                    }
+                ).encode(),
+            )
+            return
+        yield _frame(3, b'{"metadata":{},"status":"Success"}')
+
+    @staticmethod
+    async def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        await writer.drain()
+
+
+@pytest.fixture(scope="module")
+def node(server: Server, api: httpx.Client) -> Iterator[FakeNode]:
+    """A node whose server the test can look into."""
+    with FakeNode(server.data / "pki", server.token("system:nodes")) as fake:
+        made = api.post("/api/v1/nodes", json={"metadata": {"name": NODE}})
+        assert made.status_code == 201
+        status = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": fake.port}},
+        }
+        merge = {"content-type": "application/merge-patch+json"}
+        answer = api.patch(f"/api/v1/nodes/{NODE}/status", json={"status": status}, headers=merge)
+        assert answer.status_code == 200, answer.text
+        yield fake
