@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fairlead.orchestrate import conditions
+from fairlead.orchestrate import conditions, lives, rollouts
 from fairlead.orchestrate.steps import Refused
 from fairlead.words import Change, Resource
 
@@ -279,3 +282,59 @@ def test_all_sizes_settle(cluster: Any, replicas: int) -> None:
     cluster.add(deployment(replicas=replicas))
     cluster.run()
     assert len(cluster.list("", "Pod")) == replicas
+
+
+HAPPENINGS = st.lists(
+    st.one_of(
+        st.tuples(st.just("image"), st.sampled_from("abc")),
+        st.tuples(st.just("ready"), st.integers(0, 12)),
+        st.tuples(st.just("unready"), st.integers(0, 12)),
+        st.tuples(st.just("kill"), st.integers(0, 12)),
+        st.tuples(st.just("kubelet"), st.just(0)),
+    ),
+    max_size=30,
+)
+BOUNDS = st.sampled_from([("25%", "25%"), (1, 0), (0, 1), ("100%", "0%"), ("0%", "0%"), (3, 2)])
+
+
+@settings(max_examples=40, deadline=None)
+@given(HAPPENINGS, BOUNDS, st.integers(1, 8))
+def test_no_history_breaks_the_bounds_of_a_rollout(
+    make_cluster: Callable[[], Any],
+    happenings: list[tuple[str, Any]],
+    bounds: tuple[Any, Any],
+    replicas: int,
+) -> None:
+    cluster = make_cluster()
+    cluster.node()
+    strategy = {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": bounds[0], "maxUnavailable": bounds[1]},
+    }
+    web = cluster.add(deployment(replicas=replicas, strategy=strategy))
+    cluster.run()
+    most = replicas + rollouts.margins(web).surge
+    for what, value in happenings:
+        cluster.settle()
+        assert sum(sizes(cluster).values()) <= most
+        active = [pod for pod in cluster.list("", "Pod") if lives.is_active(pod)]
+        assert len(active) <= most
+        if what == "image":
+            cluster.edit(web, image(value))
+        elif what == "kubelet":
+            cluster.kubelet()
+        elif value < len(active):
+            if what == "kill":
+                cluster.remove(active[value])
+            else:
+                cluster.report(active[value], ready=what == "ready")
+        cluster.tick()
+    for pod in cluster.list("", "Pod"):
+        if lives.is_active(pod) and pod["spec"].get("nodeName"):
+            cluster.report(pod)
+    cluster.run()
+    wanted = cluster.find("Deployment", "web", "apps")["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert {name: size for name, size in sizes(cluster).items() if size} == {wanted: replicas}
+    condition = conditions.find(cluster.find("Deployment", "web", "apps"), "Progressing")
+    assert condition is not None
+    assert condition["reason"] == "NewReplicaSetAvailable"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fairlead.orchestrate.ephemerals import EPHEMERALS
 from fairlead.orchestrate.volumes import CLAIMS, VOLUMES
 from fairlead.words import Resource
 
@@ -188,4 +189,28 @@ def test_a_claim_whose_volume_is_gone_is_lost(cluster: Any) -> None:
     assert cluster.find("PersistentVolumeClaim", "data")["status"]["phase"] == "Lost"
     assert cluster.said("ClaimLost") == [
         "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+    ]
+
+
+def test_an_ephemeral_volume_gets_a_claim_of_its_own(cluster: Any) -> None:
+    template = {"metadata": {"labels": {"x": "y"}}, "spec": claim()["spec"]}
+    for name in ("mine", "blocked"):
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "containers": [],
+                "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": template}}],
+            },
+        }
+        cluster.add(body)
+    cluster.add(claim("blocked-v"))
+    for _ in range(2):
+        cluster.settle(EPHEMERALS)
+    found = cluster.find("PersistentVolumeClaim", "mine-v")
+    assert found["metadata"]["labels"] == {"x": "y"}
+    assert found["metadata"]["ownerReferences"][0]["name"] == "mine"
+    assert cluster.said("ClaimCreationFailed") == [
+        "PVC default/blocked-v was not created for pod default/blocked (pod is not owner)"
     ]

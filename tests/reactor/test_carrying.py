@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from fairlead.drivers import definitions
+from fairlead.drivers.cluster import AsyncCluster
 from fairlead.keep import bootstrapping
-from fairlead.keep.errors import Refusal
+from fairlead.keep.errors import Refusal, already_exists
 from fairlead.keep.worlds import World
 from fairlead.orchestrate import proposing
 from fairlead.orchestrate.steps import Refused
@@ -222,3 +225,73 @@ def test_events_that_differ_only_in_their_message_are_combined() -> None:
     later = teller.pass_on(told("pod-100"))
     assert later is not None
     assert later.body["message"] == "pod-100"
+
+
+class Far(AsyncCluster):
+    """A remote cluster that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.taken = False
+
+    async def path(
+        self, api_version: str, kind: str, namespace: str = "", name: str = "", subresource: str = ""
+    ) -> str:
+        return "/".join(part for part in (api_version, kind, namespace, name, subresource) if part)
+
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Any = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> httpx.Response:
+        del params, content_type
+        self.calls.append((method, path, body))
+        if self.taken and method == "POST":
+            self.taken = False
+            raise already_exists("", "events", "x")
+        return httpx.Response(200, json={**(body if isinstance(body, dict) else {}), "count": 4})
+
+
+def test_a_remote_cluster_is_asked_the_same() -> None:
+    far = Far()
+    config_map = {
+        **config(),
+        "metadata": {"name": "x", "namespace": "default", "uid": "u", "resourceVersion": "7"},
+    }
+    pod = Ref("", "Pod", "default", "p")
+    changes = [
+        proposing.create(config(), "test"),
+        proposing.patch(config_map, {"data": {"a": "1"}}, "test", exact=True),
+        Change(verb="update", ref=Ref.of(config_map), api_version="v1", body=config(), if_version="7"),
+        proposing.delete(config_map, "test", {"gracePeriodSeconds": 0}),
+        Change(verb="create", ref=pod, api_version="v1", body={"kind": "Binding"}, subresource="binding"),
+    ]
+
+    async def all_of_them() -> None:
+        for change in changes:
+            await carrying.carry_out(change, far, NOW)
+        far.taken = True
+        await carrying.carry_out(told("again"), far, NOW)
+
+    asyncio.run(all_of_them())
+    assert [(method, path) for method, path, _ in far.calls[:5]] == [
+        ("POST", "v1/ConfigMap/default"),
+        ("PATCH", "v1/ConfigMap/default/x"),
+        ("PUT", "v1/ConfigMap/default/x"),
+        ("DELETE", "v1/ConfigMap/default/x"),
+        ("POST", "v1/Pod/default/p/binding"),
+    ]
+    assert far.calls[1][2] == {"data": {"a": "1"}, "metadata": {"uid": "u", "resourceVersion": "7"}}
+    assert far.calls[2][2]["metadata"]["resourceVersion"] == "7"
+    assert far.calls[3][2] == {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u"},
+    }
+    assert [method for method, _, _ in far.calls[5:]] == ["POST", "GET", "PATCH"]
+    assert far.calls[-1][2]["count"] == 5

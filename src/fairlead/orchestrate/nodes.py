@@ -64,7 +64,8 @@ def _reconcile(view: View, ref: Ref, now: datetime) -> Step:
         changes.append(
             proposing.patch(node, {"spec": {"taints": wanted}}, "the node's conditions changed", exact=True)
         )
-    return Step(tuple(changes), max(GRACE - silent, timedelta(0)) + timedelta(seconds=1))
+    again = GRACE - silent + timedelta(seconds=1) if silent <= GRACE else None
+    return Step(tuple(changes), again)
 
 
 def _ready(found: list[conditions.Condition]) -> str:
