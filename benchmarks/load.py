@@ -26,7 +26,8 @@ class Call:
         return cls("\r\n".join([*lines, "", ""]).encode() + body)
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Read one answer: its status and body."""
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     lower = head.lower()
@@ -52,7 +53,7 @@ async def run(port: int, context: ssl.SSLContext, calls: Iterator[Call], clients
         try:
             for call in calls:
                 writer.write(call.data)
-                status, body = await _answer(reader)
+                status, body = await answer(reader)
                 if status >= 300:
                     raise RuntimeError(f"HTTP {status}: {body[:300]!r}")
                 done += 1
