@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead.orchestrate import conditions, lives
-from fairlead.orchestrate.nodes import EVICTIONS, NODES
+from fairlead.orchestrate.nodes import EVICTIONS, NODES, TAINTS
 from fairlead.words import Resource
 
 
@@ -40,11 +40,11 @@ def test_a_silent_node_becomes_unknown_and_comes_back(cluster: Any) -> None:
     cluster.node()
     cluster.report(cluster.add(pod()))
     cluster.tick(60)
-    cluster.settle(NODES, EVICTIONS)
+    cluster.settle(NODES, TAINTS, EVICTIONS)
     assert not taints(cluster)
     cluster.silent.add("one")
     cluster.tick(41)
-    cluster.settle(NODES, EVICTIONS)
+    cluster.settle(NODES, TAINTS, EVICTIONS)
     condition = conditions.find(node(cluster), "Ready")
     assert condition is not None
     assert (condition["status"], condition["reason"], condition["message"]) == (
@@ -65,7 +65,7 @@ def test_a_silent_node_becomes_unknown_and_comes_back(cluster: Any) -> None:
     cluster.silent.clear()
     cluster.tick()
     cluster.edit(node(cluster), {"status": {"conditions": [ready]}})
-    cluster.settle(NODES, EVICTIONS)
+    cluster.settle(NODES, TAINTS, EVICTIONS)
     assert not taints(cluster)
 
 
@@ -75,14 +75,14 @@ def test_pods_are_evicted_when_their_patience_is_over(cluster: Any) -> None:
     cluster.add(pod("patient", tolerations=[{"operator": "Exists"}]))
     cluster.silent.add("one")
     cluster.tick(41)
-    settled = cluster.settle(NODES, EVICTIONS)
+    settled = cluster.settle(NODES, TAINTS, EVICTIONS)
     wait = next(
         value for (name, ref), value in settled.waiting.items() if (name, ref.name) == ("eviction", "p")
     )
     assert 299 <= wait.total_seconds() <= 300
     assert not cluster.find("Pod", "p")["metadata"].get("deletionTimestamp")
     cluster.tick(wait.total_seconds())
-    cluster.settle(NODES, EVICTIONS)
+    cluster.settle(NODES, TAINTS, EVICTIONS)
     found = cluster.find("Pod", "p")
     assert found["metadata"]["deletionTimestamp"]
     condition = conditions.find(found, "DisruptionTarget")
@@ -99,7 +99,7 @@ def test_a_taint_that_executes_evicts_at_once(cluster: Any) -> None:
     cluster.node()
     cluster.add(pod())
     cluster.edit(node(cluster), {"spec": {"taints": [{"key": "bad", "effect": "NoExecute"}]}})
-    cluster.settle(NODES, EVICTIONS)
+    cluster.settle(NODES, TAINTS, EVICTIONS)
     assert cluster.find("Pod", "p")["metadata"]["deletionTimestamp"]
     assert ("bad", "NoExecute") in taints(cluster)
 
@@ -112,7 +112,7 @@ def test_conditions_and_cordons_become_taints(cluster: Any) -> None:
         {"type": "DiskPressure", "status": "False"},
     ]
     cluster.edit(node(cluster), {"spec": {"unschedulable": True}, "status": {"conditions": pressure}})
-    cluster.settle(NODES)
+    cluster.settle(NODES, TAINTS)
     assert taints(cluster) == {
         ("node.kubernetes.io/not-ready", "NoSchedule"),
         ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -121,12 +121,19 @@ def test_conditions_and_cordons_become_taints(cluster: Any) -> None:
     }
 
 
+def test_a_node_that_has_said_nothing_yet_is_given_time(cluster: Any) -> None:
+    cluster.node()
+    cluster.edit(node(cluster), {"status": {"conditions": []}})
+    cluster.settle(NODES, TAINTS)
+    assert not taints(cluster)
+
+
 def test_a_node_that_never_reported_is_said_to(cluster: Any) -> None:
     cluster.node()
     cluster.silent.add("one")
     cluster.edit(node(cluster), {"status": {"conditions": []}})
     cluster.tick(41)
-    cluster.settle(NODES)
+    cluster.settle(NODES, TAINTS)
     condition = conditions.find(node(cluster), "Ready")
     assert condition is not None
     assert (condition["reason"], condition["message"]) == (

@@ -39,6 +39,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     accounts.SERVICE_ACCOUNTS,
     namespaces.NAMESPACES,
     nodes.NODES,
+    nodes.TAINTS,
     nodes.EVICTIONS,
     budgets.BUDGETS,
     autoscalers.AUTOSCALERS,

@@ -57,20 +57,29 @@ def _reconcile(view: View, ref: Ref, now: datetime) -> Step:
     if was == "True" and is_now != "True":
         text = f"Node {ref.name} status is now: NodeNotReady"
         changes.append(proposing.event(node, "Normal", "NodeNotReady", text, now, COMPONENT))
-    if is_now != "True":
+    if is_now not in {"True", ""}:
         changes += _unready_pods(view, node, now)
-    wanted = _taints(node, found, now)
-    if wanted != list(fitting.taints(node)):
-        changes.append(
-            proposing.patch(node, {"spec": {"taints": wanted}}, "the node's conditions changed", exact=True)
-        )
     again = GRACE - silent + timedelta(seconds=1) if silent <= GRACE else None
     return Step(tuple(changes), again)
 
 
+def _mark(view: View, ref: Ref, now: datetime) -> Step:
+    """Keep the taints that a node's conditions and its cordon ask for."""
+    node = view.get(*KIND, "", ref.name)
+    if node is None:
+        return Step()
+    wanted = _taints(node, (node.get("status") or {}).get("conditions") or [], now)
+    if wanted == list(fitting.taints(node)):
+        return Step()
+    return Step(
+        (proposing.patch(node, {"spec": {"taints": wanted}}, "the node's conditions changed", exact=True),)
+    )
+
+
 def _ready(found: list[conditions.Condition]) -> str:
+    """Return True, False or Unknown; "" for a node that has not said anything yet."""
     condition = conditions.pick(found, "Ready")
-    return str(condition.get("status")) if condition else "Unknown"
+    return str(condition.get("status")) if condition else ""
 
 
 def _unknown(found: list[conditions.Condition], now: datetime) -> list[conditions.Condition]:
@@ -96,7 +105,7 @@ def _taints(node: Resource, found: list[conditions.Condition], now: datetime) ->
     if (node.get("spec") or {}).get("unschedulable"):
         wanted.append((UNSCHEDULABLE, "NoSchedule"))
     ready = _ready(found)
-    if ready != "True":
+    if ready not in {"True", ""}:
         key = UNREACHABLE if ready == "Unknown" else NOT_READY
         wanted += [(key, "NoSchedule"), (key, "NoExecute")]
     old = [dict(taint) for taint in fitting.taints(node)]
@@ -235,6 +244,7 @@ NODES = Controller(
     watches={LEASE: _node_of_lease},
     patience=GRACE,
 )
+TAINTS = Controller(name="nodetaint", kind=KIND, reconcile=_mark)
 EVICTIONS = Controller(
     name="eviction", kind=("", "Pod"), reconcile=_evict, watches={KIND: _pods_on}, patience=GRACE
 )
