@@ -269,13 +269,13 @@ def main() -> None:
                 lambda _: load.measure(
                     ours.port,
                     ours.context,
-                    lambda n: load.Call.of("GET", f"{pods}/p{n % 4000:07d}", token=ours.token),
+                    lambda n: load.Call.of("GET", f"{pods}/p{n % CREATES:07d}", token=ours.token),
                     4000,
                     16,
                 )
             )
             get_peer = median(
-                lambda _: load.measure(peer.port, peer.context, lambda n: ranged(n % 4000), 4000, 16)
+                lambda _: load.measure(peer.port, peer.context, lambda n: ranged(n % CREATES), 4000, 16)
             )
             rows.append(("reads of one object/s, 16 clients", get_ours, get_peer, ""))
             listing = load.Call.of("GET", f"{pods}?limit=1000", token=ours.token)
