@@ -79,6 +79,7 @@ note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
         ('{"level":"info","msg":"up"}\n{"level":"error","msg":"no db","error":"refused"}\n{"level":"info","msg":"bye"}', "no db: refused", "level"),
         ('{"level":50,"msg":"pino says no"}', "pino says no", "level"),
         ('time=now level=info msg=up\ntime=now level=fatal msg="cannot listen" err="address in use"', "cannot listen: address in use", "level"),
+        ("level=error msg=cannot open database err=no such file", "cannot open database: no such file", "level"),
         ("I0101 00:00:00.1 1 main.go:1] up\nF0101 00:00:00.2 1 main.go:2] no config\n", "F0101 00:00:00.2 1 main.go:2] no config", "level"),
         ('2026/01/01 00:00:00 [emerg] 1#1: host not found in upstream "api"\n', '[emerg] 1#1: host not found in upstream "api"', "level"),
         ("2026-01-01 00:00:00,1 ERROR main: it broke\n2026-01-01 00:00:01,1 INFO main: bye", "ERROR main: it broke", "level"),

@@ -7,6 +7,7 @@ View: a live cluster, files, a copy with a change tried on it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from fairlead.diagnose import (
@@ -23,6 +24,7 @@ from fairlead.diagnose import (
 )
 from fairlead.diagnose.causes import Fact, roots
 from fairlead.diagnose.inventories import Inventory, Locate, Scope
+from fairlead.diagnose.revisions import way_back
 from fairlead.words import Finding, Need, View
 
 ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
@@ -64,4 +66,11 @@ def examine(
     `locate` turns an object and a path in it into a place in a file.
     """
     inventory = Inventory(view, scope=scope, now=now, answers=answers, unseen=unseen, locate=locate)
-    return roots(fact for analyzer in ANALYZERS for fact in analyzer(inventory))
+    found = roots(fact for analyzer in ANALYZERS for fact in analyzer(inventory))
+    return [_with_way_back(inventory, one) for one in found] if inventory.live else found
+
+
+def _with_way_back(inventory: Inventory, finding: Finding) -> Finding:
+    """Return the finding with the last resort among fixes: what worked before, where that still runs."""
+    fix = way_back(inventory, finding) if not finding.fixes else None
+    return replace(finding, fixes=(fix,)) if fix is not None else finding

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Member, Template
@@ -174,11 +174,12 @@ def _note(
     if len(failure.evidence) < 3:
         state = f"container {container.name} waits: {reason}"
         if message:
-            state += f": {inventory.quote(message, member.ref)}"
+            state += f": {_cut(inventory.quote(message, member.ref))}"
         failure.evidence.append(Evidence("field", member.ref, state))
-        failure.evidence += [
-            inventory.noted(member.ref, note) for note in notes[-1:] if note.message != message
-        ]
+        for note in notes[-1:]:
+            if note.message != message:
+                told = inventory.noted(member.ref, replace(note, message=_cut(note.message)))
+                failure.evidence.append(told)
 
 
 def _classified(said: str) -> str:
@@ -336,6 +337,7 @@ def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequ
 
 
 def _cut(said: str) -> str:
-    """Return the last part of a chain of Go errors, with the host it is about."""
-    parts = said.rsplit(": ", 2)
-    return ": ".join(parts[-2:]) if len(parts) == 3 else said
+    """Return a chain of errors, each wrapped in the next, without its middle: what was tried, and what went wrong."""
+    parts = said.split(": ")
+    tail = next((index for index, part in enumerate(parts) if part.startswith("dial tcp")), len(parts) - 2)
+    return said if len(parts) < 5 else f"{parts[0]}: … {': '.join(parts[tail:])}"

@@ -30,6 +30,9 @@ _LOGFMT = re.compile(
 _PREFIX = re.compile(
     r"^(?:\S+\s+){0,4}?[\[(<]?(ERROR|ERR|FATAL|PANIC|CRITICAL|CRIT|EMERG|SEVERE|error|fatal|crit|emerg|panic)[\])>]?(?=[:\s|\]-])"
 )
+_VALUE = r"(\"(?:[^\"\\]|\\.)*\"|.+?(?=\s+[\w.]+=|$))"
+_MESSAGE = re.compile(rf"\bmsg={_VALUE}")
+_ERROR = re.compile(rf"\b(?:err|error)={_VALUE}")
 _LEVELS = frozenset({"error", "err", "fatal", "panic", "critical", "crit", "emerg", "alert", "severe"})
 _TAIL = 200
 
@@ -111,9 +114,11 @@ def _levelled(line: str) -> str | None:
     if bare.startswith("{"):
         return _structured(bare)
     if _LOGFMT.search(bare):
-        message = re.search(r"\bmsg=(\"(?:[^\"\\]|\\.)*\"|\S+)", bare)
-        error = re.search(r"\b(?:err|error)=(\"(?:[^\"\\]|\\.)*\"|\S+)", bare)
-        parts = [match.group(1).strip('"') for match in (message, error) if match is not None]
+        parts = [
+            match.group(1).strip().strip('"')
+            for match in (_MESSAGE.search(bare), _ERROR.search(bare))
+            if match
+        ]
         return ": ".join(parts) or _plain(bare)
     plain = _plain(bare)
     if _GLOG.match(plain) or _PREFIX.match(plain):

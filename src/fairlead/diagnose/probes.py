@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
@@ -26,6 +27,8 @@ _HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
 _UNHEALTHY = re.compile(
     r"^(Readiness|Liveness|Startup) probe (?:failed|errored)(?: and resulted in [^:]*)?:?\s*(.*)", re.DOTALL
 )
+_LATELY = timedelta(minutes=5)
+_SUFFERS = {"readiness": "not ready", "startup": "not started", "liveness": "killed and started again"}
 _CODE = re.compile(r"statuscode: (\d{3})")
 
 
@@ -129,7 +132,9 @@ def _failures(inventory: Inventory) -> Mapping[tuple[Ref, str, str], _Failing]:
             for sort, probe in probes(container).items():
                 if not _hurts(status, sort):
                     continue
-                note = _unhealthy(inventory, member, container, sort, probe, alone=_only(statuses, sort))
+                note = _unhealthy(
+                    inventory, member, container, status, sort, probe, alone=_only(statuses, sort)
+                )
                 if note is not None and not _starting(inventory, container, status, sort, note):
                     failing = found.setdefault((member.top.ref, container.name, sort), _Failing())
                     failing.members.append((member, note))
@@ -169,7 +174,14 @@ def _hurts(status: Mapping[str, Any], sort: str) -> bool:
 
 
 def _unhealthy(
-    inventory: Inventory, member: Member, container: Container, sort: str, probe: Probe, *, alone: bool
+    inventory: Inventory,
+    member: Member,
+    container: Container,
+    status: Mapping[str, Any],
+    sort: str,
+    probe: Probe,
+    *,
+    alone: bool,
 ) -> Noted | None:
     """Return the last Unhealthy event of this probe, if it is about the container that runs now or ran last."""
     for note in reversed(inventory.events(member.ref, "Unhealthy")):
@@ -178,18 +190,26 @@ def _unhealthy(
             continue
         if not alone and isinstance(probe.port, int) and f":{probe.port}" not in note.message:
             continue
-        if sort == "liveness" and not _killed(inventory, member, container, note):
+        if sort == "liveness" and not _killed(inventory, member, container, note, status):
             continue
         return note
     return None
 
 
-def _killed(inventory: Inventory, member: Member, container: Container, note: Noted) -> bool:
-    """Say whether kubelet restarted the container for this probe, or is on the way to it (it failed within two minutes)."""
-    for killing in inventory.events(member.ref, "Killing"):
-        if container.name in killing.message and "liveness" in killing.message:
-            return True
-    return note.last is not None and (inventory.now - note.last).total_seconds() < 120 and note.count >= 2
+def _killed(
+    inventory: Inventory, member: Member, container: Container, note: Noted, status: Mapping[str, Any]
+) -> bool:
+    """Say whether kubelet restarted the container for this probe a short while ago, or is on the way to it."""
+    kills = [
+        one
+        for one in inventory.events(member.ref, "Killing")
+        if container.name in one.message and "liveness" in one.message
+    ]
+    if kills and "waiting" in mapping(status, "state"):
+        return True
+    times = [one.last for one in (note, *kills) if one.last is not None]
+    lately = bool(times) and inventory.now - max(times) < _LATELY
+    return lately and (bool(kills) or note.count >= 2)
 
 
 def needs(inventory: Inventory) -> Iterator[Need]:
@@ -247,7 +267,7 @@ def _failing(inventory: Inventory) -> Iterator[Fact]:
             yield Fact(
                 rule="pod.unready",
                 subject=one.ref,
-                message="not ready",
+                message=_SUFFERS[sort],
                 because=(("probe.failing", top, f"{name}/{sort}"),),
             )
 

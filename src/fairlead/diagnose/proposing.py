@@ -19,7 +19,7 @@ from fairlead.words import Change, Fix, Ref, Resource
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Put `new` at the path. An absent `old` (None) means that the field is added."""
+    """Put `new` at the path; None takes away what is there."""
 
     path: Path
     new: Any
@@ -28,12 +28,12 @@ class Edit:
         """Return the JSON patch operations, with the test that guards them."""
         where = pointer(self.path)
         old = find(resource, self.path)
+        test = {"op": "test", "path": where, "value": old}
+        if self.new is None:
+            return [] if old is None else [test, {"op": "remove", "path": where}]
         if old is None:
             return [{"op": "add", "path": where, "value": self.new}]
-        return [
-            {"op": "test", "path": where, "value": old},
-            {"op": "replace", "path": where, "value": self.new},
-        ]
+        return [test, {"op": "replace", "path": where, "value": self.new}]
 
 
 def applied(resource: Resource, edits: Sequence[Edit]) -> Resource:
@@ -41,8 +41,12 @@ def applied(resource: Resource, edits: Sequence[Edit]) -> Resource:
     changed: Resource = copy.deepcopy(resource)
     for edit in edits:
         holder = find(changed, edit.path[:-1])
-        if holder is not None:
-            holder[edit.path[-1]] = edit.new
+        if holder is None:
+            continue
+        if edit.new is None:
+            holder.pop(edit.path[-1], None)
+        else:
+            holder[edit.path[-1]] = copy.deepcopy(edit.new)
     return changed
 
 
@@ -135,10 +139,12 @@ def anew(resource: Resource, edits: Sequence[Edit], why: str) -> tuple[Change, C
 def edit_template(inventory: Inventory, template: Template, edits: Sequence[Edit], title: str) -> Fix | None:
     """Return a Fix that makes the edits in an object that makes pods, in the way that its kind allows.
 
-    None if the edits are not in the object as it is now (the template has moved on since its pods were made).
+    None if the edits fit no more, or are made already (the template has moved on since its pods were made).
     """
     resource, ref = template.resource, template.ref
     if any(find(resource, edit.path[:-1]) is None for edit in edits):
+        return None
+    if all(find(resource, edit.path) == edit.new for edit in edits):
         return None
     if not inventory.live:
         return Fix(title=title, changes=(patch(resource, edits, title),))

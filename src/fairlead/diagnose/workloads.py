@@ -111,9 +111,11 @@ def _refused(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     if quota is not None:
         name = Ref("", "ResourceQuota", ref.namespace, quota.group(1).strip())
         if quota.re is _QUOTA:
-            message = f"quota {name.name} is used up: requested {quota.group(2)}, used {quota.group(3)}, limited {quota.group(4)}"
+            message = (
+                f"is used up: requested {quota.group(2)}, used {quota.group(3)}, limited {quota.group(4)}"
+            )
         else:
-            message = f"quota {name.name} lets in only pods that specify {quota.group(2)}"
+            message = f"lets in only pods that specify {quota.group(2)}"
         yield Fact(rule="quota.exceeded", subject=name, message=inventory.quote(message, ref), evidence=(evidence,),
                    where=inventory.where(name, ("spec", "hard")))  # fmt: skip
         yield Fact(rule="workload.waiting", subject=top, message="cannot create its pods",

@@ -140,11 +140,14 @@ def undo(fix: Fix, originals: dict[Ref, Resource]) -> list[Change]:
 def inverse(operations: Sequence[dict[str, Any]], original: Resource) -> list[dict[str, Any]]:
     """Return the JSON patch that undoes one, each step guarded by a test of what the patch had put there.
 
-    Only tests, additions to mappings and replacements occur in fixes.
+    Only tests, replacements, and additions to and removals from mappings occur in fixes.
     """
     back: list[dict[str, Any]] = []
     for operation in reversed(operations):
         if operation["op"] == "test":
+            continue
+        if operation["op"] == "remove":
+            back.append({"op": "add", "path": operation["path"], "value": _at(original, operation["path"])})
             continue
         test = {"op": "test", "path": operation["path"], "value": operation["value"]}
         if operation["op"] == "replace":
