@@ -77,7 +77,7 @@ class Pods:
         namespace = resource["metadata"].get("namespace") or ""
         for work in self.works.values():
             if not namespace or work.last["metadata"]["namespace"] == namespace:
-                work.config_changed = True
+                work.mounts.stale = True
                 work.wake.set()
 
     async def _follow_pods(self) -> None:

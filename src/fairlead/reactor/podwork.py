@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from fairlead.drivers import podlogs
 from fairlead.drivers.cluster import Unreachable
@@ -23,47 +22,33 @@ from fairlead.orchestrate import (
     podspecs,
     podstatus,
     podsteps,
-    podvolumes,
-    probes,
     proposing,
 )
 from fairlead.orchestrate.backoffs import Backoffs
 from fairlead.orchestrate.podenv import ConfigFault, environment
 from fairlead.orchestrate.podspecs import Note, Spec
 from fairlead.orchestrate.podsteps import Memory, Observed
-from fairlead.orchestrate.podvolumes import Token
 from fairlead.orchestrate.runtimes import (
     ContainerSeen,
-    ExecResult,
     ImageSeen,
-    Mount,
     PullFailed,
     RuntimeFailed,
     SandboxPlan,
     StartFailed,
 )
+from fairlead.reactor.podhealth import PodHealth
+from fairlead.reactor.podmounts import PodMounts
 from fairlead.reactor.podnode import Node, Runtime
 from fairlead.words import Resource
 
 CONFIG_RETRY = timedelta(seconds=10)
-MOUNT_RETRY = timedelta(milliseconds=500)
-MOUNT_RETRY_CEILING = timedelta(seconds=122)
 SANDBOX_RETRY = timedelta(seconds=2)
 SAME_NEWS = timedelta(seconds=12)
 """How long the same Event is not told again: a loop may look many times at one state."""
 STATUS_RETRY = timedelta(seconds=1)
-TOKEN_RENEW = 0.8
-"""Share of a token's life after which it is renewed."""
+POST_START_SECONDS = 120.0
 _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Mounted:
-    """The pod's volumes as they are set up: where each lies, and what of it is read-only for everyone."""
-
-    paths: dict[str, str]
-    read_only: set[str]
 
 
 class PodWork:
@@ -74,20 +59,17 @@ class PodWork:
         self.pod: Resource | None = pod
         self.last = pod
         self.wake = asyncio.Event()
-        self.config_changed = True
+        self._news = asyncio.Event()
         self.memory = Memory(
             crashes=Backoffs(base=node.crash_backoff, ceiling=max(node.crash_backoff, timedelta(minutes=5))),
             pulls=Backoffs(base=node.pull_backoff),
         )
         self.files = PodFiles.of(node.data_dir, pod)
         self.runtime: Runtime | None = node.runtime_of(pod)
-        self._volumes: _Mounted | None = None
-        self._mount_faults = Backoffs(base=MOUNT_RETRY, ceiling=MOUNT_RETRY_CEILING)
+        self.mounts = PodMounts(node, self.files)
+        self.health = PodHealth(node, self.runtime, self.wake.set, self._tell)
         self._told: dict[Note, datetime] = {}
-        self._tokens: dict[Token, tuple[str, datetime]] = {}
-        self._probes: dict[tuple[str, probes.Kind], asyncio.Task[None]] = {}
         self._ends: dict[str, str] = {}
-        self._hooked: set[str] = set()
 
     @property
     def uid(self) -> str:
@@ -98,7 +80,10 @@ class PodWork:
         """Take in what the API says now."""
         self.pod = pod
         if pod is not None:
+            if _fields(pod) != _fields(self.last):
+                self.mounts.stale = True
             self.last = pod
+        self._news.set()
         self.wake.set()
 
     async def run(self) -> None:
@@ -123,7 +108,7 @@ class PodWork:
                 except TimeoutError:
                     pass
         finally:
-            self._stop_probes(frozenset())
+            self.health.stop()
 
     async def _look(self) -> timedelta | None:
         """Do what is due; return how long to wait at most, None when nothing is left to do for ever."""
@@ -143,17 +128,17 @@ class PodWork:
             if observed.sandbox is not None and observed.sandbox.ready:
                 await self._end_all(pod, grace=podspecs.grace(pod), why="")
             return timedelta(minutes=5)
-        self._watch_health(pod, observed)
+        self.memory = replace(self.memory, health=self.health.watch(pod, observed))
         decision = podsteps.decide(pod, observed, self.memory, now)
         self.memory = decision.memory
-        await self._tell(pod, decision.notes)
+        self._tell(pod, decision.notes)
         again = decision.again
         if decision.end:
             await self._end_all(pod, grace=podspecs.grace(pod), why="")
         else:
             again = _sooner(again, await self._carry_out(pod, decision))
         observed = self._observed(pod)
-        self._watch_health(pod, observed)
+        self.memory = replace(self.memory, health=self.health.watch(pod, observed))
         await self._report(pod, observed)
         return min(again or timedelta(seconds=60), timedelta(seconds=60))
 
@@ -187,11 +172,12 @@ class PodWork:
             await self.node.relist()
         if decision.sandbox is not None:
             return await self._new_sandbox(pod, decision.sandbox)
-        if self.config_changed and self._observed(pod).sandbox is not None:
-            late = await self._set_up_volumes(pod)
-            if late is not None and decision.start:
-                return late
-        again: timedelta | None = None
+        again = self.mounts.renewal(datetime.now(UTC))
+        if self.mounts.stale and self._observed(pod).sandbox is not None:
+            faults, later = await self.mounts.set_up(pod)
+            self._tell(pod, faults)
+            if faults and decision.start:
+                return later
         for start in decision.start:
             spec = next(each for each in podspecs.every(pod) if each["name"] == start.name)
             again = _sooner(again, await self._start(pod, spec, start.attempt))
@@ -208,7 +194,7 @@ class PodWork:
         if podspecs.is_deleting(pod):
             await self._delete(pod)
             return STATUS_RETRY
-        await self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", self.node.why_not(pod))])
+        self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", self.node.why_not(pod))])
         return timedelta(minutes=1)
 
     async def _new_sandbox(self, pod: Resource, attempt: int) -> timedelta | None:
@@ -217,69 +203,25 @@ class PodWork:
         unsupported = podplans.unsupported(pod)
         if unsupported:
             text = f"this node does not support {', '.join(unsupported)} yet"
-            await self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", text)])
+            self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", text)])
             return timedelta(minutes=1)
-        self.config_changed = True
-        late = await self._set_up_volumes(pod)
-        if late is not None:
-            return late
+        faults, later = await self.mounts.set_up(pod)
+        self._tell(pod, faults)
+        if faults:
+            return later
         for old in self.node.observed(self.uid).sandboxes:
             await self.runtime.stop_sandbox(old.id)
         try:
             await self.runtime.run_sandbox(self._sandbox_plan(pod, attempt))
         except RuntimeFailed as error:
             text = f"Failed to create pod sandbox: {error}"
-            await self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", text)])
+            self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", text)])
             return SANDBOX_RETRY
         await self.node.relist()
         return timedelta()
 
     def _sandbox_plan(self, pod: Resource, attempt: int) -> SandboxPlan:
         return podplans.sandbox_plan(pod, attempt, str(self.files.logs), self.node.resolver())
-
-    async def _set_up_volumes(self, pod: Resource) -> timedelta | None:
-        """Make every volume ready or up to date. Return how long to wait when one cannot be had."""
-        self.files.prepare()
-        self.config_changed = False
-        now = datetime.now(UTC)
-        await self._fetch_tokens(pod, now)
-        tokens = {token: text for token, (text, _) in self._tokens.items()}
-        given = podvolumes.Given(self.node.view, self.node.around(pod), tokens)
-        mounted = _Mounted({}, set())
-        faults: list[Note] = []
-        for plan in podvolumes.plan(pod, given):
-            if isinstance(plan, podvolumes.Fault):
-                faults.append(Note("Warning", "FailedMount", plan.text))
-                continue
-            try:
-                mounted.paths[plan.name] = str(self.files.set_up(plan))
-            except VolumeFailed as error:
-                fault = podvolumes.Fault(name=plan.name, message=str(error))
-                faults.append(Note("Warning", "FailedMount", fault.text))
-                continue
-            if isinstance(plan, podvolumes.Files) or (isinstance(plan, podvolumes.Host) and plan.read_only):
-                mounted.read_only.add(plan.name)
-        if faults:
-            await self._tell(pod, faults)
-            self._mount_faults = self._mount_faults.lengthen("volumes", now, now)
-            self.config_changed = True
-            return self._mount_faults.delay("volumes")
-        self._mount_faults = self._mount_faults.forget("volumes")
-        self._volumes = mounted
-        return None
-
-    async def _fetch_tokens(self, pod: Resource, now: datetime) -> None:
-        for token in podvolumes.tokens_needed(pod):
-            known = self._tokens.get(token)
-            if known is not None and known[1] > now:
-                continue
-            try:
-                self._tokens[token] = (
-                    await self.node.token(pod, token),
-                    now + timedelta(seconds=token.seconds * TOKEN_RENEW),
-                )
-            except (Refusal, Unreachable) as error:
-                _log.warning("pod %s: no token: %s", podspecs.name_of(pod), error)
 
     async def _start(self, pod: Resource, spec: Spec, attempt: int) -> timedelta | None:
         """Start one container. Return how long to wait when it cannot be now."""
@@ -290,35 +232,35 @@ class PodWork:
             left = self.memory.pulls.delay(spec.get("image") or "")
             return left or CONFIG_RETRY
         observed = self._observed(pod)
-        if observed.sandbox is None or self._volumes is None:
+        if observed.sandbox is None or not self.mounts.ready:
             return timedelta()
         try:
             env, skipped = environment(pod, spec, self.node.view, self.node.around(pod))
-            mounts = self._mounts(pod, spec, attempt, dict(env))
+            mounts = self.mounts.mounts(pod, spec, attempt, dict(env))
             plan = podplans.container_plan(
                 pod, spec, image, attempt=attempt, env=env, mounts=mounts, node_memory=self.node.memory
             )
         except (ConfigFault, VolumeFailed) as error:
             self._wait(name, "CreateContainerConfigError", str(error))
-            await self._tell(pod, [Note("Warning", "Failed", f"Error: {error}", field)])
+            self._tell(pod, [Note("Warning", "Failed", f"Error: {error}", field)])
             return CONFIG_RETRY
         if skipped:
             text = f"Keys [{', '.join(skipped)}] from the EnvFrom of container {name} were skipped: they are no names of variables"
-            await self._tell(pod, [Note("Warning", "InvalidEnvironmentVariableNames", text)])
+            self._tell(pod, [Note("Warning", "InvalidEnvironmentVariableNames", text)])
         try:
             made = await self.runtime.start(
                 observed.sandbox.id, self._sandbox_plan(pod, observed.sandbox.attempt), plan
             )
         except StartFailed as error:
             self._wait(name, error.reason, str(error))
-            await self._tell(pod, [Note("Warning", "Failed", f"Error: {error}", field)])
+            self._tell(pod, [Note("Warning", "Failed", f"Error: {error}", field)])
             now = datetime.now(UTC)
             self.memory = replace(self.memory, crashes=self.memory.crashes.lengthen(name, now, now))
             return self.memory.crashes.delay(name)
         waiting = {key: why for key, why in self.memory.waiting.items() if key != name}
         marks = {**self.memory.fingerprints, made: podspecs.fingerprint(spec)}
         self.memory = replace(self.memory, waiting=waiting, fingerprints=marks)
-        await self._tell(
+        self._tell(
             pod,
             [
                 Note("Normal", "Created", f"Created container: {name}", field),
@@ -326,7 +268,16 @@ class PodWork:
             ],
         )
         await self.node.relist()
-        return await self._post_start(pod, spec, made, field)
+        return await self._post_start(pod, spec, made)
+
+    async def _post_start(self, pod: Resource, spec: Spec, container: str) -> timedelta | None:
+        if await self.health.hook(pod, spec, container, "postStart", POST_START_SECONDS):
+            return None
+        seen = next((each for each in self.node.observed(self.uid).containers if each.id == container), None)
+        if seen is not None:
+            await self._stop(pod, seen, "FailedPostStartHook")
+        self._wait(spec["name"], "PostStartHookError", "the postStart hook failed")
+        return timedelta()
 
     async def _image(self, pod: Resource, spec: Spec, field: str) -> ImageSeen | None:
         """Return the image to use, pulled where that is due; None when the container has to wait."""
@@ -340,7 +291,7 @@ class PodWork:
         said = self.memory.pull_errors.get(wanted, "")
         now = datetime.now(UTC)
         step = podimages.image_step(spec, found, self.memory.pulls, said, now=now, field=field)
-        await self._tell(pod, step.notes)
+        self._tell(pod, step.notes)
         if isinstance(step, podimages.Use):
             return step.image
         if isinstance(step, podimages.Wait):
@@ -360,39 +311,17 @@ class PodWork:
             )
             wait = podimages.pull_failed(spec, str(error), field)
             self._wait(name, wait.reason, wait.message)
-            await self._tell(pod, wait.notes)
+            self._tell(pod, wait.notes)
             return None
         self.memory = replace(self.memory, pulls=self.memory.pulls.forget(wanted))
         took = podspecs.seconds_text(
             timedelta(milliseconds=round((datetime.now(UTC) - now).total_seconds() * 1000))
         )
-        await self._tell(pod, [podimages.pulled(spec, took, pulled.size, field)])
+        self._tell(pod, [podimages.pulled(spec, took, pulled.size, field)])
         return pulled
 
     def _wait(self, container: str, reason: str, message: str) -> None:
         self.memory = replace(self.memory, waiting={**self.memory.waiting, container: (reason, message)})
-
-    def _mounts(self, pod: Resource, spec: Spec, attempt: int, env: Mapping[str, str]) -> list[Mount]:
-        assert self._volumes is not None
-        mounts: list[Mount] = []
-        targets = set()
-        for mount in spec.get("volumeMounts") or ():
-            path = self._volumes.paths.get(mount["name"])
-            if path is None:
-                raise ConfigFault(f'volume "{mount["name"]}" of container {spec["name"]} is not mounted')
-            inner = podplans.sub_path(mount, env)
-            if inner:
-                path = str(self.files.sub_path(self.files.home.__class__(path), inner))
-            read_only = bool(mount.get("readOnly")) or mount["name"] in self._volumes.read_only
-            mounts.append(Mount(path, mount["mountPath"], read_only))
-            targets.add(mount["mountPath"].rstrip("/"))
-        around = self.node.around(pod)
-        if "/etc/hosts" not in targets and around.pod_ips:
-            text = podplans.hosts_file(pod, around.pod_ips, self.node.hosts_of_machine())
-            mounts.append(Mount(str(self.files.hosts(text)), "/etc/hosts"))
-        end = spec.get("terminationMessagePath") or "/dev/termination-log"
-        mounts.append(Mount(str(self.files.end_file(spec["name"], attempt)), end))
-        return mounts
 
     # --- stopping
 
@@ -402,15 +331,37 @@ class PodWork:
         assert self.runtime is not None
         field = podspecs.field_path(pod, container.name)
         text = message or f"Stopping container {container.name}"
-        await self._tell(pod, [Note("Normal", "Killing", text, field)])
+        self._tell(pod, [Note("Normal", "Killing", text, field)])
         seconds = podspecs.grace(pod) if grace is None else grace
+        self.health.stop(container.id)
         spec = next((each for each in podspecs.every(pod) if each["name"] == container.name), None)
-        hook = ((spec or {}).get("lifecycle") or {}).get("preStop")
-        if spec is not None and hook and seconds > 0:
+        ending = asyncio.ensure_future(self._let_end(pod, spec, container, seconds))
+        try:
+            while not ending.done():
+                self._news.clear()
+                news = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait({ending, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                left = seconds if self.pod is not None else 0.0
+                if self.pod is not None and podspecs.is_deleting(self.pod):
+                    left = podspecs.grace(self.pod)
+                if left < seconds and not ending.done():  # asked again, for a quicker end
+                    ending.cancel()
+                    seconds = left
+                    ending = asyncio.ensure_future(self.runtime.stop(container.id, seconds))
+            await ending
+        finally:
+            ending.cancel()
+
+    async def _let_end(
+        self, pod: Resource, spec: Spec | None, container: ContainerSeen, seconds: float
+    ) -> None:
+        """Run the hook that a container has for its end, then ask it to end within what is left of the grace."""
+        assert self.runtime is not None
+        if spec is not None and ((spec.get("lifecycle") or {}).get("preStop")) and seconds > 0:
             begun = asyncio.get_running_loop().time()
-            await self._hook(pod, spec, container.id, hook, seconds, "FailedPreStopHook", "PreStopHook")
+            await self.health.hook(pod, spec, container.id, "preStop", seconds)
             seconds = max(seconds - (asyncio.get_running_loop().time() - begun), 2.0)
-        self._stop_probes(frozenset({key[0] for key in self._probes} - {container.id}))
         await self.runtime.stop(container.id, seconds)
 
     async def _end_all(self, pod: Resource, *, grace: float, why: str) -> None:
@@ -432,7 +383,7 @@ class PodWork:
 
     async def _delete(self, pod: Resource) -> None:
         """End the pod as the API asked, say how it ended, and take its object away."""
-        self._stop_probes(frozenset())
+        self.health.stop()
         await self._end_all(pod, grace=podspecs.grace(pod), why="")
         observed = self._observed(pod)
         if observed.containers and not podspecs.is_over(pod):
@@ -447,137 +398,9 @@ class PodWork:
             await self.node.relist()
         await asyncio.to_thread(self.files.remove)
 
-    # --- hooks and probes
-
-    async def _post_start(self, pod: Resource, spec: Spec, container: str, field: str) -> timedelta | None:
-        hook = (spec.get("lifecycle") or {}).get("postStart")
-        if not hook or container in self._hooked:
-            return None
-        self._hooked.add(container)
-        if not await self._hook(pod, spec, container, hook, 120.0, "FailedPostStartHook", "PostStartHook"):
-            seen = next(
-                (each for each in self.node.observed(self.uid).containers if each.id == container), None
-            )
-            if seen is not None:
-                await self._stop(pod, seen, "FailedPostStartHook")
-                self._wait(spec["name"], "PostStartHookError", "the postStart hook failed")
-            return timedelta()
-        del field
-        return None
-
-    async def _hook(
-        self,
-        pod: Resource,
-        spec: Spec,
-        container: str,
-        hook: Mapping[str, Any],
-        seconds: float,
-        reason: str,
-        name: str,
-    ) -> bool:
-        field = podspecs.field_path(pod, spec["name"])
-        if "sleep" in hook:
-            await asyncio.sleep(min(float(hook["sleep"].get("seconds") or 0), seconds))
-            return True
-        try:
-            action = probes.action_of(spec, hook)
-        except probes.BadPort as error:
-            action, said = None, str(error)
-        else:
-            said = "it names no action"
-        if action is not None:
-            answer = await self._ask(pod, action, container, seconds)
-            if answer.ok:
-                return True
-            said = answer.output
-        await self._tell(pod, [Note("Warning", reason, f"{name} failed: {said}", field)])
-        return False
-
-    async def _ask(
-        self, pod: Resource, action: probes.Action, container: str, seconds: float
-    ) -> probes.Answer:
-        runtime = self.runtime
-        assert runtime is not None
-
-        async def run(command: Sequence[str], timeout: float) -> ExecResult:  # noqa: ASYNC109  handed to the runtime
-            return await runtime.exec(container, command, timeout)
-
-        around = self.node.around(pod)
-        host = pod["spec"].get("hostNetwork")
-        address = next(iter(around.host_ips if host else around.pod_ips), "")
-        return await self.node.prober.ask(action, address, seconds, run)
-
-    def _watch_health(self, pod: Resource, observed: Observed) -> None:
-        """Keep a record and a task for each probe of each running container, and none for any other."""
-        health = dict(self.memory.health)
-        live: set[str] = set()
-        for spec in podspecs.every(pod):
-            seen = observed.latest(spec["name"])
-            if seen is None or seen.state != "running":
-                continue
-            live.add(seen.id)
-            wanted = probes.probes(spec)
-            if seen.id not in health:
-                was = self._was_ready(pod, seen)
-                health[seen.id] = probes.Health(seen.id, {}, frozenset(wanted), assumed_ready=was)
-            for kind, probe in wanted.items():
-                if (seen.id, kind) not in self._probes:
-                    task = asyncio.create_task(self._probe(spec, seen, probe))
-                    self._probes[seen.id, kind] = task
-        self.memory = replace(
-            self.memory, health={key: value for key, value in health.items() if key in live}
-        )
-        self._stop_probes(frozenset(live))
-
-    def _was_ready(self, pod: Resource, seen: ContainerSeen) -> bool:
-        entries = (pod.get("status") or {}).get("containerStatuses") or ()
-        return any(
-            str(each.get("containerID") or "").endswith(seen.id) and each.get("ready") for each in entries
-        )
-
-    def _stop_probes(self, live: frozenset[str]) -> None:
-        for key in [key for key in self._probes if key[0] not in live]:
-            self._probes.pop(key).cancel()
-
-    async def _probe(self, spec: Spec, seen: ContainerSeen, probe: probes.Probe) -> None:
-        """Ask one probe of one container, again and again; wake the pod when the verdict changes."""
-        field = podspecs.field_path(self.last, spec["name"])
-        started = podspecs.moment(seen.started_at)
-        await asyncio.sleep(max(0.0, probe.delay - (datetime.now(UTC) - started).total_seconds()))
-        while True:
-            health = self.memory.health.get(seen.id)
-            waits = probe.kind != "Startup" and health is not None and not health.started
-            done = probe.kind == "Startup" and health is not None and health.started
-            if done:
-                return
-            if health is not None and not waits:
-                action = probe.action
-                answer = (
-                    await self._ask(self.last, action, seen.id, probe.timeout)
-                    if action is not None
-                    else probes.Answer(
-                        ok=False, output="couldn't find the port that the probe names", errored=True
-                    )
-                )
-                note = probes.note(probe, answer, field)
-                if note is not None:
-                    await self._tell(self.last, [note])
-                self._learn(seen.id, probe, answer)
-            await asyncio.sleep(probe.period if not waits else min(probe.period, 0.5))
-
-    def _learn(self, container: str, probe: probes.Probe, answer: probes.Answer) -> None:
-        health = self.memory.health.get(container)
-        if health is None:
-            return
-        state = probes.add(probe, health.states.get(probe.kind, probes.State()), answer)
-        better = replace(health, states={**health.states, probe.kind: state})
-        self.memory = replace(self.memory, health={**self.memory.health, container: better})
-        if (better.ready, better.started, better.failed) != (health.ready, health.started, health.failed):
-            self.wake.set()
-
     # --- telling
 
-    async def _tell(self, pod: Resource, notes: Sequence[Note]) -> None:
+    def _tell(self, pod: Resource, notes: Sequence[Note]) -> None:
         now = datetime.now(UTC)
         for note in notes:
             told = self._told.get(note)
@@ -610,6 +433,11 @@ class PodWork:
             fresh = await self.node.report(change)
             if fresh is not None and self.pod is not None:
                 self.pod = self.last = fresh
+
+
+def _fields(pod: Resource) -> tuple[object, object]:
+    """Return what of a pod may change while its volumes show it."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
 
 
 def _sooner(first: timedelta | None, second: timedelta | None) -> timedelta | None:
