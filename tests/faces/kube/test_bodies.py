@@ -62,6 +62,16 @@ def test_aliases_cannot_blow_up() -> None:
         bodies.decode("\n".join(lines).encode(), "application/yaml", "Pod")
 
 
+@pytest.mark.parametrize(
+    "text", [b"[" * 100_000, b'{"a":' * 100_000, b"- " * 100_000, b'{"a":[' * 99 + b"1" + b"]}" * 99]
+)
+@pytest.mark.parametrize("media", ["application/json", "application/yaml"])
+def test_deep_nesting_is_refused(text: bytes, media: str) -> None:
+    with pytest.raises(Refusal) as told:
+        bodies.decode(text, media, "Pod")
+    assert told.value.code == 400
+
+
 def test_unknown_media_types_are_415() -> None:
     with pytest.raises(Refusal, match="accepted media types include: application/json") as told:
         bodies.decode(b"x", "text/plain", "Pod")
@@ -76,7 +86,7 @@ def test_undecodable_protobuf() -> None:
     with pytest.raises(Refusal, match="does not appear to be a protobuf message") as told:
         bodies.decode(b"nonsense", proto, "Pod")
     assert told.value.code == 400
-    with pytest.raises(Refusal, match="include: application/json, application/yaml$") as told:
+    with pytest.raises(Refusal, match=r"include: application/json, application/yaml$") as told:
         bodies.decode(b"k8s\0", proto, "Boat", accept_protobuf=False)
     assert told.value.code == 415
 

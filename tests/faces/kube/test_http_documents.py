@@ -53,6 +53,14 @@ def test_openapi(api: httpx.Client) -> None:
     assert api.get("/openapi/v3/apis/unheard/v1").status_code == 404
 
 
+def test_openapi_v2(api: httpx.Client) -> None:
+    assert api.get("/openapi/v2").json()["swagger"] == "2.0"
+    asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    answer = api.get("/openapi/v2", headers={"accept": asked})
+    assert answer.content.startswith(b"\x0a\x032.0")
+    assert api.get("/openapi/v2", headers={"accept": "text/html"}).status_code == 406
+
+
 def test_metrics(api: httpx.Client) -> None:
     api.get("/api/v1/nodes")
     text = api.get("/metrics").text

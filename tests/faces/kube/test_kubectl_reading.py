@@ -153,6 +153,9 @@ def test_explain(cluster_kubectl: Any) -> None:
     assert "livenessProbe\t<Probe>" in recursive
     assert 'field "moon" does not exist' in kubectl.fails("explain", "pod.spec.moon")
     assert "autoscaling" in kubectl("explain", "hpa", "--api-version=autoscaling/v1")
+    assert "RESOURCE: containers <[]Object>" in kubectl(
+        "explain", "pod.spec.containers", "--output=plaintext-openapiv2"
+    )
 
 
 def test_who_and_what_may(cluster_kubectl: Any, kubectl: Any) -> None:

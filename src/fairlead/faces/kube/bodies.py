@@ -24,6 +24,8 @@ PATCH_TYPES: dict[str, PatchType] = {
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
+DEEPEST = 100
+"""Levels of nesting in a body. What Kubernetes' own schemas allow is far less."""
 _NODE_LIMIT = 500_000
 """Values in one YAML document, its aliases expanded: what a few hundred bytes of aliases could become is far more."""
 
@@ -87,7 +89,8 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 def from_yaml(text: bytes) -> Any:
     """Return the one document of a YAML text. Raises ValueError with the line where it breaks."""
     try:
-        document = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader with fewer tags
+        _bound(text)
+        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader with fewer tags
     except yaml.MarkedYAMLError as fault:
         mark = fault.problem_mark or fault.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -96,34 +99,60 @@ def from_yaml(text: bytes) -> Any:
         raise ValueError(
             f"error converting YAML to JSON: yaml: {' '.join(str(fault).split())[:200]}"
         ) from None
-    _bound(document)
-    return document
 
 
-def _bound(document: Any) -> None:
-    left = _NODE_LIMIT
-    stack = [document]
-    while stack:
-        value = stack.pop()
-        left -= 1
-        if left < 0:
-            raise ValueError(
-                "error converting YAML to JSON: yaml: document contains excessive aliasing"
-            ) from None
-        if isinstance(value, dict):
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-        elif isinstance(value, bytes | set | tuple):
-            raise ValueError("error converting YAML to JSON: yaml: unsupported tag") from None  # noqa: TRY004
+def _bound(text: bytes) -> None:
+    """Refuse what would take the process's stack or memory: deep nesting, and aliases of aliases.
+
+    Looks at the parser's events only, since building a deeply nested document is what breaks.
+    """
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str, int]] = []
+    total = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor or "", total))
+            if len(open_) > DEEPEST:
+                raise ValueError(f"exceeded max depth of {DEEPEST}")
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_.pop()
+            if anchor:
+                sizes[anchor] = total - before
+        elif isinstance(event, yaml.AliasEvent):
+            total += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+        if total > _NODE_LIMIT:
+            raise ValueError("document contains excessive aliasing")
 
 
 def from_json(text: bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError with line and column where it breaks."""
     try:
-        return orjson.loads(text)
+        document = orjson.loads(text)
     except orjson.JSONDecodeError as fault:
         raise ValueError(f"json parse error: {fault}") from None
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _measure(document)[1] > DEEPEST:
+        raise ValueError(f"json parse error: exceeded max depth of {DEEPEST}")
+    return document
+
+
+def _measure(document: Any) -> tuple[int, int]:
+    """Return how many keys a document has, and how deeply it is nested."""
+    keys, deepest = 0, 0
+    level = [document]
+    while level:
+        deepest += 1
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                keys += len(value)
+                below.extend(one for one in value.values() if isinstance(one, dict | list))
+            elif isinstance(value, list):
+                below.extend(one for one in value if isinstance(one, dict | list))
+        level = below
+    return keys, deepest
 
 
 def decode(text: bytes, content_type: str, kind: str, *, accept_protobuf: bool = True) -> Any:
@@ -152,23 +181,11 @@ def repeated(text: bytes, content_type: str) -> list[str]:
     if media(content_type).type not in {JSON, ""}:
         return []
     try:
-        if _keys(orjson.loads(text)) == len(_KEY.findall(text)):
+        if _measure(orjson.loads(text))[0] == len(_KEY.findall(text)):
             return []
         return duplicates(text)
     except ValueError:
         return []
-
-
-def _keys(document: Any) -> int:
-    count, stack = 0, [document]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            count += len(value)
-            stack.extend(value.values())
-        elif isinstance(value, list):
-            stack.extend(value)
-    return count
 
 
 def patch_type(content_type: str, accepted: Iterable[str] = tuple(PATCH_TYPES)) -> PatchType:

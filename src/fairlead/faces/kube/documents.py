@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from fairlead import __version__
-from fairlead.faces.kube import answers
+from fairlead.faces.kube import answers, swagger
 from fairlead.faces.kube.accounttokens import ISSUER
 from fairlead.faces.kube.calls import Answer, Call
 from fairlead.faces.kube.negotiating import JSON, As, Wanted, media, wanted
@@ -139,16 +139,16 @@ class Documents:
         return answers.plain(self._site.metrics.text(gauges))
 
     def _openapi(self, call: Call, rest: list[str]) -> Answer | None:
-        """Answer with OpenAPI: version 3 per group version, version 2 as one document; in JSON only."""
+        """Answer with OpenAPI: version 3 per group version (JSON), version 2 as one document (JSON or protobuf)."""
         match rest:
             case ["v3"]:
                 body = self._described_as("v3")
             case ["v3", *place]:
                 body = self._described_as("v3/" + "/".join(place))
             case ["v2"]:
-                if not _takes_json(call.headers.get("accept", "")):
-                    raise not_acceptable((JSON,))
-                body = self._described_as("v2")
+                form = _swagger_form(call.headers.get("accept", ""))
+                body = self._described_as("v2" if form == JSON else "v2 protobuf")
+                return None if body is None else _tagged(call, Answer(200, body, form), "Accept")
             case _:
                 return None
         return None if body is None else _tagged(call, Answer(200, body))
@@ -161,7 +161,7 @@ class Documents:
         if name not in self._described:
             catalogue, schemas = self._catalogue, self._site.world.schemas
             match name:
-                case "v2":
+                case "v2" | "v2 protobuf":
                     content: dict[str, Any] | None = openapi.swagger(catalogue, schemas)
                 case "v3":
                     content = openapi.index(catalogue, schemas)
@@ -169,7 +169,9 @@ class Documents:
                     content = openapi.document(catalogue, schemas, name.removeprefix("v3/"))
             if content is None:
                 return None
-            self._described[name] = orjson.dumps(content)
+            self._described[name] = (
+                swagger.encode(content) if name == "v2 protobuf" else orjson.dumps(content)
+            )
         return self._described[name]
 
     def _openid(self) -> dict[str, Any]:
@@ -202,8 +204,15 @@ def _machine() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine().lower())
 
 
-def _takes_json(accept: str) -> bool:
-    return not accept or any(media(part).type in {JSON, "*/*", "application/*"} for part in accept.split(","))
+def _swagger_form(accept: str) -> str:
+    """Return the media type for OpenAPI 2 that a client takes; Refusal 406."""
+    listed = [media(part).type for part in accept.split(",")] if accept else [JSON]
+    for one in listed:
+        if one in {JSON, "*/*", "application/*"}:
+            return JSON
+        if one in swagger.ACCEPTED:
+            return swagger.MEDIA_TYPE
+    raise not_acceptable((JSON, swagger.MEDIA_TYPE))
 
 
 def _tagged(call: Call, answer: Answer, vary: str = "") -> Answer:
