@@ -131,12 +131,16 @@ def _reach(start: Key, effects: dict[Key, list[Key]]) -> list[Key]:
 def _finding(root: Fact, explained: Sequence[Fact]) -> Finding:
     subject = root.blame or root.subject
     evidence = list(root.evidence)
+    heard: set[tuple[str, str]] = set()
     symptoms: dict[Ref, Symptom] = {}
     severity = root.severity
     for fact in sorted(explained, key=lambda fact: fact.vague):
         if _RANK[fact.severity] < _RANK[severity]:
             severity = fact.severity
-        evidence.extend(fact.evidence)
+        for item in fact.evidence:  # one witness of each sort is enough
+            if (fact.rule, item.kind) not in heard:
+                heard.add((fact.rule, item.kind))
+                evidence.append(item)
         suffers = fact.blame or fact.subject
         if suffers != subject:
             symptoms.setdefault(suffers, Symptom(suffers, fact.message))

@@ -174,7 +174,7 @@ def _note(
     if len(failure.evidence) < 3:
         state = f"container {container.name} waits: {reason}"
         if message:
-            state += f": {_cut(inventory.quote(message, member.ref))}"
+            state += f": {inventory.quote(_cut(message), member.ref)}"
         failure.evidence.append(Evidence("field", member.ref, state))
         for note in notes[-1:]:
             if note.message != message:
@@ -318,8 +318,8 @@ def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequ
             rule="registry.unreachable",
             subject=ref,
             detail=node,
-            message=f"registry {registry} cannot be reached from node {node or '(unknown)'}",
-            cause=_cut(inventory.quote(said[0], ref)),
+            message=f"cannot be reached from node {node or '(unknown)'}",
+            cause=inventory.quote(_end(said[0]), ref),
             because=because,
         )
     for node, registries in per_node.items():
@@ -329,7 +329,7 @@ def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequ
                 rule="node.offline",
                 subject=Ref("", "Node", "", node),
                 severity=Severity.WARNING,
-                message=f"node {node} reaches none of the registries that its pods ask: {', '.join(names)}",
+                message=f"reaches none of the registries that its pods ask: {', '.join(names)}",
                 cause="Several registries at once: the node's network or name service is the likelier cause.",
                 confidence="likely",
                 because=(Ref("", "Node", "", node),),
@@ -339,5 +339,13 @@ def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequ
 def _cut(said: str) -> str:
     """Return a chain of errors, each wrapped in the next, without its middle: what was tried, and what went wrong."""
     parts = said.split(": ")
-    tail = next((index for index, part in enumerate(parts) if part.startswith("dial tcp")), len(parts) - 2)
-    return said if len(parts) < 5 else f"{parts[0]}: … {': '.join(parts[tail:])}"
+    return said if len(parts) < 5 else f"{parts[0]}: … {_end(said)}"
+
+
+def _end(said: str) -> str:
+    """Return the innermost of a chain of errors."""
+    parts = said.split(": ")
+    tail = next(
+        (index for index, part in enumerate(parts) if part.startswith("dial tcp")), max(len(parts) - 2, 0)
+    )
+    return ": ".join(parts[tail:])

@@ -107,7 +107,8 @@ async def gather(
             unseen.add((_group(api_version), kind))
             continue
         for item in answer:
-            view.put(item)
+            if kind != "Namespace" or not namespace or item["metadata"]["name"] == namespace:
+                view.put(item)
     return view, frozenset(unseen)
 
 

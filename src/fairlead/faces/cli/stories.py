@@ -5,6 +5,7 @@ Colours only where they are wanted; every line fits the width given. Decides not
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fairlead.reactor.trial import Step, Trial
 
 _MARKS = {Severity.CRITICAL: ("✖", "31;1"), Severity.WARNING: ("▲", "33;1"), Severity.INFO: ("·", "36")}
+_PARTICULAR = re.compile(r"\S*[\d/:@]\S*")
+"""Words with digits or separators in them: names, numbers and places, which differ where the matter does not."""
 _NAMED = 2
 _EVIDENCE = 4
 
@@ -70,7 +73,10 @@ def _facts(one: Finding, pen: Pen) -> Iterator[str]:
     told = [
         item
         for item in one.evidence
-        if item.text.rstrip(".") not in said and not (item.kind == "field" and one.where.path.startswith(item.where.path))
+        if item.text.rstrip(".") not in said
+        and not (
+            item.where.path and item.subject == one.subject and one.where.path.startswith(item.where.path)
+        )
     ]
     for item in told[:_EVIDENCE]:
         yield from pen.wrap(_fact(item, one.subject), "    │ ", "2", hang="    │   ")
@@ -85,13 +91,14 @@ def _fact(item: Evidence, subject: Ref) -> str:
 
 
 def _symptoms(symptoms: Sequence[Symptom], pen: Pen) -> Iterator[str]:
-    """Yield the symptoms; many of one kind that say the same are told once."""
-    alike: dict[tuple[str, str], list[Ref]] = {}
+    """Yield the symptoms; many of one kind that say the same, but for names and numbers, are told once."""
+    alike: dict[tuple[str, str], list[Symptom]] = {}
     for one in symptoms:
-        alike.setdefault((one.subject.kind, one.message), []).append(one.subject)
-    for index, ((kind, message), refs) in enumerate(alike.items()):
-        names = ", ".join(ref.name for ref in refs[:_NAMED])
-        more = f" + {len(refs) - _NAMED} more" if len(refs) > _NAMED else ""
+        alike.setdefault((one.subject.kind, _PARTICULAR.sub("…", one.message)), []).append(one)
+    for index, ((kind, shape), them) in enumerate(alike.items()):
+        names = ", ".join(one.subject.name for one in them[:_NAMED])
+        more = f" + {len(them) - _NAMED} more" if len(them) > _NAMED else ""
+        message = them[0].message if len({one.message for one in them}) == 1 else shape
         lead = "    so: " if index == 0 else "        "
         yield from pen.wrap(f"{kind} {names}{more}  {message}", lead, hang="          ")
 
