@@ -189,9 +189,8 @@ async def newest(server: Server, path: str) -> str:
 async def watch_rate(server: Server, watchers: int, events: int, start: int) -> float:
     """Return events delivered a second to watchers of all pods while 8 clients create."""
     path = "/api/v1/namespaces/default/pods"
-    hello = load.Call.of(
-        "GET", f"{path}?watch=1&resourceVersion=0&sendInitialEvents=false", token=server.token
-    )
+    version = await newest(server, path)
+    hello = load.Call.of("GET", f"{path}?watch=1&resourceVersion={version}", token=server.token)
     seen = 0
     finished = asyncio.Event()
 
@@ -222,7 +221,7 @@ async def watch_rate(server: Server, watchers: int, events: int, start: int) -> 
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return (seen) / seconds
+    return seen / seconds
 
 
 def median(measured: Callable[[int], float]) -> float:
