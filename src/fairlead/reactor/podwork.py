@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from fairlead.drivers import podlogs
 from fairlead.drivers.cluster import Unreachable
@@ -48,6 +49,7 @@ SAME_NEWS = timedelta(seconds=12)
 STATUS_RETRY = timedelta(seconds=1)
 POST_START_SECONDS = 120.0
 _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -180,13 +182,11 @@ class PodWork:
                 return later
         for start in decision.start:
             spec = next(each for each in podspecs.every(pod) if each["name"] == start.name)
-            again = _sooner(again, await self._start(pod, spec, start.attempt))
+            late = await self._start(pod, spec, start.attempt)
+            again = _sooner(again, timedelta() if late is None else late)
         for doomed in podsteps.stale(self.node.observed(self.uid)):
             await self.runtime.remove(doomed.id)
             self.files.forget_run(doomed.name, doomed.attempt)
-        if decision.start:
-            await self.node.relist()
-            return _sooner(again, timedelta())
         return again
 
     async def _without_runtime(self, pod: Resource) -> timedelta:
@@ -213,7 +213,7 @@ class PodWork:
             await self.runtime.stop_sandbox(old.id)
         try:
             await self.runtime.run_sandbox(self._sandbox_plan(pod, attempt))
-        except RuntimeFailed as error:
+        except (StartFailed, RuntimeFailed) as error:
             text = f"Failed to create pod sandbox: {error}"
             self._tell(pod, [Note("Warning", "FailedCreatePodSandBox", text)])
             return SANDBOX_RETRY
@@ -224,13 +224,12 @@ class PodWork:
         return podplans.sandbox_plan(pod, attempt, str(self.files.logs), self.node.resolver())
 
     async def _start(self, pod: Resource, spec: Spec, attempt: int) -> timedelta | None:
-        """Start one container. Return how long to wait when it cannot be now."""
+        """Start one container. Return how long to wait when it cannot be now, None when it could."""
         assert self.runtime is not None
         name, field = spec["name"], podspecs.field_path(pod, spec["name"])
         image = await self._image(pod, spec, field)
         if image is None:
-            left = self.memory.pulls.delay(spec.get("image") or "")
-            return left or CONFIG_RETRY
+            return self._until_pull(spec)
         observed = self._observed(pod)
         if observed.sandbox is None or not self.mounts.ready:
             return timedelta()
@@ -254,6 +253,9 @@ class PodWork:
         except StartFailed as error:
             self._wait(name, error.reason, str(error))
             self._tell(pod, [Note("Warning", "Failed", f"Error: {error}", field)])
+            await self.node.relist()
+            if self._observed(pod).latest(name) != observed.latest(name):
+                return STATUS_RETRY  # it is there and has ended: the next look counts that as a crash
             now = datetime.now(UTC)
             self.memory = replace(self.memory, crashes=self.memory.crashes.lengthen(name, now, now))
             return self.memory.crashes.delay(name)
@@ -268,16 +270,43 @@ class PodWork:
             ],
         )
         await self.node.relist()
-        return await self._post_start(pod, spec, made)
+        await self._post_start(pod, spec, made)
+        return None
 
-    async def _post_start(self, pod: Resource, spec: Spec, container: str) -> timedelta | None:
-        if await self.health.hook(pod, spec, container, "postStart", POST_START_SECONDS):
-            return None
+    async def _post_start(self, pod: Resource, spec: Spec, container: str) -> None:
+        hook = self.health.hook(pod, spec, container, "postStart", POST_START_SECONDS)
+        if await self._while_wanted(hook) is not False:
+            return
         seen = next((each for each in self.node.observed(self.uid).containers if each.id == container), None)
         if seen is not None:
             await self._stop(pod, seen, "FailedPostStartHook")
         self._wait(spec["name"], "PostStartHookError", "the postStart hook failed")
-        return timedelta()
+
+    async def _while_wanted(self, doing: Coroutine[Any, Any, T]) -> T | None:
+        """Do something long; give it up, and return None, when the pod is to be deleted meanwhile."""
+        task = asyncio.ensure_future(doing)
+        try:
+            while not task.done():
+                self._news.clear()
+                if self.pod is None or podspecs.is_deleting(self.pod):
+                    return None
+                news = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+            return await task
+        finally:
+            task.cancel()
+
+    def _until_pull(self, spec: Spec) -> timedelta:
+        """Return how long a container waits for its image: a failed pull is shown for a while before the back-off is."""
+        image = spec.get("image") or ""
+        entry = self.memory.pulls.entries.get(image)
+        if entry is None:
+            return CONFIG_RETRY
+        now = datetime.now(UTC)
+        left = self.memory.pulls.left(image, entry.updated, now) or timedelta()
+        shown = self.memory.waiting.get(spec["name"], ("", ""))[0] == "ErrImagePull"
+        return min(left / 2, STATUS_RETRY) if shown else left
 
     async def _image(self, pod: Resource, spec: Spec, field: str) -> ImageSeen | None:
         """Return the image to use, pulled where that is due; None when the container has to wait."""
@@ -298,7 +327,10 @@ class PodWork:
             self._wait(name, step.reason, step.message)
             return None
         try:
-            identity = await self.runtime.pull(step.image, self.node.pull_secret(pod, step.image))
+            pull = self.runtime.pull(step.image, self.node.pull_secret(pod, step.image))
+            identity = await self._while_wanted(pull)
+            if identity is None:
+                return None
             pulled = await self.runtime.find_image(identity) or await self.runtime.find_image(step.image)
             if pulled is None:
                 raise PullFailed("the image was pulled, and is not there")  # noqa: TRY301  handled as any failed pull
