@@ -149,4 +149,4 @@ def event(
 
 def is_event(change: Change) -> bool:
     """Whether the change only tells of something."""
-    return change.ref.kind == "Event"
+    return change.verb == "create" and change.ref.kind == "Event"
