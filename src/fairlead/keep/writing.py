@@ -183,7 +183,8 @@ class Writer:
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
         if not isinstance(patch, dict):
             raise bad_request("error decoding YAML: the patch is not an object")
-        if (patch.get("metadata") or {}).get("managedFields"):
+        given = patch.get("metadata")
+        if isinstance(given, dict) and given.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         applied, warnings = self.schemas.check(kind, patch, request.field_validation)
         _same_kind(kind, applied)
