@@ -104,7 +104,7 @@ def _event_from_core(event: Resource) -> Resource:
 def _to_v2(hpa: Resource) -> Resource:
     spec = hpa.setdefault("spec", {})
     annotations = dict(hpa.get("metadata", {}).get("annotations") or {})
-    metrics = [_metric_to_v2(metric) for metric in _take(annotations, _METRICS) or []]
+    metrics = [_metric_to_v2(metric) for metric in _take_all(annotations, _METRICS)]
     target = spec.pop("targetCPUUtilizationPercentage", None)
     if target is not None:
         cpu = {
@@ -118,7 +118,7 @@ def _to_v2(hpa: Resource) -> Resource:
     if behavior:
         spec["behavior"] = behavior
     status = hpa.get("status")
-    current = [_current_to_v2(metric) for metric in _take(annotations, _STATUSES) or []]
+    current = [_current_to_v2(metric) for metric in _take_all(annotations, _STATUSES)]
     conditions = _take(annotations, _CONDITIONS)
     if status is not None:
         seen = status.pop("currentCPUUtilizationPercentage", None)
@@ -171,6 +171,12 @@ def _take(annotations: dict[str, str], name: str) -> Any:
         return orjson.loads(text)
     except ValueError:
         return None
+
+
+def _take_all(annotations: dict[str, str], name: str) -> list[Resource]:
+    """Return the objects in a list; whatever else somebody wrote there is dropped."""
+    found = _take(annotations, name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _leave(annotations: dict[str, str], name: str, value: Any) -> None:
@@ -239,8 +245,9 @@ def _current_to_v2(metric: Resource) -> Resource:
 
 
 def _nest(metric: Resource, field: str, names: tuple[tuple[str, str], ...]) -> Resource:
-    key = _SOURCES.get(metric.get("type", ""), "")
-    source = dict(metric.get(key) or {})
+    key = _SOURCES.get(str(metric.get("type", "")), "")
+    given = metric.get(key)
+    source = dict(given) if isinstance(given, dict) else {}
     value: dict[str, Any] = {}
     for new, old in names:
         if old in source:

@@ -440,7 +440,8 @@ def _same_kind(kind: Kind, obj: Resource) -> None:
             f'{obj["kind"]} in version "{kind.version}" cannot be handled as a {kind.kind}: '
             f"the kind in the data ({obj['kind']}) does not match the expected kind ({kind.kind})"
         )
-    obj.setdefault("metadata", {})
+    if obj.get("metadata") is None:
+        obj["metadata"] = {}
 
 
 def _settle_namespace(kind: Kind, namespace: str, obj: Resource) -> None:
