@@ -117,10 +117,12 @@ def busybox() -> dict[str, images.File | images.Link | images.Directory]:
 
 
 def objects(*, wasm: bool) -> Iterator[dict[str, Any]]:
-    """Yield the shop's objects, as Wasm pods where that is asked for."""
+    """Yield the shop's objects; as Wasm pods, which have no network and so no Services, where that is asked for."""
     names = ("00-shop", "catalog", "api", "web", "worker", "migrate")
     for name in names:
         for item in yaml.safe_load_all((SHOP / f"{name}.yaml").read_text()):
+            if wasm and item["kind"] == "Service":
+                continue
             if wasm and "template" in item.get("spec", {}):
                 pod = item["spec"]["template"]["spec"]
                 pod["runtimeClassName"] = "wasm"
@@ -136,24 +138,27 @@ def break_it(items: Sequence[dict[str, Any]], *, wasm: bool) -> list[str]:
     planted = []
     for fault in yaml.safe_load((HERE / "faults.yaml").read_text()):
         target = next(
-            i for i in items if i["kind"] == fault["kind"] and i["metadata"]["name"] == fault["name"]
+            (i for i in items if (i["kind"], i["metadata"]["name"]) == (fault["kind"], fault["name"])), None
         )
-        for operation in fault["patch"]:
-            place: Any = target
-            *parents, last = [
-                part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
-            ]
-            try:
-                for part in parents:
-                    place = place[int(part) if isinstance(place, list) else part]
-            except KeyError:
-                if wasm:
-                    break  # probes are left out with the network
+        try:
+            for operation in fault["patch"]:
+                _replace(target, operation)
+        except KeyError:
+            if not wasm:
                 raise
-            place[last] = operation["value"]
-        else:
-            planted.append(f"{fault['kind']} {fault['name']}: {fault['title']}")
+            continue  # what the network would need is not there
+        planted.append(f"{fault['kind']} {fault['name']}: {fault['title']}")
     return planted
+
+
+def _replace(target: Any, operation: dict[str, Any]) -> None:
+    """Carry out a `replace` of a JSON patch. Raises KeyError where there is nothing to replace."""
+    *parents, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+    if target is None:
+        raise KeyError(operation["path"])
+    for part in parents:
+        target = target[int(part) if isinstance(target, list) else part]
+    target[last] = operation["value"]
 
 
 async def apply(data: Path, items: Sequence[dict[str, Any]]) -> None:
@@ -276,9 +281,19 @@ def tell(story: Story, data: Path, *, wasm: bool) -> dict[str, Any]:
     story.step("fairlead fix, each tried on a copy of the cluster before it is applied")
     fixed = []
     for finding in found:
-        started = time.monotonic()
         report = json.loads(fairlead(data, "fix", finding["id"], "--apply", "--yes", "-o", "json").stdout)
-        story.say(f"{finding['id']}  {report['title']}  {time.monotonic() - started:.1f} s")
+        changed = [
+            line
+            for diff in report["diffs"]
+            for line in diff.splitlines()
+            if line[:1] in "+-" and line[:3] not in {"+++", "---"}
+        ]
+        before, after = (next((line[1:].strip() for line in changed if line[0] == sign), "") for sign in "-+")
+        subject = finding["subject"]
+        story.say(f"{finding['id']}  {subject['kind']} {subject['name']:<9}{before}  ->  {after}")
+        steps, applied = report["trial"]["steps"], report["applied"]
+        held = f"{sum(step['ok'] for step in steps)} of {len(steps)} steps of the trial held"
+        story.say(f"{'':10}{held}; {applied['outcome']} {applied['seconds']:.1f} s after it was applied", "2")
         fixed.append(report)
     state = asyncio.run(until_healthy(data, workloads(items)))
     for name, (_, text) in state.items():
@@ -308,7 +323,7 @@ def main() -> int:
     if wasm:
         why = "as asked" if args.wasm else "containers need root, Linux and containerd"
         story.say(f"without containers ({why}): the shop runs as Wasm guests, which have no network, so the")
-        story.say("probes and the fifth mistake, a probe on a wrong port, are left out")
+        story.say("Services, the probes and the two mistakes that are about them are left out")
     data = Path(tempfile.mkdtemp(prefix="fairlead-demo-"))
     try:
         report = tell(story, data, wasm=wasm)
