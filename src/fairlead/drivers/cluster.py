@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import ssl
+import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ PATCH_TYPES = {
 }
 PAGE = 500
 """Objects a list asks for at a time."""
+PLUGIN_SECONDS = 60
+"""How long a credential plugin may take."""
 WATCH_SECONDS = 290
 """How long one watch request lives before it is renewed from where it ended."""
 
@@ -103,8 +106,10 @@ def read_kubeconfig(path: Path, context: str = "") -> Access:
     chosen = _named(document, "contexts", "context", wanted, path)
     cluster = _named(document, "clusters", "cluster", chosen.get("cluster") or "", path)
     user = _named(document, "users", "user", chosen.get("user") or "", path) if chosen.get("user") else {}
-    if user.get("exec") or user.get("auth-provider"):
-        raise BadKubeconfig(f"{path}: credential plugins are not supported yet")
+    if user.get("auth-provider"):
+        raise BadKubeconfig(
+            f"{path}: auth-provider is not supported: Kubernetes has removed it, use an exec plugin"
+        )
 
     def text(section: Mapping[str, Any], key: str) -> str:
         data = section.get(f"{key}-data")
@@ -115,7 +120,8 @@ def read_kubeconfig(path: Path, context: str = "") -> Access:
         except (OSError, ValueError) as error:
             raise BadKubeconfig(f"{path}: {key}: {error}") from error
 
-    token = user.get("token") or ""
+    credential = _from_plugin(user["exec"], cluster, path) if user.get("exec") else {}
+    token = user.get("token") or credential.get("token") or ""
     if not token and user.get("tokenFile"):
         try:
             token = (path.parent / user["tokenFile"]).read_text().strip()
@@ -127,14 +133,59 @@ def read_kubeconfig(path: Path, context: str = "") -> Access:
         server=str(cluster["server"]).rstrip("/"),
         token=token,
         ca=text(cluster, "certificate-authority"),
-        client_cert=text(user, "client-certificate"),
-        client_key=text(user, "client-key"),
+        client_cert=text(user, "client-certificate") or credential.get("clientCertificateData") or "",
+        client_key=text(user, "client-key") or credential.get("clientKeyData") or "",
         insecure=bool(cluster.get("insecure-skip-tls-verify")),
         server_name=cluster.get("tls-server-name") or "",
         namespace=chosen.get("namespace") or "default",
         username=user.get("username") or "",
         password=user.get("password") or "",
     )
+
+
+def _from_plugin(plugin: Mapping[str, Any], cluster: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Ask a credential plugin for a token or a certificate. Raises BadKubeconfig with what the plugin said.
+
+    Source: client.authentication.k8s.io ExecCredential.
+    """
+    command = str(plugin.get("command") or "")
+    if "/" in command:
+        command = str(path.parent / command)
+    info: dict[str, Any] = {
+        "apiVersion": plugin.get("apiVersion") or "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "spec": {"interactive": False},
+    }
+    if plugin.get("provideClusterInfo"):
+        known = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data")
+        info["spec"]["cluster"] = {key: cluster[key] for key in known if key in cluster}
+    extra = {str(one["name"]): str(one["value"]) for one in plugin.get("env") or ()}
+    try:
+        ran = subprocess.run(
+            [command, *map(str, plugin.get("args") or ())],
+            env={**os.environ, **extra, "KUBERNETES_EXEC_INFO": json.dumps(info)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PLUGIN_SECONDS,
+            check=False,
+        )
+    except OSError as error:
+        hint = str(plugin.get("installHint") or "").strip()
+        raise BadKubeconfig(
+            f"{path}: the credential plugin {command!r} cannot be run: {error.strerror} {hint}".strip()
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise BadKubeconfig(
+            f"{path}: the credential plugin {command!r} did not answer in {PLUGIN_SECONDS} s"
+        ) from error
+    if ran.returncode:
+        said = ran.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise BadKubeconfig(f"{path}: the credential plugin {command!r} ended with {ran.returncode}: {said}")
+    try:
+        status = json.loads(ran.stdout)["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadKubeconfig(f"{path}: the credential plugin {command!r} gave no ExecCredential") from error
+    return {str(key): str(value) for key, value in (status or {}).items()}
 
 
 def _named(document: Mapping[str, Any], plural: str, singular: str, name: str, path: Path) -> dict[str, Any]:

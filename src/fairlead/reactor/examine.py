@@ -327,7 +327,10 @@ def _unknown_kind(world: World, document: Document) -> list[Finding]:
 def _invalid(document: Document, refusal: Refusal) -> Finding:
     """Return what the API server would say, with the place of the first fault."""
     causes = (refusal.details or {}).get("causes") or []
-    fields = [(cause.get("field") or "", f"{cause.get('field')}: {cause.get('message')}") for cause in causes]
+    fields = [
+        (cause.get("field") or "", f"{cause.get('field') or ''}: {cause.get('message')}".removeprefix(": "))
+        for cause in causes
+    ]
     if not fields:
         said = refusal.message.partition("strict decoding error: ")[2] or refusal.message
         names = _UNKNOWN_FIELD.findall(said) or _GO_FIELD.findall(said)
