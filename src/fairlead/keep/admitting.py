@@ -288,13 +288,13 @@ def _storage_class(admission: Admission) -> None:
         if any((item["metadata"].get("annotations") or {}).get(name) == "true" for name in _DEFAULT_STORAGE)
     ]
     if defaults:
-        claim["spec"]["storageClassName"] = _newest(defaults)
+        claim.setdefault("spec", {})["storageClassName"] = _newest(defaults)
 
 
 def _ingress_class(admission: Admission) -> None:
     ingress = admission.obj
     annotations = ingress["metadata"].get("annotations") or {}
-    if ingress["spec"].get("ingressClassName") is not None or "kubernetes.io/ingress.class" in annotations:
+    if (ingress.get("spec") or {}).get("ingressClassName") is not None or "kubernetes.io/ingress.class" in annotations:
         return
     defaults = [
         item
@@ -302,7 +302,7 @@ def _ingress_class(admission: Admission) -> None:
         if (item["metadata"].get("annotations") or {}).get(_DEFAULT_INGRESS) == "true"
     ]
     if defaults:
-        ingress["spec"]["ingressClassName"] = _newest(defaults)
+        ingress.setdefault("spec", {})["ingressClassName"] = _newest(defaults)
 
 
 def _newest(items: list[Resource]) -> str:
