@@ -41,9 +41,9 @@ def test_five_mistakes_are_found_explained_fixed_and_proven(tmp_path: Path) -> N
     assert rules == {
         ("Deployment", "worker"): "image.pull",
         ("Deployment", "api"): "config.key",
-        ("Deployment", "web"): "probe.readiness",
+        ("Deployment", "web"): "probe.failing",
         ("Service", "catalog"): "service.selector",
-        ("Job", "migrate"): "pod.unschedulable",
+        ("Job", "migrate"): "schedule.selector",
     }
     assert proven(report)
     assert all(healthy for healthy, _ in report["health"].values())
