@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,15 @@ class Platform:
         done = self.fairlead("image", "import", *archives)
         assert done.returncode == 0, done.stdout + done.stderr
 
+    def processes(self, words: str) -> list[int]:
+        """The processes whose command line has the words."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdigit() and words in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                    found.append(int(entry.name))
+        return found
+
     # --- kubectl
 
     def run(
@@ -121,7 +131,7 @@ class Platform:
             return (self.data / "logs" / "node.log").read_text()[-3000:]
         return ""
 
-    def eventually(self, look: Callable[[], T], seconds: float = SECONDS) -> T:
+    def eventually(self, look: Callable[[], T | None], seconds: float = SECONDS) -> T:
         """Return what `look` finds as soon as it finds something."""
         deadline = time.monotonic() + seconds
         while True:
@@ -137,12 +147,46 @@ class Platform:
             time.sleep(0.2)
 
 
+def container(script: str = "sleep 1000", name: str = "main", **more: Any) -> Manifest:
+    """A container that runs a shell script."""
+    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", script], **more}
+
+
+def pod(name: str, *containers: Manifest, labels: Mapping[str, str] | None = None, **spec: Any) -> Manifest:
+    """A pod that is quick to end."""
+    spec = {"terminationGracePeriodSeconds": 1, **spec, "containers": list(containers) or [container()]}
+    meta = {"name": name, "labels": dict(labels or {"app": name})}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def state(status: Manifest, name: str = "main", key: str = "state") -> Manifest:
+    """The state of one container, {} while there is none."""
+    entries = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
+    return next((each.get(key) or {} for each in entries if each["name"] == name), {})
+
+
+def waits(status: Manifest, name: str = "main") -> str:
+    """Why a container waits, "" when it does not."""
+    return str(state(status, name).get("waiting", {}).get("reason", ""))
+
+
+def ready(status: Manifest) -> bool:
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
+
+
 class Space:
     """A namespace of a test's own."""
+
+    container = staticmethod(container)
+    pod = staticmethod(pod)
+    state = staticmethod(state)
+    waits = staticmethod(waits)
+    ready = staticmethod(ready)
 
     def __init__(self, platform: Platform, name: str) -> None:
         self.platform = platform
         self.name = name
+        self.last: Manifest = {}
         platform.kubectl("create", "namespace", name)
 
     def kubectl(self, *words: str, text: str | None = None) -> str:
@@ -190,33 +234,6 @@ class Space:
             return True
 
         self.platform.eventually(look)
-
-
-def container(script: str = "sleep 1000", name: str = "main", **more: Any) -> Manifest:
-    """A container that runs a shell script."""
-    return {"name": name, "image": BUSYBOX, "command": ["sh", "-c", script], **more}
-
-
-def pod(name: str, *containers: Manifest, labels: Mapping[str, str] | None = None, **spec: Any) -> Manifest:
-    """A pod that is quick to end."""
-    spec = {"terminationGracePeriodSeconds": 1, **spec, "containers": list(containers) or [container()]}
-    meta = {"name": name, "labels": dict(labels or {"app": name})}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
-
-
-def state(status: Manifest, name: str = "main", key: str = "state") -> Manifest:
-    """The state of one container, {} while there is none."""
-    entries = [*status.get("containerStatuses", []), *status.get("initContainerStatuses", [])]
-    return next((each.get(key) or {} for each in entries if each["name"] == name), {})
-
-
-def waits(status: Manifest, name: str = "main") -> str:
-    """Why a container waits, "" when it does not."""
-    return str(state(status, name).get("waiting", {}).get("reason", ""))
-
-
-def ready(status: Manifest) -> bool:
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", []))
 
 
 def _images() -> Iterator[tuple[str, images.Layer, images.Config]]:
@@ -285,7 +302,5 @@ def space(platform: Platform, request: pytest.FixtureRequest) -> Iterator[Space]
 
 def end(pid: int) -> None:
     """End a process the hard way."""
-    import os
-
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
