@@ -278,7 +278,7 @@ def _storage_class(admission: Admission) -> None:
     claim = admission.obj
     annotations = claim["metadata"].get("annotations") or {}
     if (
-        claim["spec"].get("storageClassName") is not None
+        (claim.get("spec") or {}).get("storageClassName") is not None
         or "volume.beta.kubernetes.io/storage-class" in annotations
     ):
         return

@@ -135,6 +135,8 @@ class Keeper:
         self._since_compaction = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._closing = False
+        self.fault = ""
+        """Why the last write could not be stored; "" while the store is well."""
 
     @classmethod
     async def open(cls, path: Path | str, *, rng: random.Random | None = None) -> Keeper:
@@ -187,6 +189,7 @@ class Keeper:
 
     def _fail(self, group: _Group, error: Exception) -> None:
         """Take back everything that is not committed: later writes may rest on the ones that failed."""
+        self.fault = str(error)
         self.world.rollback()
         refused = [*group, *self._staged]
         self._staged = []

@@ -52,6 +52,8 @@ class Site:
         loops = self.failing_loops()
         if loops:
             failed["controllers"] = "; ".join(f"{name}: {why}" for name, why in sorted(loops.items()))
+        if self.keeper.fault:
+            failed["store"] = self.keeper.fault
         if self.draining.is_set():
             failed["shutdown"] = "the server is shutting down"
         return failed
