@@ -158,7 +158,7 @@ def files_in(path: Path) -> list[Path]:
         for one in path.rglob("*")
         if one.suffix in manifests.READS
         and one.is_file()
-        and not any(part.startswith(".") for part in one.parts)
+        and not any(part.startswith(".") for part in one.relative_to(path).parts)
     )
 
 
