@@ -135,3 +135,11 @@ def test_what_is_found_in_the_corpus_is_true(corpus: Path) -> None:
         found = examine_files({str(path): path.read_text() for path in files_in(folder)}, NOW)
         grave = {(one.rule, one.subject.name) for one in found.findings if one.severity != Severity.INFO}
         assert grave == EXPECTED.get(f"{folder.parent.name}/{folder.name}", set()), folder
+
+
+def test_manifests_below_a_hidden_folder_are_found_and_hidden_files_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / ".checkout" / "app"
+    (folder / ".cache").mkdir(parents=True)
+    for name in ("web.yaml", ".hidden.yaml", ".cache/old.yaml"):
+        (folder / name).write_text("")
+    assert files_in(folder) == [folder / "web.yaml"]
