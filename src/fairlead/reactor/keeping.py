@@ -200,6 +200,7 @@ class Keeper:
 
     def _succeed(self, group: _Group, entries: Sequence[Entry]) -> None:
         if entries:
+            self.fault = ""
             self.world.commit(entries[-1].rv)
             self._publish(entries)
         for _, done in group:
