@@ -91,7 +91,7 @@ _NODE: list[Rule] = [
     _rule("core", "nodes", ["create", *_READ]),
     _rule("core", "nodes/status", ["patch", "update"]),
     _rule("core", "nodes", ["patch", "update"]),
-    _rule("core", "events", ["create", "patch", "update"]),
+    _rule("core", "events", ["create", "get", "patch", "update"]),
     _rule("core", "pods", _READ),
     _rule("core", "pods", ["create", "delete"]),
     _rule("core", "pods/status", ["patch", "update"]),
