@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -121,7 +121,8 @@ class Node:
         self.view = Snapshot()
         self.prober = Prober()
         self.nameservers: tuple[str, ...] = ()
-        self.changed = asyncio.Event()
+        self.on_change: Callable[[set[str]], None] = lambda _uids: None
+        """Called with the uids of pods about which a runtime has news, whoever asked for it."""
         self._without = without
         self._observed: dict[str, Observed] = {}
         self._teller = Teller(asyncio.get_running_loop().time)
@@ -149,15 +150,15 @@ class Node:
         """Return the uids of all pods that the runtimes know of."""
         return set(self._observed)
 
-    async def relist(self) -> set[str]:
-        """Ask the runtimes what there is; return the uids of pods about which something changed.
+    async def relist(self) -> None:
+        """Ask the runtimes what there is, and pass on about which pods something changed.
 
         Callers that come while a list is under way share the one after it.
         """
         wanted = self._lists_begun + 1
         async with self._listing:
             if self._lists_done >= wanted:
-                return set()
+                return
             self._lists_begun += 1
             number = self._lists_begun
             found: dict[str, tuple[list[SandboxSeen], list[ContainerSeen]]] = {}
@@ -172,8 +173,7 @@ class Node:
             self._lists_done = number
         changed = {uid for uid in fresh.keys() | before.keys() if fresh.get(uid) != before.get(uid)}
         if changed:
-            self.changed.set()
-        return changed
+            self.on_change(changed)
 
     # --- surroundings
 

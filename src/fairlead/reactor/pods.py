@@ -35,6 +35,7 @@ class Pods:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.works: dict[str, PodWork] = {}
+        node.on_change = self._wake
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting = {kind for _, kind in REFERRED}
         self._known = asyncio.Event()
@@ -48,7 +49,7 @@ class Pods:
                     group.create_task(self._follow(api_version, kind))
                 group.create_task(self._follow_pods())
                 group.create_task(self.node.post_news())
-                group.create_task(self._wake_changed())
+                group.create_task(self._relist_often())
                 group.create_task(self._end_orphans())
                 for runtime in self.node.runtimes.values():
                     group.create_task(self._listen(runtime))
@@ -127,12 +128,12 @@ class Pods:
 
     async def _relist(self) -> None:
         try:
-            self._wake(await self.node.relist())
+            await self.node.relist()
         except RuntimeFailed as error:
             _log.warning("the runtime does not answer: %s", error)
             await asyncio.sleep(1)
 
-    async def _wake_changed(self) -> None:
+    async def _relist_often(self) -> None:
         """Look at the runtimes now and then whatever their events say: some of them are lost."""
         while True:
             await asyncio.sleep(1)
