@@ -34,9 +34,11 @@ class Pods:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        node.on_change = self._wake
         self.works: dict[str, PodWork] = {}
         node.on_change = self._wake
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._left: list[PodWork] = []
         self._waiting = {kind for _, kind in REFERRED}
         self._known = asyncio.Event()
         self._listed = asyncio.Event()
@@ -54,9 +56,17 @@ class Pods:
                 for runtime in self.node.runtimes.values():
                     group.create_task(self._listen(runtime))
         finally:
+            self._left = list(self.works.values())
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def leave(self, grace: float) -> None:
+        """End every pod's containers within the grace (seconds) and report it. Only after `run` has ended."""
+        endings = [work.leave(grace) for work in self._left]
+        for error in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(error, BaseException):
+                _log.warning("a pod was not ended in order: %s", error)
 
     async def _follow(self, api_version: str, kind: str) -> None:
         stream = self.node.cluster.follow(api_version, kind)
