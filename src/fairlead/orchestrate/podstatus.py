@@ -87,6 +87,8 @@ def _container(
     else:
         state = {"waiting": _waiting(waiting or ("ContainerCreating", ""))}
         last = _ended(seen if seen.state == "exited" else before, place)
+    if not last and seen is not None:
+        last = _remembered(pod, name, seen.attempt)
     found: dict[str, Any] = {
         "name": name,
         "image": container.get("image") or "",
@@ -100,6 +102,19 @@ def _container(
     if seen is not None and seen.id:
         found["containerID"] = f"{place.runtime}://{seen.id}"
     return found
+
+
+def _remembered(pod: Resource, name: str, attempt: int) -> dict[str, Any]:
+    """Return the end of the run before, as the status has it: the runtime may have lost its record."""
+    status = pod.get("status") or {}
+    for entry in (*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())):
+        if entry["name"] != name:
+            continue
+        if entry.get("restartCount") == attempt:
+            return dict(entry.get("lastState") or {})
+        if entry.get("restartCount") == attempt - 1 and "terminated" in (entry.get("state") or {}):
+            return {"terminated": entry["state"]["terminated"]}
+    return {}
 
 
 def _before(observed: Observed, seen: ContainerSeen) -> ContainerSeen | None:

@@ -44,6 +44,8 @@ if sys.platform == "linux":
 LEASES = "kube-node-lease"
 LEASE_SECONDS = 10.0
 STATUS_SECONDS = 60.0
+LEAVE_SECONDS = 3.0
+"""How long containers may take to end when the node is told to stop; their own grace where that is shorter."""
 PODS = 110
 KUBELET_VERSION = f"v1.32.0+fairlead-{__version__}"
 log = logging.getLogger("fairlead.node")
@@ -131,6 +133,7 @@ async def run(data_dir: Path, *, containers: bool, crash_backoff: float) -> None
         for task in tasks[1:]:
             task.cancel()
         await asyncio.gather(*tasks[1:], return_exceptions=True)
+        await pods.leave(LEAVE_SECONDS)
         await serving.stop(server, tasks[0])
         listener.close()
         (data_dir / "run" / "node.json").unlink(missing_ok=True)

@@ -423,6 +423,18 @@ class PodWork:
         await self._forget()
         await self.node.remove(pod)
 
+    async def leave(self, grace: float) -> None:
+        """End what runs, within the grace at most, and say how it ended: the node is about to stop.
+
+        Only after `run` has ended. The pod stays the node's, and goes on when the node is back.
+        """
+        pod = self.pod
+        if pod is None or self.runtime is None:
+            return
+        await self._end_all(pod, grace=min(podspecs.grace(pod), grace), why="")
+        if not podspecs.is_over(pod):
+            await self._report(pod, self._observed(pod))
+
     async def _forget(self) -> None:
         if self.runtime is not None:
             for sandbox in self.node.observed(self.uid).sandboxes:

@@ -345,3 +345,20 @@ def test_a_node_that_comes_back_adopts_what_runs(stage: Any, tmp_path: Path) -> 
             assert len(on.api.statuses) == statuses
 
     asyncio.run(play())
+
+
+def test_a_node_that_stops_ends_its_pods_in_order_and_says_so(stage: Any, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with stage(tmp_path) as on:
+            on.enter(pod())
+            await on.until(lambda: on.container().get("ready"))
+            assert on.task is not None
+            assert on.work is not None
+            on.task.cancel()
+            await asyncio.gather(on.task, return_exceptions=True)
+            await on.work.leave(2.0)
+            assert on.actors.stops == [("web", 2.0)]
+            assert on.container()["state"]["terminated"]["exitCode"] == 143
+            assert "web-1" in on.api.pods
+
+    asyncio.run(play())
