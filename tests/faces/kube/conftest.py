@@ -243,6 +243,7 @@ class FakeNode:
         self.asked: list[tuple[str, str, dict[str, list[str]]]] = []
         self.token = token
         self.gone = threading.Event()
+        self._writers: list[asyncio.StreamWriter] = []
         certificate, key = pki.issue(directory, common_name=f"system:node:{NODE}", names=[NODE])
         pair = directory.parent / "node.pem"
         pair.write_bytes(certificate + key)
@@ -271,6 +272,8 @@ class FakeNode:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        for writer in self._writers:
+            writer.transport.abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
@@ -279,6 +282,7 @@ class FakeNode:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()

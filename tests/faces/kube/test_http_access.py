@@ -131,6 +131,36 @@ def test_nobody_gives_away_what_they_do_not_have(server: Any, api: httpx.Client,
     assert kept["rules"] == rules
 
 
+def test_applying_what_is_not_there_needs_the_right_to_create(
+    server: Any, api: httpx.Client, namespace: str
+) -> None:
+    token = _account(api, namespace)
+    rule = {
+        "verbs": ["patch", "update"],
+        "apiGroups": ["", "coordination.k8s.io"],
+        "resources": ["configmaps", "leases"],
+    }
+    api.post(f"{RBAC}/namespaces/{namespace}/roles", json={"metadata": {"name": "patcher"}, "rules": [rule]})
+    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "patcher"}
+    subjects = [{"kind": "ServiceAccount", "name": "web", "namespace": namespace}]
+    binding = {"metadata": {"name": "patcher"}, "roleRef": ref, "subjects": subjects}
+    api.post(f"{RBAC}/namespaces/{namespace}/rolebindings", json=binding)
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    path = f"/api/v1/namespaces/{namespace}/configmaps/a"
+    apply = {"content-type": "application/apply-patch+yaml"}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}}
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/a"
+    with server.client(token) as account:
+        refused = account.patch(path, json=body, params={"fieldManager": "x"}, headers=apply)
+        assert refused.status_code == 403
+        assert "cannot create resource" in refused.json()["message"]
+        assert account.put(leases, json=lease).status_code == 403
+        assert api.get(path).status_code == 404
+        assert api.get(leases).status_code == 404
+        assert api.patch(path, json=body, params={"fieldManager": "x"}, headers=apply).status_code == 201
+        assert account.patch(path, json=body, params={"fieldManager": "x"}, headers=apply).status_code == 200
+
+
 def test_token_requests_are_checked(api: httpx.Client, namespace: str) -> None:
     _account(api, namespace)
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/web/token"

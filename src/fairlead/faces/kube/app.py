@@ -71,13 +71,13 @@ class App:
             self.site.metrics.count(call.tags, reply.status, None)
             await self._stream(call, reply, send)
             return
-        reply = await answers.compressed(call, reply)
         self.site.metrics.count(call.tags, reply.status, time.perf_counter() - started)
         await _send_answer(call, reply, send)
 
     async def _reply(self, call: Call) -> Reply:
         try:
-            return await self._serve(call)
+            reply = await self._serve(call)
+            return await answers.compressed(call, reply) if isinstance(reply, Answer) else reply
         except Refusal as refusal:
             return answers.refused(refusal, call)
         except ClientGoneError:

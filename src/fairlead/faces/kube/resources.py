@@ -192,11 +192,16 @@ class Resources:
             obj = self._checked(call, kind, body, request.field_validation)
             answer = reviews.answer(self.site, kind, namespace, obj, call.user)
             return answers.document(call, answer, form, 201)
-        if isinstance(body, dict):
-            self.site.access.guard_grant(self._question(call, target, kind, "create"), body)
         if kind.storage == ("", "bindings"):
             return await self._bind(call, namespace, "", body)
-        outcome = await self._write(call, lambda world: world.create(kind, namespace, body, request))
+        question = self._question(call, target, kind, "create")
+
+        def step(world: World) -> Outcome:
+            outcome = world.create(kind, namespace, body, request)
+            self.site.access.guard_grant(question, outcome.object)
+            return outcome
+
+        outcome = await self._write(call, step)
         return self._written(call, kind, outcome, form)
 
     async def _update(self, call: Call, target: Target, kind: Kind) -> Answer:
@@ -206,11 +211,10 @@ class Resources:
         request = self.site.request(call, "UpdateOptions")
         body, twice = await self._body(call, kind)
         self._tell_twice(call, twice, kind, body, request.field_validation)
-        if isinstance(body, dict):
-            self.site.access.guard_grant(self._question(call, target, kind, "update"), body)
         namespace, name, sub = target.namespace or "", target.name, target.subresource
+        judged = self._judged(self._question(call, target, kind, "update"))
         outcome = await self._write(
-            call, lambda world: world.update(kind, namespace, name, body, request, sub)
+            call, lambda world: judged(world.update(kind, namespace, name, body, request, sub))
         )
         return self._written(call, kind, outcome, form)
 
@@ -223,14 +227,10 @@ class Resources:
         request = self.site.request(call, "PatchOptions", patch=True, apply=patch_type == "apply")
         patch = bodies.decode_patch(await call.body(), patch_type)
         namespace, name, sub = target.namespace or "", target.name, target.subresource
-        question = self._question(call, target, kind, "patch")
-
-        def step(world: World) -> Outcome:
-            outcome = world.patch(kind, namespace, name, patch, patch_type, request, sub)
-            self.site.access.guard_grant(question, outcome.object)
-            return outcome
-
-        outcome = await self._write(call, step)
+        judged = self._judged(self._question(call, target, kind, "patch"))
+        outcome = await self._write(
+            call, lambda world: judged(world.patch(kind, namespace, name, patch, patch_type, request, sub))
+        )
         return self._written(call, kind, outcome, form)
 
     async def _delete(self, call: Call, target: Target, kind: Kind) -> Answer:
@@ -289,9 +289,25 @@ class Resources:
             verb=verb,
             group=kind.group,
             resource=kind.plural,
+            subresource=target.subresource,
             namespace=target.namespace or "",
             name=target.name,
         )
+
+    def _judged(self, question: Question) -> Callable[[Outcome], Outcome]:
+        """Return what a staged write must pass: an update that creates needs the right to create, too.
+
+        A Refusal here takes the write back.
+        """
+
+        def judge(outcome: Outcome) -> Outcome:
+            if outcome.created:
+                self.site.access.require(replace(question, verb="create"))
+            if not question.subresource:
+                self.site.access.guard_grant(question, outcome.object)
+            return outcome
+
+        return judge
 
     def _checked(self, call: Call, kind: Kind, body: Any, mode: Any) -> Resource:
         if isinstance(body, dict):
