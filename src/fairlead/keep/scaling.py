@@ -5,10 +5,12 @@ Source: k8s.io/kubernetes pkg/registry/apps/*/storage (ScaleREST), apiextensions
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fairlead.keep.errors import Cause, bad_request, invalid
+from fairlead.keep.fields import Fields, contains, difference
 from fairlead.keep.kinds import Kind
 from fairlead.tongues import selectors
 from fairlead.words import Resource
@@ -74,6 +76,55 @@ def rescaled(obj: Resource, scale: Resource, paths: Paths | None) -> Resource:
         raise invalid("autoscaling", "Scale", name, [cause])
     put(obj, paths.spec if paths else ".spec.replicas", replicas)
     return obj
+
+
+def scale_fields(obj: Resource, paths: Paths | None) -> list[dict[str, Any]]:
+    """Return the Scale's managedFields: the object's entries that own its replicas, as owners of the Scale's."""
+    place = _place(paths)
+    return [
+        {**entry, "apiVersion": SCALE.api_version, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        for entry in obj["metadata"].get("managedFields") or ()
+        if contains((entry.get("fieldsV1") or {}), place)
+    ]
+
+
+def parent_fields(
+    obj: Resource, scale: Iterable[dict[str, Any]], api_version: str, paths: Paths | None
+) -> list[dict[str, Any]]:
+    """Return the object's managedFields after a write to its Scale, whose entries are given.
+
+    Who no longer owns the Scale's replicas has lost the object's.
+    """
+    place = _place(paths)
+    own: Fields = {}
+    for part in reversed(place):
+        own = {part: own}
+    owners = {_who(entry): entry for entry in scale if contains((entry.get("fieldsV1") or {}), _REPLICAS)}
+    found = []
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        if contains(fields, place):
+            if _who(entry) not in owners:
+                fields = difference(fields, own)
+                if not fields:
+                    continue
+            else:
+                del owners[_who(entry)]
+        found.append({**entry, "fieldsV1": fields})
+    found += [{**entry, "apiVersion": api_version, "fieldsV1": own} for entry in owners.values()]
+    return sorted(found, key=lambda entry: entry.get("operation") != "Apply")
+
+
+_REPLICAS = ("f:spec", "f:replicas")
+
+
+def _place(paths: Paths | None) -> tuple[str, ...]:
+    path = paths.spec if paths else ".spec.replicas"
+    return tuple(f"f:{part}" for part in path.strip(".").split("."))
+
+
+def _who(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry.get("manager"), entry.get("operation"), entry.get("subresource")
 
 
 def get(obj: Resource, path: str) -> Any:

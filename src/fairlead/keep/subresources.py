@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.keep import deleting
+from fairlead.keep import applying, deleting
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
 from fairlead.keep.errors import Refusal, bad_request, conflict, internal, method_not_allowed, no_such_path
 from fairlead.keep.kinds import Kind
 from fairlead.keep.requests import Request
-from fairlead.keep.scaling import SCALE, Paths, rescaled, scale_of
+from fairlead.keep.scaling import SCALE, Paths, parent_fields, rescaled, scale_fields, scale_of
 from fairlead.keep.writing import Writer, patched, stamp
 from fairlead.tongues import selectors
 from fairlead.words import PatchType, Resource
@@ -66,7 +66,7 @@ def patch(
         found = writer.find(kind, namespace, name)
         scale = scale_of(writer.live(kind, found), paths)
         if patch_type == "apply":
-            raise Refusal(415, "UnsupportedMediaType", "server-side apply of a scale is not supported yet")
+            return _apply_scale(writer, kind, found, document, request, paths)
         wanted = patched(scale, document, patch_type, lambda: writer.schemas.node(SCALE))
         return _rescale(writer, kind, found, wanted, request, paths)
     if subresource in _PARTS:
@@ -75,9 +75,7 @@ def patch(
             raise Refusal(
                 415, "UnsupportedMediaType", f"server-side apply of {subresource} is not supported yet"
             )
-        live = writer.live(kind, found)
-        obj = patched(live, document, patch_type, lambda: writer.schemas.node(kind))
-        obj, warnings = writer.schemas.check(kind, obj, request.field_validation)
+        obj, warnings = writer.fitted(kind, found, document, patch_type, request)
         return _replace_part(writer, kind, found, obj, request, subresource, warnings)
     return writer.patch(kind, namespace, name, document, patch_type, request, subresource)
 
@@ -118,6 +116,38 @@ def _rescale(
     outcome = writer.replace(
         kind, found, old, rescaled(writer.live(kind, found), scale, paths), request, "scale"
     )
+    shown = scale_of(outcome.object, paths)
+    return Outcome(shown, encode(shown), outcome.entries, outcome.warnings)
+
+
+def _apply_scale(
+    writer: Writer, kind: Kind, found: Stored, applied: Any, request: Request, paths: Paths | None
+) -> Outcome:
+    """Apply a Scale: who owns its replicas owns the object's, and the other way round."""
+    old = writer.live(kind, found)
+    scale = scale_of(old, paths)
+    scale["metadata"]["managedFields"] = scale_fields(old, paths)
+    if not isinstance(applied, dict):
+        raise bad_request("error decoding YAML: the patch is not an object")
+    applied, warnings = writer.schemas.check(SCALE, applied, request.field_validation)
+    for key, value in (("apiVersion", SCALE.api_version), ("kind", SCALE.kind)):
+        if applied.setdefault(key, value) != value:
+            raise bad_request(f"the {key} of the object ({applied[key]}) is not {value}")
+    new = applying.apply(
+        scale,
+        applied,
+        writer.schemas.node(SCALE),
+        request.manager,
+        SCALE.api_version,
+        request.now,
+        request.force,
+        subresource="scale",
+        reset=("status",),
+    )
+    obj = rescaled(writer.live(kind, found), new, paths)
+    entries = parent_fields(old, new["metadata"].get("managedFields") or [], kind.api_version, paths)
+    obj["metadata"]["managedFields"] = entries
+    outcome = writer.replace(kind, found, old, obj, request, "scale", warnings, own=False)
     shown = scale_of(outcome.object, paths)
     return Outcome(shown, encode(shown), outcome.entries, outcome.warnings)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from fairlead.keep import admitting, applying, chances, patches, strategies
+from fairlead.keep import admitting, applying, chances, misfits, patches, strategies
 from fairlead.keep.chances import Chance
 from fairlead.keep.defaulting import default
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
@@ -159,14 +159,27 @@ class Writer:
         if found is None:
             raise not_found(kind.group, kind.plural, name)
         old = self.live(kind, found)
-        obj = patched(self.live(kind, found), patch, patch_type, lambda: self.schemas.node(kind))
-        obj, warnings = self.schemas.check(kind, obj, request.field_validation)
+        obj, warnings = self.fitted(kind, found, patch, patch_type, request)
         _same_kind(kind, obj)
         _same_name(kind, namespace, name, obj)
         _check_uid(kind, namespace, name, obj, old)
         if obj["metadata"].get("resourceVersion") not in {None, "", str(found.rv)}:
             raise conflict(kind.group, kind.plural, name)
         return self.replace(kind, found, old, obj, request, subresource, warnings)
+
+    def fitted(
+        self, kind: Kind, found: Stored, patch: Any, patch_type: PatchType, request: Request
+    ) -> tuple[Resource, list[str]]:
+        """Return the decoded result of a json, merge or strategic patch, with warnings; Refusal 422 for one of no such kind."""
+
+        def result() -> Resource:
+            return patched(self.live(kind, found), patch, patch_type, lambda: self.schemas.node(kind))
+
+        obj = result()
+        try:
+            return self.schemas.check(kind, obj, request.field_validation)
+        except Refusal as refusal:
+            raise misfits.misfit(refusal, kind, patch, patch_type, result()) from None
 
     def _apply(
         self,
