@@ -220,3 +220,27 @@ def test_an_image_without_a_module_is_refused(runtime: Wasm, tmp_path: Path) -> 
     assert is_guest(image(tmp_path, HELLO))
     with pytest.raises(ImageInvalid, match="no WebAssembly module"):
         asyncio.run(runtime.import_image(path))
+
+
+NOTE = f"""(module
+  (import "{WASI}" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "{WASI}" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "{WASI}" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "termination-log")
+  (data (i32.const 32) "farewell")
+  (func (export "_start")
+    (drop (call $open (i32.const 3) (i32.const 0) (i32.const 8) (i32.const 15)
+      (i32.const 0) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 64)))
+    (i32.store (i32.const 72) (i32.const 32)) (i32.store (i32.const 76) (i32.const 8))
+    (call $exit (call $write (i32.load (i32.const 64)) (i32.const 72) (i32.const 1) (i32.const 80)))))"""
+
+
+def test_a_single_file_may_be_written(runtime: Wasm, tmp_path: Path) -> None:
+    """As a pod's termination message is."""
+    note = tmp_path / "note.0"
+    note.touch()
+    note.chmod(0o666)
+    ended = asyncio.run(run(runtime, tmp_path, NOTE, mounts=(Mount(str(note), "/dev/termination-log"),)))
+    assert ended.exit_code == 0
+    assert note.read_text() == "farewell"

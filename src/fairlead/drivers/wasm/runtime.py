@@ -29,6 +29,7 @@ from fairlead.orchestrate.runtimes import (
     ContainerSeen,
     ExecResult,
     ImageSeen,
+    Mount,
     PullFailed,
     RuntimeFailed,
     SandboxPlan,
@@ -144,7 +145,7 @@ class Wasm:
             "image_id": guest.id,
         }
         _write(folder / "about.json", about)
-        _write(folder / "plan.json", self._plan(guest, sandbox, plan))
+        _write(folder / "plan.json", self._plan(folder, guest, sandbox, plan))
         worker = self._workers[container] = _worker(folder)
         deadline = time.monotonic() + _STARTED_SECONDS
         while not (folder / "state.json").exists():
@@ -155,7 +156,7 @@ class Wasm:
             await asyncio.sleep(0.01)
         return container
 
-    def _plan(self, guest: Guest, sandbox: SandboxPlan, plan: ContainerPlan) -> dict[str, Any]:
+    def _plan(self, folder: Path, guest: Guest, sandbox: SandboxPlan, plan: ContainerPlan) -> dict[str, Any]:
         entrypoint = plan.command if plan.command is not None else guest.entrypoint
         arguments = plan.args if plan.args is not None else (() if plan.command is not None else guest.cmd)
         image_env = {name: value for name, _, value in (pair.partition("=") for pair in guest.env)}
@@ -166,11 +167,7 @@ class Wasm:
             "cache": str(self._cache / f"{digest}-{self.version}.cwasm"),
             "argv": [*entrypoint, *arguments] or ["main"],
             "env": list(env.items()),
-            "mounts": [
-                [mount.source, mount.target, mount.read_only]
-                for mount in plan.mounts
-                if _is_dir(mount.source)
-            ],
+            "mounts": _mounts(folder, plan.mounts),
             "log": str(Path(sandbox.log_dir) / plan.log_path),
             "memory_limit": plan.memory_limit,
             "cpu_limit": plan.cpu_limit,
@@ -296,8 +293,33 @@ def _held(folder: Path) -> bool:
     return False
 
 
-def _is_dir(path: str) -> bool:
-    return Path(path).is_dir()
+def _mounts(folder: Path, mounts: Sequence[Mount]) -> list[list[Any]]:
+    """Return [source, target, read only] for each directory that the guest may open.
+
+    A guest opens directories only, so a file is shown in one of its own, under the file's name there: a hard link, that
+    what the guest writes may reach the file. A file whose place lies in another mount's root stays hidden behind it.
+    """
+    found: dict[str, list[Any]] = {
+        mount.target.rstrip("/"): [mount.source, mount.target, mount.read_only]
+        for mount in mounts
+        if Path(mount.source).is_dir()
+    }
+    shown: dict[str, Path] = {}
+    for mount in mounts:
+        source, target = Path(mount.source), Path(mount.target)
+        parent = str(target.parent).rstrip("/")
+        if not source.is_file() or (parent in found and parent not in shown):
+            continue
+        place = shown.setdefault(parent, folder / "files" / str(len(shown)))
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        try:
+            (place / target.name).hardlink_to(source)
+        except OSError:  # another file system: the guest sees what it holds now
+            shutil.copy(source, place / target.name)
+        known = found.get(parent)
+        read_only = mount.read_only and (known is None or bool(known[2]))
+        found[parent] = [str(place), parent or "/", read_only]
+    return list(found.values())
 
 
 def _read(path: Path) -> dict[str, Any]:
