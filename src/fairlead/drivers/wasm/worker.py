@@ -91,7 +91,8 @@ def _run(plan: dict[str, Any]) -> int:
         return int(end.code)
     except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
         text = str(error).strip()
-        full = isinstance(memory, wasmtime.Memory) and limit and memory.data_len(store) + PAGE > int(limit)
+        # An allocator asks for more than a page at a time: a trap with most of the memory in use is for want of memory.
+        full = isinstance(memory, wasmtime.Memory) and limit and memory.data_len(store) > int(limit) * 3 // 4
         if full or "exceeds memory limits" in text:
             raise Ended(OOM_CODE, "OOMKilled", f"the guest ran out of its {limit} bytes of memory") from error
         if isinstance(error, wasmtime.Trap):
