@@ -78,6 +78,7 @@ def _run(plan: dict[str, Any]) -> int:
     linker.define_wasi()
     confine()
     memory: Any = None
+    begun = False
     try:
         instance = linker.instantiate(store, module)
         start = instance.exports(store).get("_start")
@@ -86,6 +87,7 @@ def _run(plan: dict[str, Any]) -> int:
             raise Ended(
                 126, "ContainerCannotRun", "the module exports no _start function: it is not a WASI command"
             )
+        begun = True
         start(store)
     except wasmtime.ExitTrap as end:
         return int(end.code)
@@ -95,7 +97,7 @@ def _run(plan: dict[str, Any]) -> int:
         full = isinstance(memory, wasmtime.Memory) and limit and memory.data_len(store) > int(limit) * 3 // 4
         if full or "exceeds memory limits" in text:
             raise Ended(OOM_CODE, "OOMKilled", f"the guest ran out of its {limit} bytes of memory") from error
-        if isinstance(error, wasmtime.Trap):
+        if begun or isinstance(error, wasmtime.Trap):
             print(text, file=sys.stderr, flush=True)
             raise Ended(TRAP_CODE, "Error", text) from error
         raise Ended(126, "ContainerCannotRun", text) from error
