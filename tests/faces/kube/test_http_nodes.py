@@ -140,6 +140,12 @@ def test_exec(ws: Open, pods: str, node: Any, namespace: str, protocol: str) -> 
     assert node.asked[-1] == ("POST", f"/exec/{namespace}/one/c", {"command": ["ls", "-l a/b"]})
 
 
+def test_commands_are_not_logged(ws: Open, pods: str, server: Any) -> None:
+    with ws(f"{pods}/one/exec?command=hidden&stdout=true") as connection:
+        _all(connection)
+    assert "hidden" not in server.log.read_text()
+
+
 def test_exec_streams_that_were_not_asked_for_are_left_out(ws: Open, pods: str) -> None:
     with ws(f"{pods}/one/exec?command=much&stdout=true") as connection:
         output = _all(connection)

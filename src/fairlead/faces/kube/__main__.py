@@ -28,7 +28,8 @@ from fairlead.drivers.serving import ListenError
 from fairlead.drivers.sqlite import LogError
 from fairlead.faces.kube import loops
 from fairlead.faces.kube.app import App
-from fairlead.faces.kube.site import Site
+from fairlead.faces.kube.site import Site, clock
+from fairlead.keep import bootstrapping
 from fairlead.reactor.keeping import Keeper
 
 log = logging.getLogger("fairlead.kube")
@@ -50,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    logging.getLogger("httpx").setLevel(
+        logging.WARNING
+    )  # it would log the commands that are run in containers
     try:
         asyncio.run(run(options.data_dir.absolute(), options.host, options.port))
     except (StartError, ListenError, LogError, PkiError) as fault:
@@ -77,7 +81,10 @@ async def run(data: Path, host: str, port: int) -> None:
         pki = keys.open_pki(data / "pki")
         keeper = await Keeper.open(data / "store.db")
         try:
-            address = _address(host, listener.getsockname()[1])
+            port = listener.getsockname()[1]
+            address = _address(host, port)
+            own = address.rpartition(":")[0].strip("[]")
+            await keeper.write(lambda world: bootstrapping.advertise(world, clock(), own, port))
             keys.write_kubeconfigs(data, pki, f"https://{address}")
             await _serve(data, Site.over(keeper, pki, address), listener)
         finally:
