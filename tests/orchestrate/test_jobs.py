@@ -9,6 +9,7 @@ import pytest
 
 from fairlead.orchestrate import conditions, indexes
 from fairlead.orchestrate.jobs import JOBS, ORPHANS, TRACKING
+from fairlead.orchestrate.steps import Refused
 from fairlead.words import Resource
 
 
@@ -302,3 +303,13 @@ def test_indexes_are_written_as_kubernetes_does(found: list[int], text: str) -> 
 
 def test_unreadable_indexes_are_left_out() -> None:
     assert indexes.read("x,2,5-7,-1", 6) == {2, 5}
+
+
+def test_a_job_whose_pods_are_refused_has_begun_all_the_same(cluster: Any) -> None:
+    cluster.add(job())
+    cluster.refuse = lambda change: (
+        Refused(403, "Forbidden", "exceeded quota") if change.ref.kind == "Pod" else None
+    )
+    cluster.settle(JOBS)
+    assert status(cluster)["startTime"]
+    assert not pods(cluster)

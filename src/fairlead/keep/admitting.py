@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fairlead.keep import allocating, extending, limits, quotas
+from fairlead.keep.caveats import caveats
 from fairlead.keep.chances import suffix
 from fairlead.keep.entries import Storage, Stored
 from fairlead.keep.errors import Refusal, forbidden, not_found
@@ -114,7 +115,9 @@ def judge(admission: Admission) -> None:
 
 
 def establish(admission: Admission) -> None:
-    """Accept the names and versions of a CustomResourceDefinition, and say so in its status."""
+    """Accept the names and versions of a CustomResourceDefinition; warn of what an object will not do here."""
+    if not admission.subresource:
+        admission.warnings += caveats(admission.kind.storage, admission.obj, admission.old)
     if admission.kind.storage == extending.DEFINITIONS and not admission.subresource:
         admission.warnings += extending.establish(admission.obj, admission.catalogue, admission.request.now)
 
@@ -277,10 +280,9 @@ def _tolerations(spec: dict[str, Any]) -> None:
 def _storage_class(admission: Admission) -> None:
     claim = admission.obj
     annotations = claim["metadata"].get("annotations") or {}
-    if (
-        (claim.get("spec") or {}).get("storageClassName") is not None
-        or "volume.beta.kubernetes.io/storage-class" in annotations
-    ):
+    if (claim.get("spec") or {}).get(
+        "storageClassName"
+    ) is not None or "volume.beta.kubernetes.io/storage-class" in annotations:
         return
     defaults = [
         item
@@ -294,7 +296,9 @@ def _storage_class(admission: Admission) -> None:
 def _ingress_class(admission: Admission) -> None:
     ingress = admission.obj
     annotations = ingress["metadata"].get("annotations") or {}
-    if (ingress.get("spec") or {}).get("ingressClassName") is not None or "kubernetes.io/ingress.class" in annotations:
+    if (ingress.get("spec") or {}).get(
+        "ingressClassName"
+    ) is not None or "kubernetes.io/ingress.class" in annotations:
         return
     defaults = [
         item

@@ -75,11 +75,54 @@ def objects(port: int = PORT) -> list[Resource]:
     return found
 
 
-def bootstrap(world: World, now: datetime) -> Outcome:
-    """Create what is missing, in one step."""
-    request = Request(
+def _request(now: datetime) -> Request:
+    return Request(
         user=User(name="system:apiserver", groups=("system:masters",)), now=now, manager="kube-apiserver"
     )
+
+
+def advertise(world: World, now: datetime, address: str, port: int) -> Outcome:
+    """Write where the API is to be reached: the endpoints of the Service default/kubernetes. `address` is an IP address."""
+    meta = {"name": "kubernetes", "namespace": "default"}
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    found: list[Resource] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {**meta, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**meta, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv6" if ":" in address else "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [dict(port) for port in ports],
+        },
+    ]
+    entries: list[Entry] = []
+    request = _request(now)
+    for obj in found:
+        group, _, version = obj["apiVersion"].rpartition("/")
+        kind = world.catalogue.kind(group, obj["kind"], version)
+        assert kind is not None
+        there = world.has(kind, "default", "kubernetes")
+        if there and obj.get("addressType", "") != world.get(
+            kind, "default", "kubernetes", overlay=True
+        ).object.get("addressType", ""):
+            entries += world.delete(kind, "default", "kubernetes", {}, request).entries
+            there = False
+        if there:
+            entries += world.update(kind, "default", "kubernetes", obj, request).entries
+        else:
+            entries += world.create(kind, "default", obj, request).entries
+    return Outcome({}, b"{}", tuple(entries))
+
+
+def bootstrap(world: World, now: datetime) -> Outcome:
+    """Create what is missing, in one step."""
+    request = _request(now)
     entries: list[Entry] = []
     for obj in objects():
         group, _, version = obj["apiVersion"].rpartition("/")

@@ -115,7 +115,9 @@ def teach(version: Version, schemas: Schemas) -> None:
         judge(obj, "", causes)
         return causes
 
-    schemas.learn(kind, Custom(node(schema, meta, root=True), decode, default, faults, schema))
+    schemas.learn(
+        kind, Custom(node(schema, meta, root=True), decode, default, faults, schema, version.warning)
+    )
 
 
 @lru_cache(maxsize=512)

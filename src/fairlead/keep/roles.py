@@ -146,7 +146,7 @@ _ROLES: Mapping[str, list[Rule]] = {
     ],
     "system:node": _NODE,
 }
-_AGGREGATED = (("view", (_VIEW,)), ("edit", (_EDIT, _VIEW)), ("admin", (_ADMIN, _EDIT, _VIEW)))
+_AGGREGATED = (("view", (_VIEW,)), ("edit", (_EDIT, _VIEW)), ("admin", (_EDIT, _VIEW, _ADMIN)))
 _OWN = {"view": _VIEW, "edit": _EDIT, "admin": _ADMIN}
 _BINDINGS: Mapping[str, tuple[str, ...]] = {
     "cluster-admin": ("system:masters",),

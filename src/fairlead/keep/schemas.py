@@ -27,7 +27,7 @@ class Custom:
     """A custom resource's type in one version, as functions that change an object in place or judge it.
 
     `decode` prunes and names unknown fields in the list; `default` fills in; `faults` says what the schema refuses.
-    `schema` is the definition's own.
+    `schema` is the definition's own; `warning` is what its users are told when the version is deprecated.
     """
 
     node: Node
@@ -35,6 +35,7 @@ class Custom:
     default: Callable[[Resource], object]
     faults: Callable[[Resource], list[Cause]]
     schema: Mapping[str, Any]
+    warning: str = ""
 
 
 class Schemas:

@@ -350,9 +350,16 @@ def _block(block: Mapping[str, Any], field: str) -> Causes:
     return causes
 
 
+def _is_own(obj: Resource) -> bool:
+    """Whether the endpoints are those of the API itself, which may well listen on the loopback."""
+    meta = obj.get("metadata") or {}
+    return (meta.get("namespace"), meta.get("name")) == ("default", "kubernetes")
+
+
 def endpoints(obj: Resource, _old: Resource | None) -> Causes:
     """Return what is wrong with an Endpoints."""
     causes: Causes = []
+    own = _is_own(obj)
     for index, subset in enumerate(obj.get("subsets", ())):
         place = f"subsets[{index}]"
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
@@ -360,7 +367,7 @@ def endpoints(obj: Resource, _old: Resource | None) -> Causes:
             causes.append(v.required(place, text))
         for name in ("addresses", "notReadyAddresses"):
             for at, one in enumerate(subset.get(name, ())):
-                causes += _endpoint_address(one.get("ip", ""), f"{place}.{name}[{at}].ip")
+                causes += _endpoint_address(one.get("ip", ""), f"{place}.{name}[{at}].ip", own=own)
         ports = subset.get("ports", ())
         for at, port in enumerate(ports):
             here = f"{place}.ports[{at}]"
@@ -376,14 +383,14 @@ def endpoints(obj: Resource, _old: Resource | None) -> Causes:
     return causes
 
 
-def _endpoint_address(text: str, field: str) -> Causes:
+def _endpoint_address(text: str, field: str, *, own: bool) -> Causes:
     causes = v.address(text, field)
     if causes:
         return causes
     found = ipaddress.ip_address(text)
     if found.is_unspecified:
         causes.append(v.invalid(field, text, f"may not be unspecified ({text})"))
-    elif found.is_loopback:
+    elif found.is_loopback and not own:
         causes.append(v.invalid(field, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
     elif found.is_link_local:
         causes.append(
@@ -420,7 +427,7 @@ def endpoint_slice(obj: Resource, old: Resource | None) -> Causes:
             if kind == "FQDN":
                 causes += [v.invalid(f"{place}[{at}]", text, fault) for fault in v.subdomain(text)]
             elif kind in kinds:
-                causes += _endpoint_address(text, f"{place}[{at}]")
+                causes += _endpoint_address(text, f"{place}[{at}]", own=_is_own(obj))
     names: set[str] = set()
     for index, port in enumerate(obj.get("ports") or ()):
         place = f"ports[{index}]"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fairlead.orchestrate import (
     accounts,
+    aggregating,
     autoscalers,
     budgets,
     cronjobs,
@@ -37,6 +38,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     endpoints.ENDPOINTS,
     slices.ENDPOINT_SLICES,
     accounts.SERVICE_ACCOUNTS,
+    aggregating.AGGREGATED_ROLES,
     namespaces.NAMESPACES,
     nodes.NODES,
     nodes.TAINTS,

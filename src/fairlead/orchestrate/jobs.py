@@ -479,7 +479,11 @@ def _refused(view: View, ref: Ref, change: Change, refusal: Refused, now: dateti
     made = change.verb == "create"
     text = f"Error {'creating' if made else 'deleting'}: {refusal.message}"
     reason = "FailedCreate" if made else "FailedDelete"
-    return Step((proposing.event(job, "Warning", reason, text, now, COMPONENT),))
+    told = proposing.event(job, "Warning", reason, text, now, COMPONENT)
+    status = job.get("status") or {}
+    if made and not status.get("startTime"):  # the Step that would have said so has ended with the refusal
+        return Step((told, *proposing.status(job, {**status, "startTime": moments.stamp(now)})))
+    return Step((told,))
 
 
 def _of_pod(view: View, pod: Resource) -> list[Ref]:

@@ -25,7 +25,9 @@ from fairlead.reactor.keeping import Keeper, Lagged
 from fairlead.words import Change, Ref, Resource, Snapshot
 
 FIRST_DELAY = 0.005
-LONGEST_DELAY = 1000.0
+LONGEST_DELAY = 60.0
+"""Seconds between two tries at most. Kubernetes waits up to 1,000 for most kinds and 60 for Jobs; who has just made room
+in a quota should not have to wait a quarter of an hour."""
 SLICE = 0.005
 """Seconds that the loop works before it lets others have their turn."""
 AT_ONCE = 64
@@ -271,7 +273,7 @@ class Orchestrator:
             self._wake_at(key, step.again.total_seconds())
 
     def _retry(self, name: tuple[str, Ref], key: Key) -> None:
-        """Ask again after 5 ms, twice that after every further failure, at most 1,000 s."""
+        """Ask again after 5 ms, twice that after every further failure, at most a minute."""
         count = self._failures.get(name, 0)
         self._failures[name] = count + 1
         self._wake_at(key, min(FIRST_DELAY * 2.0 ** min(count, 30), LONGEST_DELAY))

@@ -112,6 +112,9 @@ class App:
         _check_scope(kind, asked)
         if not verb:
             raise method_not_allowed()
+        learnt = self.site.world.schemas.custom(kind)
+        if learnt is not None and learnt.warning:
+            call.warnings.append(learnt.warning)
         return await self._dispatch(call, asked, kind, verb)
 
     async def _dispatch(self, call: Call, asked: Target, kind: Kind, verb: str) -> Reply:

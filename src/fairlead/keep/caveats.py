@@ -1,0 +1,69 @@
+"""What a client is warned of when it stores an object that has less effect here than on a full Kubernetes.
+
+Nothing is refused or changed: the object is kept as it is, and the warning says what does not happen yet. A line here
+goes away together with what it excuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from fairlead.keep.entries import Storage
+from fairlead.words import Resource
+
+_ADMISSION = "admissionregistration.k8s.io"
+_STORED = "is stored, but has no effect yet"
+_ALWAYS: Mapping[Storage, str] = {
+    (_ADMISSION, "validatingwebhookconfigurations"): "its webhooks are not called",
+    (_ADMISSION, "mutatingwebhookconfigurations"): "its webhooks are not called",
+    (_ADMISSION, "validatingadmissionpolicies"): "admission policies are not evaluated",
+    (_ADMISSION, "validatingadmissionpolicybindings"): "admission policies are not evaluated",
+    (_ADMISSION, "mutatingadmissionpolicies"): "admission policies are not evaluated",
+    (_ADMISSION, "mutatingadmissionpolicybindings"): "admission policies are not evaluated",
+    ("networking.k8s.io", "networkpolicies"): "traffic is not filtered",
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): "requests are not classified or queued",
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): "requests are not classified or queued",
+    ("certificates.k8s.io", "certificatesigningrequests"): "there is no signer",
+}
+_POD_SECURITY = "pod-security.kubernetes.io/"
+
+
+def _api_service(obj: Resource) -> str:
+    return "requests are not passed on to its service" if (obj.get("spec") or {}).get("service") else ""
+
+
+def _namespace(obj: Resource) -> str:
+    labels = obj["metadata"].get("labels") or {}
+    wanted = sorted(
+        key
+        for key, value in labels.items()
+        if key.startswith(_POD_SECURITY) and not key.endswith("-version") and value != "privileged"
+    )
+    return (
+        f"the label {wanted[0]} has no effect yet: pod security standards are not enforced" if wanted else ""
+    )
+
+
+_SOMETIMES: Mapping[Storage, Callable[[Resource], str]] = {
+    ("apiregistration.k8s.io", "apiservices"): _api_service,
+    ("", "namespaces"): _namespace,
+}
+
+
+def caveats(storage: Storage, obj: Resource, old: Resource | None) -> list[str]:
+    """Return the warnings for a write of the object: on create, and when what they are about has changed."""
+    name = f"{obj['kind']} {obj['metadata'].get('name') or ''}".strip()
+    why = _ALWAYS.get(storage)
+    if why is not None:
+        if (
+            old is not None
+            and old.get("spec") == obj.get("spec")
+            and old.get("webhooks") == obj.get("webhooks")
+        ):
+            return []
+        return [f"{name} {_STORED}: {why}"]
+    judge = _SOMETIMES.get(storage)
+    text = judge(obj) if judge is not None else ""
+    if not text or (old is not None and judge is not None and judge(old) == text):
+        return []
+    return [f"{name} {_STORED}: {text}" if storage[0] else f"{name}: {text}"]
