@@ -303,7 +303,11 @@ NODE_RULES: tuple[Rule, ...] = (
             "resourcequotas",
         ],
     },
-    {"verbs": ["get", "create", "update", "patch"], "apiGroups": ["", "events.k8s.io"], "resources": ["events"]},
+    {
+        "verbs": ["get", "create", "update", "patch"],
+        "apiGroups": ["", "events.k8s.io"],
+        "resources": ["events"],
+    },
     {
         "verbs": ["create", *_READ, "update", "patch", "delete"],
         "apiGroups": ["coordination.k8s.io"],
