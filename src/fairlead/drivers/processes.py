@@ -6,6 +6,7 @@ Must never end a process that it cannot tell to be the one meant.
 from __future__ import annotations
 
 import fcntl
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -29,12 +30,19 @@ class Child:
     log_offset: int = 0
 
     def start(self) -> None:
-        """Start it in a session of its own, with its output appended to its log."""
-        with self.log.open("ab") as log:
-            self.log_offset = log.tell()
-            self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        """Start it in this process group, with its output appended to its log.
+
+        It does not hear Ctrl-C, which goes to the whole group: who started it ends it, in order.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited
+        try:
+            with self.log.open("ab") as log:
+                self.log_offset = log.tell()
+                self.process = subprocess.Popen(
+                    self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.started = time.monotonic()
         self.restart_at = None
 

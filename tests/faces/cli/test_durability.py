@@ -33,10 +33,10 @@ def up(data: Path) -> None:
     subprocess.run(command, capture_output=True, check=True)
 
 
-def pids(data: Path) -> list[int]:
-    return [
-        json.loads((data / f"run/{name}.json").read_text())["pid"] for name in ("supervisor", "control-plane")
-    ]
+def supervisor(data: Path) -> int:
+    """The process that leads the platform's process group."""
+    pid: int = json.loads((data / "run/supervisor.json").read_text())["pid"]
+    return pid
 
 
 async def create_until_killed(data: Path) -> tuple[dict[str, str], str]:
@@ -63,8 +63,7 @@ async def create_until_killed(data: Path) -> tuple[dict[str, str], str]:
                 acknowledged[made["metadata"]["name"]] = made["metadata"]["resourceVersion"]
                 if len(acknowledged) >= KILL_AFTER and not killed:
                     killed = True
-                    for pid in pids(data):
-                        os.kill(pid, signal.SIGKILL)
+                    os.killpg(supervisor(data), signal.SIGKILL)
 
         await asyncio.gather(*(write() for _ in range(WRITERS)))
     return acknowledged, before

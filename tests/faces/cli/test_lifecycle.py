@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -80,6 +81,20 @@ def test_a_second_up_keeps_the_port_and_refuses_while_the_first_runs(data: Path)
     assert fairlead("down", "--data-dir", str(data)).returncode == 0
     assert fairlead("up", "--data-dir", str(data), "--no-node", "--detach").returncode == 0
     assert json.loads((data / "run/control-plane.json").read_text())["port"] == port
+
+
+def test_a_control_plane_that_dies_comes_back_where_it_was(data: Path) -> None:
+    assert up(data).returncode == 0
+    record = data / "run/control-plane.json"
+    before = json.loads(record.read_text())
+    os.kill(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    after = before
+    while after["pid"] == before["pid"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+        after = json.loads(record.read_text())
+    assert after["pid"] != before["pid"]
+    assert after["port"] == before["port"]
 
 
 def test_a_port_in_use_is_one_clear_error(data: Path) -> None:

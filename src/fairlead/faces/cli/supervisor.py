@@ -137,6 +137,7 @@ def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[i
         took = time.monotonic() - begun
         if child.name == "control-plane":
             _write(where.run / "last.json", {"port": record["port"]})
+            child.command[-1] = str(record["port"])  # should it have to start again, clients still find it
             print(
                 f"the Kubernetes API is ready at https://127.0.0.1:{record['port']} ({took:.1f} s)",
                 flush=True,
