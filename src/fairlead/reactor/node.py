@@ -25,7 +25,6 @@ from typing import Any
 from fairlead import __version__
 from fairlead.drivers import pki, serving
 from fairlead.drivers.cluster import AsyncCluster, BadKubeconfig, Unreachable
-from fairlead.drivers.wasm import runtime as wasm
 from fairlead.drivers.wasm.runtime import Wasm
 from fairlead.keep.errors import Refusal
 from fairlead.orchestrate import proposing
@@ -35,11 +34,12 @@ from fairlead.reactor import services
 from fairlead.reactor.nodeserver import NodeServer
 from fairlead.reactor.podnode import WASM, Machine, Node, Runtime, bytes_of_memory
 from fairlead.reactor.pods import Pods
+from fairlead.reactor.sweeping import sweep
 from fairlead.words import Resource
 
 if sys.platform == "linux":
     from fairlead.drivers.containers import daemon
-    from fairlead.drivers.containers.runtime import Containerd, take_down
+    from fairlead.drivers.containers.runtime import Containerd
 
 LEASES = "kube-node-lease"
 LEASE_SECONDS = 10.0
@@ -81,14 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fairlead: error: {fault}", file=sys.stderr)
         return 1
     return 0
-
-
-async def sweep(data_dir: Path) -> None:
-    """End every container and guest of a data directory, and remove what was set up for them."""
-    if sys.platform == "linux" and os.geteuid() == 0 and (data_dir / "node" / "containerd").exists():
-        await take_down(data_dir)
-    if (data_dir / "node" / "wasm").exists():
-        await wasm.take_down(data_dir)
 
 
 async def run(data_dir: Path, *, containers: bool, crash_backoff: float) -> None:

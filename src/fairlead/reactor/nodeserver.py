@@ -10,6 +10,7 @@ Status objects. Must never serve anything else of this machine.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -41,10 +42,22 @@ class NodeServer:
         self._works = works
         self._token = token
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; what is under way for a caller that has gone is given up."""
         if scope["type"] != "http":
             return
+        answer = asyncio.ensure_future(self._reply(scope, send))
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                await answer
+        finally:
+            for task in (answer, gone):
+                task.cancel()
+            await asyncio.gather(answer, gone, return_exceptions=True)
+
+    async def _reply(self, scope: Scope, send: Send) -> None:
         try:
             stream, media = await self._answer(scope)
         except Refusal as refusal:
@@ -72,11 +85,16 @@ class NodeServer:
         raise not_found("", "paths", scope["path"])
 
     def _work(self, namespace: str, name: str) -> PodWork:
+        """Return the pod's work: the newest one, and one that is only being cleared away last of all."""
+        found = None
         for work in self._works.values():
             meta = work.last["metadata"]
-            if (meta["namespace"], meta["name"]) == (namespace, name):
-                return work
-        raise not_found("", "pods", name)
+            here = (meta["namespace"], meta["name"]) == (namespace, name)
+            if here and (found is None or work.pod is not None or found.pod is None):
+                found = work
+        if found is None:
+            raise not_found("", "pods", name)
+        return found
 
     # --- logs
 
@@ -210,6 +228,12 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 async def _each(pieces: Any) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the caller has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _send(send: Send, code: int, media: str, stream: AsyncIterator[bytes]) -> None:

@@ -25,8 +25,9 @@ from fairlead.reactor.podnode import Node
 from fairlead.words import Resource
 
 RETRY = timedelta(milliseconds=500)
-RETRY_CEILING = timedelta(seconds=122)
-"""How soon a volume that could not be had is tried again, and at most how late. Source: kubelet's exponentialBackOff."""
+RETRY_CEILING = timedelta(seconds=16)
+"""How soon a volume that could not be had is tried again, and at most how late: sooner than kubelet's two minutes, as
+nothing here is further away than the disk."""
 TOKEN_RENEW = 0.8
 """Share of a token's life after which it is renewed."""
 _log = logging.getLogger(__name__)

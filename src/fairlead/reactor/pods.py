@@ -34,7 +34,6 @@ class Pods:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        node.on_change = self._wake
         self.works: dict[str, PodWork] = {}
         node.on_change = self._wake
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -129,7 +129,7 @@ def run_down(args: argparse.Namespace) -> int:
                 )
             time.sleep(0.05)
     cleaned = supervisor.clean(where)
-    cleaned = _end_containers(where.root) or cleaned
+    cleaned = _end_what_runs(where.root) or cleaned
     if pid is None and not cleaned:
         print(f"fairlead is not running ({where.root})")
         return 0
@@ -137,20 +137,18 @@ def run_down(args: argparse.Namespace) -> int:
     return 0
 
 
-def _end_containers(root: Path) -> bool:
-    """End containers whose node was killed before it could. Return whether there were any."""
-    from fairlead.drivers.containers import leftovers
-    from fairlead.drivers.containers.places import Places as Node
+def _end_what_runs(root: Path) -> bool:
+    """End containers and guests whose node was killed before it could. Return whether there were any."""
+    from fairlead.reactor import sweeping
 
-    if not leftovers.remain(Node.of(root)):
+    if not sweeping.remains(root):
         return False
     import asyncio
 
     from fairlead.drivers.containers.daemon import ContainersUnavailable
-    from fairlead.drivers.containers.runtime import take_down
 
     try:
-        asyncio.run(take_down(root))
+        asyncio.run(sweeping.sweep(root))
     except ContainersUnavailable as error:
         raise Problem(str(error), "run fairlead down as root") from error
     return True
