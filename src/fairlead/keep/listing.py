@@ -55,7 +55,8 @@ def page(
     rv: str,
     rv_match: str,
 ) -> Listing:
-    """Return one page. `limit` 0 is no limit. Refusals: 400, 410, 422 and 504 as Kubernetes gives them."""
+    """Return one page. A `limit` of 0 or less is no limit. Refusals: 400, 410, 422 and 504 as Kubernetes gives them."""
+    limit = max(limit, 0)
     moment, after = _moment(store, limit, continue_, rv, rv_match)
     if moment == store.committed_rv:
         items = _now(store, storage, namespace, fields)

@@ -30,7 +30,7 @@ def unprocessable(why: str) -> Refusal:
         422,
         "Invalid",
         "the server rejected our request due to an error in our request",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]},
+        {"causes": [{"reason": "UnexpectedServerResponse", "message": why, "field": "patch"}]},
     )
 
 

@@ -93,6 +93,8 @@ class Schemas:
         """
         key = (kind.group, kind.version, kind.kind)
         unknown: list[str] = []
+        if obj is None:
+            obj = {}  # as Go decodes null into a struct
         if type(obj) is not dict:
             found = {list: "array", str: "string", bool: "bool"}.get(type(obj), "number")
             raise _refusal(

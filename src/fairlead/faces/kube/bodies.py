@@ -5,6 +5,7 @@ What an object must look like is for `keep` to say.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -51,7 +52,11 @@ def _number(kind: type) -> Any:
     def construct(loader: _Loader, node: yaml.ScalarNode) -> Any:
         if ":" in node.value:
             return node.value
-        return getattr(yaml.constructor.SafeConstructor, f"construct_yaml_{base}")(loader, node)
+        value = getattr(yaml.constructor.SafeConstructor, f"construct_yaml_{base}")(loader, node)
+        if isinstance(value, float) and not math.isfinite(value):
+            text = f"json: unsupported value: {node.value}"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
+        return value
 
     return construct
 
