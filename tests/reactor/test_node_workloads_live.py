@@ -54,7 +54,7 @@ def _conditions(space: Any, kind: str, name: str) -> dict[str, str]:
 
 
 def _wget(space: Any, url: str) -> str:
-    done = space.run("exec", "client", "--", "wget", "-q", "-T", "3", "-O", "-", url)
+    done = space.run("exec", "client", "--", "timeout", "5", "wget", "-q", "-O", "-", url)
     return str(done.stdout)
 
 
