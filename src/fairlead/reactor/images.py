@@ -6,14 +6,13 @@ node has not started.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from fairlead.drivers.containers import daemon
-from fairlead.drivers.containers.places import Places
-from fairlead.drivers.containers.runtime import Containerd
 from fairlead.drivers.wasm.guests import is_guest
 from fairlead.drivers.wasm.runtime import Wasm
 from fairlead.orchestrate.runtimes import ImageSeen
@@ -21,6 +20,19 @@ from fairlead.orchestrate.runtimes import ImageSeen
 
 class NoContainers(Exception):
     """Containers do not run on this node now, so their images cannot be managed."""
+
+
+class Store(Protocol):
+    """The part of a runtime that this is about."""
+
+    async def images(self) -> list[ImageSeen]:
+        """Return every image, sorted by name."""
+
+    async def import_image(self, path: Path, name: str = "") -> list[str]:
+        """Import an archive or layout; return the full names."""
+
+    async def remove_image(self, name: str) -> bool:
+        """Remove a name or an image; False if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +44,22 @@ class Held:
 
 
 @asynccontextmanager
-async def _containers(data_dir: Path) -> AsyncIterator[Containerd | None]:
-    """The containerd that the node started, or None."""
+async def _containers(data_dir: Path) -> AsyncIterator[Store | None]:
+    """The containerd that the node started, or None. Raises NoContainers where it is another user's."""
+    if sys.platform != "linux":
+        yield None
+        return
+    from fairlead.drivers.containers import daemon
+    from fairlead.drivers.containers.places import Places
+    from fairlead.drivers.containers.runtime import Containerd
+
     if not daemon.find(Places.of(data_dir)):
         yield None
         return
-    runtime = await Containerd.open(data_dir)
+    try:
+        runtime = await Containerd.attach(data_dir)
+    except daemon.ContainersUnavailable as error:
+        raise NoContainers(str(error)) from error
     try:
         yield runtime
     finally:
