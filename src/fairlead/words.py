@@ -100,7 +100,7 @@ PatchType: TypeAlias = Literal["json", "merge", "strategic", "apply"]
 class Change:
     """A proposal: what to create, replace, patch or delete, and why. Nothing alters the world but one of these, carried out.
 
-    `body` is the whole object (create, update), the patch document (patch) or None (delete). `subresource` is "" or
+    `body` is the whole object (create, update), the patch document (patch), or DeleteOptions or None (delete). `subresource` is "" or
     a name such as "status". With `if_uid` or `if_version` set, the change must be refused when the object is
     another one by now. A created Event whose name is taken bumps that Event's count.
     """
