@@ -255,3 +255,10 @@ def test_any_patch_gives_an_object_or_a_refusal(target: Any, patch: Any) -> None
         assert isinstance(strategic_patch(target, patch, THING), dict)
     except Refusal:
         return
+
+
+def test_a_patch_may_name_a_new_item_twice() -> None:
+    one, other = {"name": "a", "image": "x"}, {"name": "a", "args": ["y"]}
+    assert strategic_patch({"containers": []}, {"containers": [one, other]}, THING) == {
+        "containers": [{"name": "a", "image": "x", "args": ["y"]}]
+    }

@@ -99,3 +99,29 @@ def test_another_kind_cannot_be_applied_to_a_scale(cluster: Cluster) -> None:
             "scale",
         )
     assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"spec": "x"}, 400),
+        ({"spec": {"replicas": [1]}}, 400),
+        ({"metadata": 1}, 400),
+        ({"kind": "Deployment", "apiVersion": "apps/v1"}, 400),
+        ({"spec": {"replicas": -1}}, 422),
+    ],
+)
+def test_a_scale_that_is_none_is_refused(cluster: Cluster, body: dict[str, Any], code: int) -> None:
+    cluster.patch("deployments.apps", "web", deployment(2), "apply", manager="owner")
+    kind = cluster.kind("deployments.apps")
+    with pytest.raises(Refusal) as caught:
+        cluster.world.update(kind, "default", "web", {**scale(1), **body}, cluster.request(), "scale")
+    assert caught.value.code == code
+
+
+def test_a_patch_that_leaves_no_scale_is_a_misfit(cluster: Cluster) -> None:
+    cluster.patch("deployments.apps", "web", deployment(2), "apply", manager="owner")
+    with pytest.raises(Refusal) as caught:
+        cluster.patch("deployments.apps", "web", {"spec": {"replicas": "x"}}, "merge", "scale")
+    assert caught.value.code == 422
+    assert "patch: Invalid value" in caught.value.message

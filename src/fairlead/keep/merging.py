@@ -228,7 +228,9 @@ def _merge_lists(target: list[Any], patch: list[Any], node: Node, *, removal: bo
         if at < 0:
             target.append(item)
         else:
-            target[at] = before[at] = _merge_map(target[at], item, node.items)
+            target[at] = _merge_map(target[at], item, node.items)
+            if at < len(before):  # else the patch itself has the key twice
+                before[at] = target[at]
     return _interleave(*_split(target, patch, node.merge_key), patch, before, node.merge_key, maps=True)
 
 

@@ -139,7 +139,7 @@ def start(kind: Kind, obj: Resource) -> None:
             if "kubernetes" not in finalizers:
                 finalizers.append("kubernetes")
             labels = obj["metadata"].setdefault("labels", {})
-            labels["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+            labels["kubernetes.io/metadata.name"] = obj["metadata"].get("name") or ""
         case ("batch", "jobs"):
             obj["status"] = {}
             select_own_pods(obj)

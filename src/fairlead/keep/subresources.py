@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.keep import applying, deleting
+from fairlead.keep import applying, deleting, misfits
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
 from fairlead.keep.errors import Refusal, bad_request, conflict, internal, method_not_allowed, no_such_path
 from fairlead.keep.kinds import Kind
 from fairlead.keep.requests import Request
 from fairlead.keep.scaling import SCALE, Paths, parent_fields, rescaled, scale_fields, scale_of
-from fairlead.keep.writing import Writer, patched, stamp
+from fairlead.keep.writing import Writer, patched, same_kind, stamp
 from fairlead.tongues import selectors
 from fairlead.words import PatchType, Resource
 
@@ -38,7 +38,8 @@ def update(
     _known(kind, subresource)
     if subresource == "scale":
         found = writer.find(kind, namespace, name)
-        return _rescale(writer, kind, found, body, request, paths)
+        scale, warnings = _decoded(writer, body, request)
+        return _rescale(writer, kind, found, scale, request, paths, warnings)
     if subresource in _PARTS:
         found = writer.find(kind, namespace, name)
         obj, warnings = writer.schemas.check(kind, body, request.field_validation)
@@ -68,7 +69,11 @@ def patch(
         if patch_type == "apply":
             return _apply_scale(writer, kind, found, document, request, paths)
         wanted = patched(scale, document, patch_type, lambda: writer.schemas.node(SCALE))
-        return _rescale(writer, kind, found, wanted, request, paths)
+        try:
+            wanted, warnings = _decoded(writer, wanted, request)
+        except Refusal as refusal:
+            raise misfits.misfit(refusal, SCALE, document, patch_type, wanted) from None
+        return _rescale(writer, kind, found, wanted, request, paths, warnings)
     if subresource in _PARTS:
         found = writer.find(kind, namespace, name)
         if patch_type == "apply":
@@ -98,8 +103,21 @@ def _known(kind: Kind, subresource: str) -> None:
         raise no_such_path()
 
 
+def _decoded(writer: Writer, scale: Any, request: Request) -> tuple[Resource, list[str]]:
+    """Return a Scale that a client sent, decoded, with warnings."""
+    obj, warnings = writer.schemas.check(SCALE, scale, request.field_validation)
+    same_kind(SCALE, obj)
+    return obj, warnings
+
+
 def _rescale(
-    writer: Writer, kind: Kind, found: Stored, scale: Resource, request: Request, paths: Paths | None
+    writer: Writer,
+    kind: Kind,
+    found: Stored,
+    scale: Resource,
+    request: Request,
+    paths: Paths | None,
+    warnings: list[str],
 ) -> Outcome:
     given = (scale.get("metadata") or {}).get("resourceVersion") or ""
     if given not in {"", "0", str(found.rv)}:
@@ -114,7 +132,7 @@ def _rescale(
         )
     old = writer.live(kind, found)
     outcome = writer.replace(
-        kind, found, old, rescaled(writer.live(kind, found), scale, paths), request, "scale"
+        kind, found, old, rescaled(writer.live(kind, found), scale, paths), request, "scale", warnings
     )
     shown = scale_of(outcome.object, paths)
     return Outcome(shown, encode(shown), outcome.entries, outcome.warnings)
@@ -129,10 +147,7 @@ def _apply_scale(
     scale["metadata"]["managedFields"] = scale_fields(old, paths)
     if not isinstance(applied, dict):
         raise bad_request("error decoding YAML: the patch is not an object")
-    applied, warnings = writer.schemas.check(SCALE, applied, request.field_validation)
-    for key, value in (("apiVersion", SCALE.api_version), ("kind", SCALE.kind)):
-        if applied.setdefault(key, value) != value:
-            raise bad_request(f"the {key} of the object ({applied[key]}) is not {value}")
+    applied, warnings = _decoded(writer, applied, request)
     new = applying.apply(
         scale,
         applied,

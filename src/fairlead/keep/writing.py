@@ -64,7 +64,7 @@ class Writer:
     def create(self, kind: Kind, namespace: str, body: Resource, request: Request) -> Outcome:
         """Create the object. Refusals: 400, 403, 404 (namespace), 409, 422."""
         obj, warnings = self.schemas.check(kind, body, request.field_validation)
-        _same_kind(kind, obj)
+        same_kind(kind, obj)
         _settle_namespace(kind, namespace, obj)
         return self._create(kind, namespace, obj, warnings, request, own=True)
 
@@ -130,7 +130,7 @@ class Writer:
     ) -> Outcome:
         """Replace the object, or what a subresource shows of it. A PUT creates where the kind allows that."""
         obj, warnings = self.schemas.check(kind, body, request.field_validation)
-        _same_kind(kind, obj)
+        same_kind(kind, obj)
         _same_name(kind, namespace, name, obj)
         found = self.store.head.get(kind.storage, namespace, name)
         if found is None:
@@ -160,7 +160,7 @@ class Writer:
             raise not_found(kind.group, kind.plural, name)
         old = self.live(kind, found)
         obj, warnings = self.fitted(kind, found, patch, patch_type, request)
-        _same_kind(kind, obj)
+        same_kind(kind, obj)
         _same_name(kind, namespace, name, obj)
         _check_uid(kind, namespace, name, obj, old)
         if obj["metadata"].get("resourceVersion") not in {None, "", str(found.rv)}:
@@ -200,7 +200,7 @@ class Writer:
         if isinstance(given, dict) and given.get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         applied, warnings = self.schemas.check(kind, patch, request.field_validation)
-        _same_kind(kind, applied)
+        same_kind(kind, applied)
         _same_name(kind, namespace, name, applied)
         meta = applied["metadata"]
         _settle_namespace(kind, namespace, applied)
@@ -441,7 +441,8 @@ def _copied(obj: Resource) -> Resource:
     }
 
 
-def _same_kind(kind: Kind, obj: Resource) -> None:
+def same_kind(kind: Kind, obj: Resource) -> None:
+    """Refuse (400) an object that says it is of another kind or version; fill in what it does not say."""
     api_version = obj.setdefault("apiVersion", kind.api_version)
     if api_version != kind.api_version:
         raise bad_request(
