@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from fairlead.keep import admitting
 from fairlead.keep.errors import Refusal
 from fairlead.words import Resource
 
@@ -39,11 +38,7 @@ class TestPods:
         cluster.create("serviceaccounts", account)
         assert cluster.create("pods", pod)["spec"]["imagePullSecrets"] == [{"name": "key"}]
 
-    def test_tokens_are_mounted_once_they_are_turned_on(
-        self, cluster: Any, pod: Resource, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert "volumes" not in cluster.create("pods", deepcopy(pod), dry_run=True)["spec"]
-        monkeypatch.setattr(admitting, "TOKEN_VOLUMES", True)
+    def test_tokens_are_mounted_unless_nobody_wants_them(self, cluster: Any, pod: Resource) -> None:
         spec = cluster.create("pods", deepcopy(pod), dry_run=True)["spec"]
         (volume,) = spec["volumes"]
         assert volume["name"].startswith("kube-api-access-")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +97,37 @@ def test_a_stateful_set_gives_stable_names(space: Any) -> None:
     space.platform.eventually(lambda: space.get("pod", "db-1")["metadata"]["uid"] != before)
     space.until("db-1", space.ready)
     space.platform.eventually(lambda: _wget(space, url) == "db-1\n")
+
+
+ASK = """
+import json, ssl, sys, urllib.request
+from pathlib import Path
+root = Path(f"/proc/{sys.argv[1]}/root/var/run/secrets/kubernetes.io/serviceaccount")
+trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=str(root / "ca.crt")))
+client = urllib.request.build_opener(urllib.request.ProxyHandler({}), trust)
+url = "https://10.96.0.1/api/v1/namespaces/" + (root / "namespace").read_text() + "/configmaps"
+ask = urllib.request.Request(url, headers={"Authorization": "Bearer " + (root / "token").read_text()})
+print(json.load(client.open(ask, timeout=10))["kind"])
+"""
+
+
+def test_a_pod_speaks_to_the_api_as_its_service_account(space: Any) -> None:
+    account = f"{space.name}:default"
+    space.kubectl("create", "rolebinding", "reads", "--clusterrole=view", f"--serviceaccount={account}")
+    space.apply(space.pod("inside", space.container("exec sleep 1234.5")))
+    space.until("inside", space.ready)
+    files = space.kubectl("exec", "inside", "--", "ls", "/var/run/secrets/kubernetes.io/serviceaccount")
+    assert files.split() == ["ca.crt", "namespace", "token"]
+    (pid,) = [pid for pid in space.platform.processes("sleep") if _words(pid) == ["sleep", "1234.5"]]
+    enter = ["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ASK, str(pid)]
+    done = subprocess.run(enter, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "ConfigMapList\n", done.stderr
+
+
+def _words(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    return []
 
 
 def test_a_daemon_set_runs_on_the_node(space: Any) -> None:

@@ -45,6 +45,10 @@ CLUSTER_SCOPED = frozenset(
 """The kinds that live outside namespaces, as far as references point at them."""
 
 
+ROOT_CA = "kube-root-ca.crt"
+"""The ConfigMap that every cluster keeps in every namespace by itself; like the default service account, never missing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """`source` names `target` at `path`; `key` is the one key of it that is needed, "" for all of it.
@@ -144,7 +148,7 @@ def _volume_source(
     ):
         ref = mapping(content, field)
         name = text(ref, name_field)
-        if not name:
+        if not name or (kind, name) == ("ConfigMap", ROOT_CA):
             continue
         target = Ref("", kind, source.namespace, name)
         lenient = optional or ref.get("optional") is True

@@ -2,8 +2,8 @@
 
 Reads the head of the store, so that a write sees what an earlier one of the same batch did. `change` runs before the
 object has its name, `place` gives addresses, `judge` comes last and may ask for writes elsewhere (a quota's use).
-Left out, because what they need is not there yet: the projected token volume (see TOKEN_VOLUMES), the
-protection finalizers of volumes, the not-ready taint of new nodes, webhooks and PodSecurity.
+Left out, because what they need is not there yet: the protection finalizers of volumes, the not-ready taint of new
+nodes, webhooks and PodSecurity.
 Source: k8s.io/kubernetes plugin/pkg/admission and k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle.
 """
 
@@ -26,8 +26,6 @@ from fairlead.words import Resource
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that cannot be deleted."""
 
-TOKEN_VOLUMES = False
-"""Whether pods get the `kube-api-access-` projected volume. Off until every node can mount it and reach the API."""
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # where it is mounted, no secret
 _TOKEN_SECONDS = 3607
 
@@ -170,7 +168,7 @@ def _service_account(admission: Admission) -> None:
     wanted = spec.get("automountServiceAccountToken")
     if wanted is None:
         wanted = account.get("automountServiceAccountToken")
-    if TOKEN_VOLUMES and wanted is not False:
+    if wanted is not False:
         _mount_token(spec, f"kube-api-access-{suffix(admission.rng)}")
 
 
