@@ -152,9 +152,8 @@ async def follow(log: Path, wanted: Wanted, running: Callable[[], bool]) -> Asyn
         start = await asyncio.to_thread(_tail, log, wanted.tail, position)
     else:
         start, position = await asyncio.to_thread(_rotated, log, inode), 0
-    for line in start:
-        if out := reader.show(line):
-            yield out
+    if out := await asyncio.to_thread(lambda: b"".join(map(reader.show, start))):
+        yield out
     rest = b""
     while not reader.full:
         alive = running()  # before the read: what it wrote last must still be seen

@@ -15,7 +15,7 @@ import contextlib
 import hmac
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -114,7 +114,7 @@ class NodeServer:
         wanted = _wanted(query)
         if _flag(query, "follow") and not previous:
             return podlogs.follow(log, wanted, lambda: _runs(work, seen))
-        return _each(podlogs.read(log, wanted))
+        return _in_blocks(podlogs.read(log, wanted))
 
     # --- exec
 
@@ -228,6 +228,22 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 async def _each(pieces: Any) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+async def _in_blocks(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield many small pieces as few large ones, made in a thread: a log may be long."""
+
+    def block() -> bytes:
+        found, size = [], 0
+        for piece in pieces:
+            found.append(piece)
+            size += len(piece)
+            if size >= _FRAME:
+                break
+        return b"".join(found)
+
+    while data := await asyncio.to_thread(block):
+        yield data
 
 
 async def _gone(receive: Receive) -> None:
