@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -339,14 +338,19 @@ def kubeconfig(*, server: str, ca: bytes, user: str, token: str, cluster: str = 
 
 
 def write_kubeconfigs(data: Path, pki: Pki, server: str) -> None:
-    """Write the admin's and the node's kubeconfig of a data directory, where their content changes."""
+    """Write the admin's and the node's kubeconfig of a data directory, where they lead elsewhere or nowhere.
+
+    One that holds the address, the authority and the token is left as it is, with what its owner added.
+    """
     ca = pki.ca.read_bytes()
     for path, group in ((data / "kubeconfig", "system:masters"), (data / "node.kubeconfig", "system:nodes")):
         token, identity = pki.token_of(group)
-        document = kubeconfig(server=server, ca=ca, user=identity.user, token=token)
-        content = yaml.safe_dump(document, sort_keys=False).encode()
-        if not path.exists() or path.read_bytes() != content:
-            write_private(path, content)
+        found = path.read_text(errors="replace").split() if path.exists() else []
+        if not {server, token, base64.b64encode(ca).decode()} <= set(found):
+            import yaml  # the file rarely changes
+
+            document = kubeconfig(server=server, ca=ca, user=identity.user, token=token)
+            write_private(path, yaml.safe_dump(document, sort_keys=False).encode())
         path.chmod(0o600)
 
 

@@ -10,12 +10,11 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
 
-from fairlead.drivers.cluster import AsyncCluster
 from fairlead.keep.entries import Entry, Outcome
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import Kind
@@ -24,6 +23,9 @@ from fairlead.keep.worlds import World
 from fairlead.orchestrate.steps import Refused
 from fairlead.reactor.keeping import Keeper
 from fairlead.words import Change, Ref, Resource, Snapshot
+
+if TYPE_CHECKING:
+    from fairlead.drivers.cluster import AsyncCluster  # a control plane of its own needs no HTTP client
 
 CONTROLLER = User(name="system:kube-controller-manager", groups=("system:masters", "system:authenticated"))
 MANAGER = "kube-controller-manager"

@@ -56,6 +56,13 @@ BODIES: list[tuple[str, dict[str, str], bytes, int, str]] = [
     ("NUL in YAML", YAML, b'kind: "a\x00b"\n', 400, "unacceptable character"),
     ("deep YAML", YAML, b"a: " + b"[" * 100_000, 400, "depth"),
     ("a YAML bomb", YAML, BOMB, 400, "excessive aliasing"),
+    (
+        "one long text often",
+        YAML,
+        b"a: &a " + b"x" * 900_000 + b"\nb: [" + b"*a," * 400 + b"]",
+        400,
+        "aliasing",
+    ),
     ("YAML that holds itself", YAML, b"a: &a [*a]", 400, "line 1, column"),
     ("a tag of Python's", YAML, b'!!python/object/apply:os.system ["id"]', 400, "line 1, column 1"),
     ("NaN in YAML", YAML, b"metadata: {name: a}\ndata: {a: .nan}\n", 400, "unsupported value: .nan"),

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import yaml
 
 from fairlead.faces.kube.calls import Answer, Call
 from fairlead.faces.kube.negotiating import JSON, PLAIN, YAML, Wanted
@@ -184,7 +183,9 @@ def pretty(body: bytes) -> bytes:
 
 def to_yaml(body: bytes) -> bytes:
     """Return JSON as YAML, keys sorted."""
-    return yaml.dump(orjson.loads(body), Dumper=yaml.CSafeDumper, allow_unicode=True).encode()
+    from fairlead.faces.kube import yamls  # few clients ask for YAML
+
+    return yamls.written(body)
 
 
 async def compressed(call: Call, answer: Answer) -> Answer:

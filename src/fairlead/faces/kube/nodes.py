@@ -11,9 +11,9 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import httpx
 import orjson
 
 from fairlead.drivers.pki import Pki
@@ -21,6 +21,9 @@ from fairlead.faces.kube.calls import Call
 from fairlead.faces.kube.site import Site
 from fairlead.keep.errors import Cause, Refusal, bad_request, internal, invalid, not_found, unavailable
 from fairlead.words import Resource
+
+if TYPE_CHECKING:
+    import httpx  # 12 MB that only logs and commands need
 
 CONNECT_SECONDS = 5.0
 _LOG_OPTIONS = (
@@ -52,6 +55,8 @@ class Nodes:
         self._client: httpx.AsyncClient | None = None
 
     def _http(self) -> httpx.AsyncClient:
+        import httpx
+
         if self._client is None:
             context = ssl.create_default_context(cafile=str(self._pki.ca))
             timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
@@ -70,6 +75,8 @@ class Nodes:
 
         Raises the node's own Refusal, or 503 when the node cannot be reached.
         """
+        import httpx
+
         name = node["metadata"]["name"]
         token, _ = self._pki.token_of("system:nodes")
         request = self._http().build_request(
