@@ -10,7 +10,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +52,17 @@ CREATE TABLE IF NOT EXISTS floor(
 ) WITHOUT ROWID;
 """
 _COLUMNS = "rv, type, grp, plural, namespace, name, previous, body"
+_PLACES = "(?,?,?,?,?,?,?,?)"
+_POINT = (
+    "INSERT INTO current(grp, plural, namespace, name, rv)"
+    " SELECT grp, plural, namespace, name, rv FROM event WHERE rv BETWEEN ? AND ? ORDER BY rv"
+    " ON CONFLICT DO UPDATE SET rv = excluded.rv"
+)
+"""Lets each object point at its newest entry."""
+_UNPOINT = "DELETE FROM current WHERE rv IN (SELECT rv FROM event WHERE rv >= ? AND type = ?)"
+"""Forgets the objects whose newest entry is a deletion."""
+_BATCHES = (64, 16, 4, 1)
+"""Rows of one statement: few sizes, so that each is prepared once."""
 _CHUNK = 1_000
 """Rows that one compaction step removes at most, so that writers never wait long."""
 
@@ -272,34 +283,22 @@ class Log:
             future.set_result(None)
 
     def _insert(self, entries: Sequence[Entry]) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(
-            f"INSERT INTO event({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)",  # noqa: S608
-            [
-                (
-                    entry.rv,
-                    _CODES[entry.type],
-                    *entry.storage,
-                    entry.namespace,
-                    entry.name,
-                    entry.previous,
-                    entry.body,
-                )
-                for entry in entries
-            ],
-        )
-        newest = {(*entry.storage, entry.namespace, entry.name): entry for entry in entries}
-        connection.executemany(
-            "INSERT INTO current(grp, plural, namespace, name, rv) VALUES (?,?,?,?,?)"
-            " ON CONFLICT DO UPDATE SET rv = excluded.rv",
-            [(*key, entry.rv) for key, entry in newest.items() if entry.type != "DELETED"],
-        )
-        connection.executemany(
-            "DELETE FROM current WHERE grp = ? AND plural = ? AND namespace = ? AND name = ?",
-            [key for key, entry in newest.items() if entry.type == "DELETED"],
-        )
-        connection.execute("COMMIT")
+        """Write the entries, whose resourceVersions follow all others, in one transaction.
+
+        Few statements with many rows each: every step of SQLite lets go of the interpreter and must get it back.
+        """
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        start = 0
+        for count in _batches(len(entries)):
+            values = [value for entry in entries[start : start + count] for value in _row(entry)]
+            run(f"INSERT INTO event({_COLUMNS}) VALUES {','.join([_PLACES] * count)}", values)  # noqa: S608
+            start += count
+        if entries:
+            run(_POINT, (entries[0].rv, entries[-1].rv))
+        if any(entry.type == "DELETED" for entry in entries):
+            run(_UNPOINT, (entries[0].rv, _CODES["DELETED"]))
+        run("COMMIT")
 
     def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself
@@ -347,6 +346,26 @@ class Log:
             if run(statement, (*values, values[0])).rowcount == _CHUNK:
                 return True
         return False
+
+
+def _batches(count: int) -> Iterator[int]:
+    """Split so many rows into the sizes that are prepared."""
+    for size in _BATCHES:
+        while count >= size:
+            yield size
+            count -= size
+
+
+def _row(entry: Entry) -> tuple[int, int, str, str, str, str, int, bytes]:
+    return (
+        entry.rv,
+        _CODES[entry.type],
+        *entry.storage,
+        entry.namespace,
+        entry.name,
+        entry.previous,
+        entry.body,
+    )
 
 
 def _entry(

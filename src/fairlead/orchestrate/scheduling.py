@@ -40,14 +40,14 @@ def priority(pod: Resource) -> int:
     return int((pod.get("spec") or {}).get("priority") or 0)
 
 
+def _waits(pod: Resource) -> bool:
+    """Whether the Pod is on no node yet and is this scheduler's to place."""
+    spec = pod.get("spec") or {}
+    return not spec.get("nodeName") and (spec.get("schedulerName") or NAME) == NAME
+
+
 def _pending(view: View) -> list[Resource]:
-    waiting = [
-        pod
-        for pod in view.list("", "Pod")
-        if not lives.node_of(pod)
-        and lives.is_active(pod)
-        and ((pod.get("spec") or {}).get("schedulerName") or NAME) == NAME
-    ]
+    waiting = [pod for pod in view.list("", "Pod") if _waits(pod) and lives.is_active(pod)]
     return sorted(waiting, key=lambda pod: (-priority(pod), lives.created(pod), pod["metadata"]["name"]))
 
 
@@ -185,7 +185,7 @@ def _of_pod(view: View, pod: Resource) -> Iterable[Ref]:
     """A Pod matters while it waits, and again when it gives its room back."""
     del view
     status: dict[str, Any] = pod.get("status") or {}
-    waits = not lives.node_of(pod) and not status.get("nominatedNodeName")
+    waits = _waits(pod) and not status.get("nominatedNodeName")
     return [KEY] if waits or not lives.is_active(pod) or status.get("nominatedNodeName") else []
 
 

@@ -35,6 +35,9 @@ from fairlead.reactor.keeping import Keeper
 log = logging.getLogger("fairlead.kube")
 LOOPBACK = "127.0.0.1"
 _READY_TRIES = 200
+_GC = (10_000, 20, 50)
+"""When Python looks for garbage in cycles. Its own thresholds make each list of a thousand objects walk through all that
+the controllers know; what is decoded and encoded here has no cycles."""
 
 
 class StartError(Exception):
@@ -108,6 +111,7 @@ async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
             await _answers(site, listener.getsockname()[:2])
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*_GC)
             content = {"port": listener.getsockname()[1], "pid": os.getpid()}
             keys.write_private(record, json.dumps(content).encode())
             log.info("serving https://%s", site.address)

@@ -60,6 +60,7 @@ class Media:
             return 0.0
 
 
+@lru_cache(maxsize=256)
 def media(text: str) -> Media:
     """Return one media type with its parameters, lower-cased where case does not count."""
     kind, *params = (part.strip() for part in text.split(";"))

@@ -159,7 +159,7 @@ class Resources:
         content_type = call.headers.get("content-type", "")
         accept_protobuf = not custom(kind) or not kind.stored
         obj = bodies.decode(text, content_type, kind.kind, accept_protobuf=accept_protobuf)
-        return obj, bodies.repeated(text, content_type)
+        return obj, bodies.repeated(text, content_type, obj)
 
     def _tell_twice(self, call: Call, twice: Sequence[str], kind: Kind, body: Any, mode: str) -> None:
         """Warn of the keys that a body has twice; in mode Strict refuse it, together with its unknown fields."""
