@@ -34,6 +34,7 @@ def test_everything_is_made_private(tmp_path: Path) -> None:
     assert files == [
         "ca.crt",
         "ca.key",
+        "seal.json",
         "server.crt",
         "server.key",
         "service-accounts.key",

@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ipaddress
+import hashlib
 import json
 import os
 import secrets
 import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 SERVICE_NAMES = (
     "localhost",
@@ -35,9 +34,9 @@ SERVICE_NAMES = (
     "kubernetes.default.svc.cluster.local",
 )
 SERVICE_ADDRESSES = ("127.0.0.1", "::1", "10.96.0.1")
-AUTHORITY_YEARS = 10
-SERVER_DAYS = 365
-RENEW_DAYS = 30
+SEAL = "seal.json"
+"""What the directory holds and until when it serves, so that a start need not load what certificates are made with."""
+_SEALED = ("ca.crt", "ca.key", "server.crt", "server.key", "service-accounts.key")
 
 
 class PkiError(Exception):
@@ -53,18 +52,17 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class _Authority:
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-
-@dataclass(frozen=True, slots=True)
 class Pki:
     """Where the key material lies, and what of it is read at the start."""
 
     directory: Path
     tokens: Mapping[str, Identity]
-    signing_key: ec.EllipticCurvePrivateKey
+
+    def signing_key(self) -> ec.EllipticCurvePrivateKey:
+        """Return the key that signs tokens of service accounts. Raises PkiError."""
+        from fairlead.drivers import certificates
+
+        return certificates.private_key(self.directory / "service-accounts.key")
 
     @property
     def ca(self) -> Path:
@@ -106,9 +104,45 @@ def open_pki(directory: Path, *, name: str = "", now: datetime | None = None) ->
     now = now or datetime.now(UTC)
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    authority = _authority(directory, now)
-    _server(directory, authority, _alternatives((*SERVICE_NAMES, name), SERVICE_ADDRESSES), now)
-    return Pki(directory, _tokens(directory, name), _key(directory / "service-accounts.key"))
+    names = (*SERVICE_NAMES, name)
+    if not _is_sealed(directory, names, now):
+        _make(directory, names, now)
+    return Pki(directory, _tokens(directory, name))
+
+
+def _is_sealed(directory: Path, names: Sequence[str], now: datetime) -> bool:
+    """Whether the files are the ones that were made or judged good for these names, and are good for a while yet."""
+    try:
+        found = json.loads((directory / SEAL).read_bytes())
+        whole = found["digest"] == digest(directory) and found["names"] == sorted(names)
+        good = whole and now < datetime.fromisoformat(found["until"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+    if good:
+        for name in _SEALED:
+            (directory / name).chmod(0o600)
+    return bool(good)
+
+
+def digest(directory: Path) -> str:
+    """Return a digest of the key material. Raises FileNotFoundError when some of it is missing."""
+    parts = [hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in _SEALED]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _make(directory: Path, names: Sequence[str], now: datetime) -> None:
+    """Make what is missing, in a process of its own: what that takes is not to stay in this one's memory."""
+    module = [sys.executable, "-m", "fairlead.drivers.certificates", str(directory), now.isoformat(), *names]
+    done = subprocess.run(module, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    try:
+        told = json.loads(done.stdout)
+    except ValueError:
+        raise PkiError(f"{directory}: no certificates could be made: {done.stderr.strip()[-500:]}") from None
+    if told.get("errno"):
+        raise OSError(told["errno"], told["text"], told["filename"])
+    raise PkiError(told["text"])
 
 
 def issue(
@@ -124,170 +158,9 @@ def issue(
 
     Fit for a server and for a client. `groups` become the subject's organisations.
     """
-    now = now or datetime.now(UTC)
-    authority = _authority(directory, now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _sign(
-        _name(common_name, groups), key.public_key(), authority, _alternatives(names, addresses), now
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM), _pem(key)
+    from fairlead.drivers import certificates
 
-
-def _authority(directory: Path, now: datetime) -> _Authority:
-    path = directory / "ca.crt"
-    fresh = not (directory / "ca.key").exists()
-    if fresh and path.exists():
-        raise PkiError(
-            f"{directory} has ca.crt but no ca.key; restore the key, or remove the directory to get new ones"
-        )
-    key = _key(directory / "ca.key")
-    if path.exists():
-        certificate = _read_certificate(path)
-        if not _same_key(certificate, key):
-            raise PkiError(f"{path} does not belong to ca.key beside it")
-        if certificate.not_valid_after_utc > now:
-            return _Authority(certificate, key)
-    name = _name(f"fairlead-{secrets.token_hex(4)}")
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=365 * AUTHORITY_YEARS))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    write_private(path, certificate.public_bytes(serialization.Encoding.PEM))
-    return _Authority(certificate, key)
-
-
-def _server(
-    directory: Path, authority: _Authority, alternatives: Sequence[x509.GeneralName], now: datetime
-) -> None:
-    path = directory / "server.crt"
-    key = _key(directory / "server.key")
-    if path.exists() and _fits(_read_certificate(path), key, authority, alternatives, now):
-        return
-    certificate = _sign(_name("fairlead"), key.public_key(), authority, alternatives, now)
-    write_private(path, certificate.public_bytes(serialization.Encoding.PEM))
-
-
-def _fits(
-    certificate: x509.Certificate,
-    key: ec.EllipticCurvePrivateKey,
-    authority: _Authority,
-    alternatives: Sequence[x509.GeneralName],
-    now: datetime,
-) -> bool:
-    if certificate.not_valid_after_utc - timedelta(days=RENEW_DAYS) <= now or not _same_key(certificate, key):
-        return False
-    try:
-        certificate.verify_directly_issued_by(authority.certificate)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    try:
-        held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return False
-    return set(held) == set(alternatives)
-
-
-def _sign(
-    subject: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
-    authority: _Authority,
-    alternatives: Sequence[x509.GeneralName],
-    now: datetime,
-) -> x509.Certificate:
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(authority.certificate.subject)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(min(now + timedelta(days=SERVER_DAYS), authority.certificate.not_valid_after_utc))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-            critical=False,
-        )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False
-        )
-    )
-    if alternatives:
-        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
-
-
-def _alternatives(names: Sequence[str], addresses: Sequence[str]) -> list[x509.GeneralName]:
-    return [
-        *(x509.DNSName(name) for name in dict.fromkeys(names)),
-        *(x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(addresses)),
-    ]
-
-
-def _name(common_name: str, organisations: Sequence[str] = ()) -> x509.Name:
-    return x509.Name(
-        [
-            *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in organisations),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _read_certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError as fault:
-        raise PkiError(f"{path} is not a certificate; remove it to get a new one ({fault})") from fault
-
-
-def _same_key(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
-    return certificate.public_key() == key.public_key()
-
-
-def _key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return the key in a file, made if the file is absent."""
-    if not path.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
-        write_private(path, _pem(key))
-        return key
-    try:
-        found = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError) as fault:
-        raise PkiError(f"{path} is not a private key; remove it to get a new one ({fault})") from fault
-    if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise PkiError(f"{path} is not an elliptic-curve key; remove it to get a new one")
-    path.chmod(0o600)
-    return found
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return certificates.issue(directory, common_name, names, addresses, groups, now or datetime.now(UTC))
 
 
 def _tokens(directory: Path, node: str) -> dict[str, Identity]:

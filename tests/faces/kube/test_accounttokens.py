@@ -20,7 +20,8 @@ POD: Resource = {"metadata": {"name": "web-1", "namespace": "shop", "uid": "u2"}
 
 @pytest.fixture(scope="module")
 def issuer() -> Issuer:
-    return Issuer(ec.generate_private_key(ec.SECP256R1()))
+    key = ec.generate_private_key(ec.SECP256R1())
+    return Issuer(lambda: key)
 
 
 class Lookup(dict[tuple[str, str], Resource]):
@@ -80,7 +81,7 @@ def test_audiences_must_match(issuer: Issuer) -> None:
 def test_forged_tokens_are_refused(issuer: Issuer) -> None:
     token, _ = issuer.issue(_claim(), NOW)
     head, content, signature = token.split(".")
-    other = Issuer(ec.generate_private_key(ec.SECP256R1())).issue(_claim(), NOW)[0]
+    other = Issuer(lambda: ec.generate_private_key(ec.SECP256R1())).issue(_claim(), NOW)[0]
     none = base64.urlsafe_b64encode(orjson.dumps({"alg": "none"})).decode().rstrip("=")
     longer = base64.urlsafe_b64encode(b'{"exp":99999999999}').decode().rstrip("=")
     for forged in (
