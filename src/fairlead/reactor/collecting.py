@@ -52,17 +52,17 @@ async def collect(keeper: Keeper) -> None:
                 continue
             except StopAsyncIteration:
                 return
-            cleared = not _follow(owners, entries)
+            cleared = not _follow(keeper, owners, entries)
 
 
-def _follow(owners: Owners, entries: Iterable[Entry]) -> bool:
+def _follow(keeper: Keeper, owners: Owners, entries: Iterable[Entry]) -> bool:
     """Bring the graph up to date; whether a definition or an object of a custom kind was written."""
     custom = False
     for entry in entries:
         if entry.type == "DELETED":
             owners.drop(entry.stored.uid if entry.stored is not None else "")
         elif _matters(entry):
-            owners.put(entry.object)
+            owners.put(keeper.decoded(entry))
         custom = (
             custom or entry.storage == DEFINITIONS or (entry.type == "DELETED" and "." in entry.storage[0])
         )

@@ -25,11 +25,14 @@ from fairlead.keep.errors import Refusal, internal, unavailable
 from fairlead.keep.kinds import Kind
 from fairlead.keep.versions import shown_entry
 from fairlead.keep.worlds import World
+from fairlead.words import Resource
 
 BACKLOG = 20_000
 """Entries that a subscription may be behind before it is ended; its reader must list again."""
 COMPACT_EVERY = 2_000
 """Commits of so many entries between two compactions of the log."""
+_SHARED = 256
+"""Decoded objects that are kept for the loops that have not seen them yet."""
 _AGE = 1_800.0
 """Seconds that an entry stays in the window at most, however few there are."""
 
@@ -134,6 +137,7 @@ class Keeper:
         self._by_storage: dict[Storage, list[Subscription]] = {}
         self._since_compaction = 0
         self._marks: deque[tuple[float, int]] = deque()
+        self._decoded: dict[int, Resource] = {}
         self._closing = False
         self.fault = ""
         """Why the last write could not be stored; "" while the store is well."""
@@ -168,7 +172,7 @@ class Keeper:
         self._staged.append((entries, done))
         if self._busy is None:
             self._busy = asyncio.create_task(self._drain())
-        await asyncio.shield(done)
+        await done
         return outcome
 
     async def _drain(self) -> None:
@@ -231,6 +235,15 @@ class Keeper:
             self.world.forget(self._marks.popleft()[1])
         compaction = self._log.compact(self.world.floors)
         compaction.add_done_callback(lambda future: future.exception())
+
+    def decoded(self, entry: Entry) -> Resource:
+        """Return the object of an entry, decoded once for all loops that ask soon: nobody may change it."""
+        known = self._decoded.get(entry.rv)
+        if known is None:
+            known = self._decoded[entry.rv] = entry.object
+            if len(self._decoded) > _SHARED:
+                del self._decoded[next(iter(self._decoded))]
+        return known
 
     def subscribe(
         self, kind: Kind | None, namespace: str | None = None, since: int | None = None

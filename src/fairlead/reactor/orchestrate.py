@@ -156,7 +156,7 @@ class Orchestrator:
         self._stir.set()
 
     def _take_one(self, entry: Entry) -> None:
-        resource = entry.object
+        resource = self._keeper.decoded(entry)
         ref = Ref.of(resource)
         before = self.view.get(ref.group, ref.kind, ref.namespace, ref.name)
         if before is not None and _version(before) >= entry.rv:
