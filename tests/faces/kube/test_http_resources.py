@@ -193,7 +193,7 @@ def test_bodies_in_yaml_and_what_is_not_understood(api: httpx.Client, namespace:
     )
     nonsense = api.post(_maps(namespace), content="x", headers={"content-type": PROTOBUF})
     assert "does not appear to be a protobuf message" in _refused(nonsense, 400, "BadRequest")["message"]
-    for body in ("[]", '"x"', "1", "null"):
+    for body in ("[]", '"x"', "1"):
         answer = api.post(_maps(namespace), content=body, headers={"content-type": "application/json"})
         _refused(answer, 400, "BadRequest")
     wrong = api.patch(_maps(namespace, "a"), content="{}", headers={"content-type": "application/json"})

@@ -22,6 +22,8 @@ STDOUT, STDERR, ERROR = 1, 2, 3
 _NORMAL = 1000
 _LARGEST = 32 * 1024
 """Bytes of output in one message."""
+_LINGER = 0.3
+"""Seconds for which input that nobody wants is still read: a connection closed on it loses what the client has not read."""
 
 
 def chosen(offered: Sequence[str]) -> str:
@@ -49,13 +51,16 @@ async def serve(
         status = (
             running.result() if running.done() else nodes.failure(unavailable("the server is shutting down"))
         )
+        if not left:
+            await _send(send, ERROR, status)
+            if call.flag("stdin"):
+                await asyncio.wait({gone}, timeout=_LINGER)
     finally:
         # Granian closes a connection only when nobody waits for a message on it.
         for task in (running, gone, stopping):
             task.cancel()
         await asyncio.gather(running, gone, stopping, return_exceptions=True)
     if not left:
-        await _send(send, ERROR, status)
         await send({"type": "websocket.close", "code": _NORMAL})
 
 
