@@ -41,7 +41,7 @@ def find_kubectl() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def kubectl() -> str:
+def kubectl_program() -> str:
     """The path of a kubectl of 1.30 or newer."""
     path = find_kubectl()
     if path is None:
@@ -49,6 +49,12 @@ def kubectl() -> str:
             pytest.fail("CI must have a kubectl; tools/setup.sh kubectl builds one")
         pytest.skip("no kubectl of 1.30 or newer; `sh tools/setup.sh kubectl` builds one")
     return path
+
+
+@pytest.fixture(scope="session")
+def kubectl(kubectl_program: str) -> str:
+    """The same, where no fixture nearby wraps it."""
+    return kubectl_program
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -186,24 +185,12 @@ class Kubectl:
         )
 
 
-def _kubectl() -> str:
-    program = os.environ.get("FAIRLEAD_KUBECTL") or shutil.which("kubectl") or ""
-    if not program:
-        pytest.skip("there is no kubectl on PATH; FAIRLEAD_KUBECTL may name one")
-    told = subprocess.run(
-        [program, "version", "--client", "-o", "json"], capture_output=True, text=True, check=True
-    )
-    version = json.loads(told.stdout)["clientVersion"]
-    minor = int(re.sub(r"\D.*", "", version["minor"]))
-    if (int(version["major"]), minor) < (1, 30):
-        pytest.skip(f"{program} is {version['gitVersion']}, older than 1.30")
-    return program
-
-
 @pytest.fixture(scope="module")
-def cluster_kubectl(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def cluster_kubectl(
+    server: Server, tmp_path_factory: pytest.TempPathFactory, kubectl_program: str
+) -> Kubectl:
     """Kubectl in the default namespace."""
-    return Kubectl(_kubectl(), server.data / "kubeconfig", tmp_path_factory.mktemp("home"))
+    return Kubectl(kubectl_program, server.data / "kubeconfig", tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
@@ -273,7 +260,8 @@ class FakeNode:
         self._loop.run_forever()
         server.close()
         for writer in self._writers:
-            writer.transport.abort()
+            if not writer.transport.is_closing():
+                writer.transport.abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
