@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fairlead.keep.kinds import BUILT_IN, Kind
 
 if TYPE_CHECKING:
     from tests.faces.kube.conftest import Server
@@ -297,3 +301,88 @@ def test_a_stop_under_load_loses_nothing_that_was_acknowledged(new_server: Calla
     with server.client() as client:
         there = {item["metadata"]["name"] for item in client.get(_maps("default")).json()["items"]}
     assert set(kept) <= there
+
+
+_JUNK = st.sampled_from(
+    [
+        "",
+        "x",
+        "kubernetes",
+        "-1",
+        "1e9",
+        "true",
+        "%00",
+        "%ff",
+        "a" * 300,
+        "..",
+        "%2e%2e",
+        "*",
+        "a=b",
+        "a in (b)",
+    ]
+)
+_NAMES = [
+    "limit",
+    "continue",
+    "resourceVersion",
+    "labelSelector",
+    "fieldSelector",
+    "dryRun",
+    "fieldManager",
+    "fieldValidation",
+    "force",
+    "propagationPolicy",
+    "gracePeriodSeconds",
+    "pretty",
+    "includeObject",
+    "sendInitialEvents",
+    "container",
+    "tailLines",
+]
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.sampled_from(["", "x", "10Gi", "\x00", "é"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "spec", "labels", "finalizers", "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]),
+    kind=st.sampled_from([kind for kind in BUILT_IN if kind.plural != "namespaces"]),
+    name=st.none() | _JUNK,
+    part=st.sampled_from(["", "", "/status", "/scale", "/binding", "/eviction", "/token", "/log", "/exec"]),
+    query=st.lists(st.tuples(st.sampled_from(_NAMES), _JUNK), max_size=3),
+    headers=st.sampled_from([JSON, YAML, PROTOBUF, MERGE, JSON_PATCH, APPLY, {"Content-Type": "x"}]),
+    meta=_VALUES,
+    spec=_VALUES,
+)
+def test_no_request_is_a_fault_of_the_server(
+    api: httpx.Client,
+    method: str,
+    kind: Kind,
+    name: str | None,
+    part: str,
+    query: list[tuple[str, str]],
+    headers: dict[str, str],
+    meta: Any,
+    spec: Any,
+) -> None:
+    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+    path = f"{root}/namespaces/default/{kind.plural}" if kind.namespaced else f"{root}/{kind.plural}"
+    path += f"/{name or 'y'}{part}" if name is not None or part else ""
+    if method == "DELETE" and (name is None or not kind.namespaced):
+        return
+    dry = "&".join(["dryRun=All", *(f"{key}={value}" for key, value in query if key != "dryRun")])
+    body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec}
+    sent = None if method in {"GET", "HEAD"} else json.dumps(body).encode()
+    answer = api.request(method, f"{path}?{dry}", content=sent, headers=headers)
+    typed = "failed to create typed patch object" in answer.text  # Kubernetes' own 500
+    versioned = "resourceVersion should not be set" in answer.text  # and another
+    assert answer.status_code < 500 or answer.status_code in {501, 504} or typed or versioned, answer.text
