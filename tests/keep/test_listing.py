@@ -105,6 +105,20 @@ class TestPages:
         third = page(cluster, limit=2, continue_=second.continue_)
         assert (names(third), third.continue_, third.remaining) == (["e"], "", None)
 
+    def test_of_now_they_are_counted_from_where_the_last_one_ended(self, cluster: Any) -> None:
+        fill(cluster, "a", "b", "c", "d", "e")
+        first = page(cluster, limit=2)
+        second = page(cluster, limit=2, continue_=first.continue_)
+        assert (names(second), second.remaining) == (["c", "d"], 1)
+        third = page(cluster, limit=2, continue_=second.continue_)
+        assert (names(third), third.continue_, third.remaining) == (["e"], "", None)
+        assert page(cluster, limit=5).remaining is None
+        cluster.create("namespaces", {"metadata": {"name": "a-space"}})
+        elsewhere = cluster.world.list(
+            cluster.kind("configmaps"), "a-space", limit=1, continue_=first.continue_
+        )
+        assert names(elsewhere) == []
+
     def test_with_selectors_the_rest_is_not_counted(self, cluster: Any) -> None:
         fill(cluster, "a1", "a2", "b1", "a3")
         first = page(cluster, limit=2, labels=parse("first=a"))

@@ -25,6 +25,7 @@ from fairlead.reactor.collecting import collect
 from fairlead.reactor.counting import count
 from fairlead.reactor.expiring import sweep
 from fairlead.reactor.keeping import Keeper, Lagged, Subscription
+from fairlead.words import Snapshot
 
 CONFIG = Kind("", "v1", "ConfigMap", "configmaps")
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas", subresources=frozenset({"status"}))
@@ -164,6 +165,29 @@ def test_a_caller_that_gives_up_does_not_stop_the_write(tmp_path: Path) -> None:
         writing.cancel()
         await keeper.write(make("b"))
         assert names(keeper) == ["a", "b"]
+        await keeper.close()
+
+    run(test())
+
+
+def test_what_a_loop_has_decoded_is_lent_unless_it_is_old(tmp_path: Path) -> None:
+    async def test() -> None:
+        keeper = await Keeper.open(tmp_path / "store.db")
+        await keeper.write(make("a"))
+        await keeper.write(make("b"))
+
+        def listed() -> list[Any]:
+            return keeper.objects(CONFIG, keeper.world.list(CONFIG, "default").items)
+
+        plain = listed()
+        known = [stored.object for stored in keeper.world.stored(("", "configmaps"))]
+        keeper.view = Snapshot(known)
+        assert listed() == plain
+        assert all(any(one is lent for one in known) for lent in listed())
+        await keeper.write(change("b", "new"))
+        a, b = listed()
+        assert any(a is one for one in known)
+        assert b["data"] == {"x": "new"}
         await keeper.close()
 
     run(test())

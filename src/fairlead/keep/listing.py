@@ -58,6 +58,11 @@ def page(
     """Return one page. A `limit` of 0 or less is no limit. Refusals: 400, 410, 422 and 504 as Kubernetes gives them."""
     limit = max(limit, 0)
     moment, after = _moment(store, limit, continue_, rv, rv_match)
+    if moment == store.committed_rv and limit and namespace is not None and labels is None and not fields:
+        first = key_of(namespace)
+        if not after or after.startswith(first):
+            items, left = store.committed.page(storage, namespace, after.removeprefix(first), limit)
+            return Listing(items, moment, *((_token(moment, _next(items[-1])), left) if left else ()))
     if moment == store.committed_rv:
         items = _now(store, storage, namespace, fields)
     else:

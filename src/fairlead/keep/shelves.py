@@ -88,6 +88,15 @@ class Shelves:
             return [drawer.things[name] for name in drawer.order] if drawer else []
         return [stored for key in sorted(drawers, key=key_of) for stored in drawers[key]]
 
+    def page(self, storage: Storage, namespace: str, after: str, count: int) -> tuple[list[Stored], int]:
+        """Return the first objects of a namespace whose names are `after` or later, and how many more there are."""
+        drawer = self._drawers.get(storage, {}).get(namespace)
+        if drawer is None:
+            return [], 0
+        start = bisect_left(drawer.order, after)
+        names = drawer.order[start : start + count]
+        return [drawer.things[name] for name in names], len(drawer.order) - start - len(names)
+
     def count(self, storage: Storage, namespace: str | None = None) -> int:
         """Return how many objects there are."""
         drawers = self._drawers.get(storage, {})

@@ -7,7 +7,7 @@ Source: k8s.io/kubernetes pkg/apis/core/v1, events/v1 and autoscaling/v1 convers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -59,6 +59,12 @@ def shown(stored: Stored, kind: Kind) -> Stored:
     return Stored(
         stored.rv, stored.namespace, stored.name, encode(obj), stored.labels, stored.uid, stored.owners
     )
+
+
+def all_shown(items: Sequence[Stored], kind: Kind) -> list[Stored]:
+    """Return the stored objects in the version of `kind`."""
+    prefix = _prefix(kind.api_version)
+    return [stored if stored.body.startswith(prefix) else shown(stored, kind) for stored in items]
 
 
 def shown_entry(entry: Entry, kind: Kind) -> Entry:

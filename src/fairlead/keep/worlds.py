@@ -20,7 +20,7 @@ from fairlead.keep.requests import Request
 from fairlead.keep.schemas import Definitions, Schemas
 from fairlead.keep.selecting import Fields
 from fairlead.keep.staging import Store
-from fairlead.keep.versions import shown, shown_entry
+from fairlead.keep.versions import all_shown, shown, shown_entry
 from fairlead.keep.writing import Writer
 from fairlead.tongues.selectors import Expr
 from fairlead.words import PatchType, Resource
@@ -237,8 +237,7 @@ class World:
         chosen = selecting.checked(kind, fields, self._selectable(kind)) if fields else ()
         where = (namespace or None) if kind.namespaced else ""
         found = listing.page(self._store, kind.storage, where, labels, chosen, limit, continue_, rv, rv_match)
-        items = [shown(stored, kind) for stored in found.items]
-        return Listing(items, found.rv, found.continue_, found.remaining)
+        return Listing(all_shown(found.items, kind), found.rv, found.continue_, found.remaining)
 
     def since(self, kind: Kind | None, namespace: str | None, rv: int) -> Sequence[Entry]:
         """Return the committed writes after a resourceVersion; Refusal 410 if the window has left it behind."""

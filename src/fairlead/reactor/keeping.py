@@ -20,12 +20,12 @@ from typing import Self, TypeAlias
 from fairlead.drivers import definitions
 from fairlead.drivers.sqlite import Log
 from fairlead.keep import bootstrapping
-from fairlead.keep.entries import Entry, Outcome, Storage
+from fairlead.keep.entries import Entry, Outcome, Storage, Stored
 from fairlead.keep.errors import Refusal, internal, unavailable
 from fairlead.keep.kinds import Kind
 from fairlead.keep.versions import shown_entry
 from fairlead.keep.worlds import World
-from fairlead.words import Resource
+from fairlead.words import Resource, View
 
 BACKLOG = 20_000
 """Entries that a subscription may be behind before it is ended; its reader must list again."""
@@ -138,6 +138,8 @@ class Keeper:
         self._since_compaction = 0
         self._marks: deque[tuple[float, int]] = deque()
         self._decoded: dict[int, Resource] = {}
+        self.view: View | None = None
+        """What a loop keeps decoded of everything here, perhaps a moment behind. Nobody may change an object of it."""
         self._closing = False
         self.fault = ""
         """Why the last write could not be stored; "" while the store is well."""
@@ -244,6 +246,23 @@ class Keeper:
             if len(self._decoded) > _SHARED:
                 del self._decoded[next(iter(self._decoded))]
         return known
+
+    def objects(self, kind: Kind, items: Sequence[Stored]) -> list[Resource]:
+        """Return listed objects decoded, as `kind`: the ones that a loop has decoded are lent. Nobody may change them."""
+        if self.view is None:
+            return [item.object for item in items]
+        get, group, name, version = self.view.get, kind.group, kind.kind, kind.api_version
+        found = []
+        for item in items:
+            known = get(group, name, item.namespace, item.name)
+            if (
+                known is None
+                or known["metadata"].get("resourceVersion") != str(item.rv)
+                or known["apiVersion"] != version
+            ):
+                known = item.object
+            found.append(known)
+        return found
 
     def subscribe(
         self, kind: Kind | None, namespace: str | None = None, since: int | None = None

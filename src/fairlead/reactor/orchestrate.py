@@ -132,7 +132,7 @@ class Orchestrator:
                     await asyncio.sleep(0)
                     since = time.monotonic()
         gone = [resource for resource in self.view if fresh.get(*_kind(resource), *_name(resource)) is None]
-        self.view = fresh
+        self.view = self._keeper.view = fresh
         for resource in gone:
             self._mark_concerned(resource)
         for controller in self._controllers:

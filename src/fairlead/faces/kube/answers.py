@@ -82,10 +82,17 @@ def one(
     return _finish(call, body, wanted, status)
 
 
-def listing(call: Call, found: Listing, wanted: Wanted, kind: Kind, columns: Callable[[], Columns]) -> Answer:
-    """Answer with a list of stored objects, in the form wanted."""
+def listing(
+    call: Call,
+    found: Listing,
+    wanted: Wanted,
+    kind: Kind,
+    columns: Callable[[], Columns],
+    decoded: Callable[[Kind, Sequence[Stored]], Sequence[Resource]],
+) -> Answer:
+    """Answer with a list of stored objects, in the form wanted. `decoded` gives the objects, to be read only."""
     if wanted.shape == "Table":
-        rows = _table(kind, [item.object for item in found.items], wanted, columns(), _include(call))
+        rows = _table(kind, decoded(kind, found.items), wanted, columns(), _include(call))
         rows["metadata"] = found.metadata
         body = orjson.dumps(rows)
     elif wanted.shape == "PartialObjectMetadataList":
@@ -95,7 +102,7 @@ def listing(call: Call, found: Listing, wanted: Wanted, kind: Kind, columns: Cal
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": f"meta.k8s.io/{version}",
                 "metadata": found.metadata,
-                "items": [partial(item.object, version) for item in found.items],
+                "items": [partial(item, version) for item in decoded(kind, found.items)],
             }
         )
     else:
@@ -104,9 +111,16 @@ def listing(call: Call, found: Listing, wanted: Wanted, kind: Kind, columns: Cal
 
 
 def joined(kind: Kind, items: Iterable[Stored], metadata: Mapping[str, Any]) -> bytes:
-    """Return a list object made of the bytes that its items are stored in."""
+    """Return a list object, and the line's end, made of the bytes that its items are stored in."""
     head = orjson.dumps({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata})
-    return b'%s,"items":[%s]}' % (head[:-1], b",".join([item.body for item in items]))
+    parts = [head[:-1], b',"items":[']
+    for item in items:
+        parts.append(item.body)
+        parts.append(b",")
+    if len(parts) > 2:
+        parts.pop()
+    parts.append(b"]}\n")
+    return b"".join(parts)
 
 
 def partial(obj: Resource, version: str = "v1") -> Resource:
@@ -166,7 +180,7 @@ def _finish(call: Call, body: bytes, wanted: Wanted, status: int = 200) -> Answe
         return Answer(status, to_yaml(body), YAML)
     if _pretty(call):
         body = pretty(body)
-    return Answer(status, body + b"\n", JSON)
+    return Answer(status, body if body.endswith(b"\n") else body + b"\n", JSON)
 
 
 def _pretty(call: Call) -> bool:

@@ -5,7 +5,6 @@ What an object must look like is for `keep` to say.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,7 +24,8 @@ PATCH_TYPES: dict[str, PatchType] = {
 }
 DEEPEST = 100
 """Levels of nesting in a body. What Kubernetes' own schemas allow is far less."""
-_KEY = re.compile(rb'"[ \t\r\n]*:')
+_ODD = (b"\\u0022", b"\\u003a", b"\\u003A", b" :", b"\t:", b"\n:", b"\r:")
+"""What makes it unclear where a key ends: an escaped quote or colon, and white space before a colon."""
 
 
 def from_json(text: bytes) -> Any:
@@ -79,13 +79,13 @@ def decode(text: bytes, content_type: str, kind: str, *, accept_protobuf: bool =
 def repeated(text: bytes, content_type: str, document: Any) -> list[str]:
     """Return a text for each key that a JSON body has twice. `document` is the decoded body.
 
-    Only a body that may have one is looked at closely: encoded again, it has fewer keys. An escaped quote or colon
-    could hide that.
+    Only a body that may have one is looked at closely: encoded again, it has fewer keys.
     """
     if media(content_type).type not in {JSON, ""}:
         return []
     try:
-        if b"\\u" not in text and len(_KEY.findall(text)) == len(_KEY.findall(orjson.dumps(document))):
+        again = orjson.dumps(document)
+        if not any(odd in text for odd in _ODD) and text.count(b'":') == again.count(b'":'):
             return []
         return duplicates(text)
     except (TypeError, ValueError):

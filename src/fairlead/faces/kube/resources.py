@@ -119,7 +119,7 @@ class Resources:
             call.get("resourceVersion"),
             call.get("resourceVersionMatch"),
         )
-        return answers.listing(call, found, form, kind, self._columns(kind))
+        return answers.listing(call, found, form, kind, self._columns(kind), self.site.keeper.objects)
 
     def _watch(self, call: Call, kind: Kind, target: Target) -> Stream:
         form = wanted(call.headers.get("accept", ""), _EVENTS)
