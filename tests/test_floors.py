@@ -18,7 +18,7 @@ def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=folder,
-        env={"PYTHONPATH": str(folder / "src")},
+        env={"PYTHONPATH": str(folder / "src"), "COLUMNS": "300", "TERM": "xterm"},
         capture_output=True,
         text=True,
         check=False,
