@@ -190,14 +190,6 @@ class Inventory:
         """Every reference between objects."""
         return [edge for one in self.everything for edge in edges(one)]
 
-    @cached_property
-    def referrers(self) -> Mapping[Ref, Sequence[Edge]]:
-        """For each object that is named anywhere, the references to it."""
-        found: dict[Ref, list[Edge]] = {}
-        for edge in self.edges:
-            found.setdefault(edge.target, []).append(edge)
-        return found
-
     def owner(self, resource: Resource) -> Resource | None:
         """Return the object that controls this one, if it is here."""
         space = Ref.of(resource).namespace

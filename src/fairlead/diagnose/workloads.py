@@ -246,9 +246,3 @@ def _autoscalers(inventory: Inventory) -> Iterator[Fact]:
                     evidence=(inventory.field(ref, edge.path, str(edge.target)),),
                     where=inventory.where(ref, edge.path),
                 )
-
-
-def scaled_to(resource: Mapping[str, Any]) -> int | None:
-    """Return the replicas that are wanted, None for kinds that do not say."""
-    replicas = mapping(resource, "spec").get("replicas")
-    return replicas if isinstance(replicas, int) else None

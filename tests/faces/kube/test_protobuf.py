@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import shutil
 import struct
 import subprocess
 import threading
@@ -328,16 +327,6 @@ def capture() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def program() -> str:
-    """A kubectl that sends protobuf (1.32 and newer do)."""
-    named = [os.environ.get("FAIRLEAD_KUBECTL"), shutil.which("kubectl")]
-    found = next((path for path in named if path), None)
-    if found is None:
-        pytest.skip("no kubectl")
-    return found
-
-
 @pytest.mark.kubectl
 @pytest.mark.parametrize(
     ("command", "kind", "spec"),
@@ -390,11 +379,11 @@ def program() -> str:
     ],
 )
 def test_what_kubectl_sends(
-    program: str, capture: str, tmp_path: Path, command: str, kind: str, spec: dict[str, Any] | None
+    kubectl_program: str, capture: str, tmp_path: Path, command: str, kind: str, spec: dict[str, Any] | None
 ) -> None:
     _Capture.bodies.clear()
     subprocess.run(
-        [program, "-s", capture, *command.split()],
+        [kubectl_program, "-s", capture, *command.split()],
         env={**os.environ, "HOME": str(tmp_path), "KUBECONFIG": os.devnull},
         capture_output=True,
         check=False,
