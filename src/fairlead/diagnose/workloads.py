@@ -7,7 +7,7 @@ missing service account) is told from the controller's own words, since no pod e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
