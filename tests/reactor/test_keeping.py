@@ -193,6 +193,31 @@ def test_what_a_loop_has_decoded_is_lent_unless_it_is_old(tmp_path: Path) -> Non
     run(test())
 
 
+def test_a_reader_need_not_wait_for_ever(tmp_path: Path) -> None:
+    async def test() -> None:
+        keeper = await Keeper.open(tmp_path / "store.db")
+        subscription = keeper.subscribe(CONFIG)
+        assert await subscription.within(0.01) == []
+        waiting = asyncio.ensure_future(subscription.within(30))
+        await keeper.write(make("a"))
+        assert [entry.name for entry in await waiting] == ["a"]
+        await keeper.write(make("b"))
+        await keeper.write(make("c"))
+        assert [entry.name for entry in await subscription.within(0)] == ["b", "c"]
+        waiting = asyncio.ensure_future(subscription.within(30))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await keeper.write(make("d"))
+        assert [entry.name for entry in await subscription.within(0)] == ["d"]
+        waiting = asyncio.ensure_future(subscription.within(30))
+        await asyncio.sleep(0)
+        await keeper.close()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.gather(waiting)
+
+    run(test())
+
+
 def test_a_second_keeper_is_refused(tmp_path: Path) -> None:
     async def test() -> None:
         keeper = await Keeper.open(tmp_path / "s.db")
