@@ -100,6 +100,23 @@ class Subscription:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
+    async def within(self, seconds: float) -> list[Entry]:
+        """Return what comes next, or nothing if nothing comes in time. Raises Lagged, and StopAsyncIteration at the end."""
+        if not self._waiting and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._wake = loop.create_future()
+            timer = loop.call_later(seconds, self._stir)
+            try:
+                await self._wake
+            finally:
+                timer.cancel()
+                self._wake = None
+        if not self._waiting and self.lagged:
+            raise Lagged
+        if not self._waiting and self._closed:
+            raise StopAsyncIteration
+        return self.take()
+
     def __aiter__(self) -> AsyncIterator[list[Entry]]:
         return self
 

@@ -158,36 +158,22 @@ async def _following(
 ) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     end = loop.time() + watch.seconds
-    told = loop.time()
-    arriving: asyncio.Future[list[Entry]] | None = None
-    try:
-        while True:
-            if arriving is None:
-                arriving = asyncio.ensure_future(anext(subscription))
-            now = loop.time()
-            until = min(end, told + BOOKMARK_SECONDS) if watch.bookmarks else end
-            done, _ = await asyncio.wait({arriving}, timeout=max(until - now, 0.0))
-            if done:
-                try:
-                    entries = arriving.result()
-                except (StopAsyncIteration, Lagged):
-                    return
-                arriving = None
-            else:
-                entries = subscription.take()
-            chunk = _lines(watch, encodings, entries, start)
-            if not done and watch.bookmarks:
-                # Nothing is waiting at this moment, so the watch has seen everything up to the world's version.
-                chunk += watch.frame(bookmark(watch, keeper.world.rv))
-                told = loop.time()
-            if chunk:
-                yield chunk
-            if loop.time() >= end:
-                return
-    finally:
-        if arriving is not None:
-            arriving.cancel()
-            await asyncio.gather(arriving, return_exceptions=True)
+    due = loop.time() + BOOKMARK_SECONDS
+    while True:
+        try:
+            until = min(end, due) if watch.bookmarks else end
+            entries = await subscription.within(max(until - loop.time(), 0.0))
+        except (StopAsyncIteration, Lagged):
+            return
+        chunk = _lines(watch, encodings, entries, start)
+        if watch.bookmarks and loop.time() >= until:
+            # Nothing is waiting at this moment, so the watch has seen everything up to the world's version.
+            chunk += watch.frame(bookmark(watch, keeper.world.rv))
+            due = loop.time() + BOOKMARK_SECONDS
+        if chunk:
+            yield chunk
+        if loop.time() >= end:
+            return
 
 
 def _lines(watch: Watch, encodings: Encodings, entries: Sequence[Entry], start: int) -> bytes:
