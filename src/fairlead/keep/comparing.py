@@ -23,6 +23,8 @@ Difference: TypeAlias = tuple[Fields | None, Fields | None]
 
 _SAME: Difference = (None, None)
 
+_PLAIN = frozenset({str, int, bool, float})
+
 
 class Mistyped(Exception):
     """An object that does not fit its type, with the path and the message of each fault."""
@@ -294,7 +296,7 @@ def _whole(value: Any, node: Node) -> Fields:
         declared, other = _types(node)
         out: Fields = {SELF: LEAF}
         for key, item in value.items():
-            out[f"f:{key}"] = _whole(item, declared.get(key, other))
+            out[f"f:{key}"] = LEAF if type(item) in _PLAIN else _whole(item, declared.get(key, other))
         for key, item in present.items():
             if key not in value:
                 out[f"f:{key}"] = _whole(item, declared.get(key, other))

@@ -188,7 +188,7 @@ def _text(value: Any) -> str:
 
 def ordered(fields: Fields) -> Fields:
     """Return the set with its keys sorted, as it is written."""
-    return {key: ordered(fields[key]) if fields[key] else LEAF for key in sorted(fields)}
+    return {key: ordered(child) if (child := fields[key]) else LEAF for key in sorted(fields)}
 
 
 def parsed(fields: Any, depth: int = 0) -> Fields:
