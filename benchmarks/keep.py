@@ -43,6 +43,7 @@ POD = {
         ],
     },
 }
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 ROUNDS = 3
 CREATES = 2000
 
@@ -281,6 +282,9 @@ def main() -> None:
             list_ours = median(lambda _: load.measure(ours.port, ours.context, lambda _: listing, 60, 4))
             list_peer = median(lambda _: load.measure(peer.port, peer.context, all_keys, 60, 4))
             rows.append(("lists of 1,000 objects/s, 4 clients", list_ours, list_peer, ""))
+            table = load.Call.of("GET", f"{pods}?limit=1000", token=ours.token, accept=TABLE)
+            tables = median(lambda _: load.measure(ours.port, ours.context, lambda _: table, 60, 4))
+            rows.append(("Tables of 1,000 pods/s, 4 clients", tables, float("nan"), "as kubectl asks for"))
             events = asyncio.run(watch_rate(ours, 50, 1000, base))
             rows.append(("events delivered/s to 50 watchers", events, float("nan"), "no peer"))
     print("| | fairlead | etcd | ratio | |")

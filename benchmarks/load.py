@@ -16,11 +16,13 @@ class Call:
     data: bytes
 
     @classmethod
-    def of(cls, method: str, path: str, body: bytes = b"", token: str = "") -> Call:
+    def of(cls, method: str, path: str, body: bytes = b"", token: str = "", accept: str = "") -> Call:
         """Encode a request with a JSON body."""
         lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
         if body:
             lines.append("Content-Type: application/json")
+        if accept:
+            lines.append(f"Accept: {accept}")
         if token:
             lines.append(f"Authorization: Bearer {token}")
         return cls("\r\n".join([*lines, "", ""]).encode() + body)

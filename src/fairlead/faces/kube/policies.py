@@ -20,11 +20,15 @@ class Access:
     def __init__(self, world: World) -> None:
         self._world = world
         self._stamp: tuple[object, ...] | None = None
+        self._seen = -1
         self._policies = Policies()
 
     @property
     def policies(self) -> Policies:
         """The policies as they are now."""
+        if self._seen == self._world.rv:
+            return self._policies
+        self._seen = self._world.rv
         stamp = tuple(tuple(item.rv for item in self._stored(plural)) for plural in _PLURALS)
         if stamp != self._stamp:
             roles, cluster_roles, bindings, cluster_bindings = (self._objects(plural) for plural in _PLURALS)
