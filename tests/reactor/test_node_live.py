@@ -69,7 +69,9 @@ def test_logs(space: Any) -> None:
     space.platform.eventually(lambda: "oops" in space.kubectl("logs", "chatty"))
     assert sorted(space.kubectl("logs", "chatty").splitlines()) == [*lines, "oops"]
     assert len(space.kubectl("logs", "chatty", "--tail=2").splitlines()) == 2
-    assert space.kubectl("logs", "chatty", "--limit-bytes=6").startswith("line 1"[:6])
+    assert (
+        len(space.kubectl("logs", "chatty", "--limit-bytes=6")) == 6
+    )  # which stream comes first is nobody's promise
     stamped = space.kubectl("logs", "chatty", "--timestamps").splitlines()
     assert all(line[:2] == "20" and line.split(" ", 1)[0].endswith("Z") for line in stamped)
     assert "oops" in space.kubectl("logs", "chatty", "--since=1h")
