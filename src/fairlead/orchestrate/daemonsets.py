@@ -337,13 +337,7 @@ def _refused(view: View, ref: Ref, change: Change, refusal: Refused, now: dateti
 
 
 def _of_pod(view: View, pod: Resource) -> list[Ref]:
-    if owning.controller_of(pod) is not None:
-        return owning.controller_ref(pod, *KIND)
-    return [
-        Ref.of(owner)
-        for owner in view.list(*KIND, pod["metadata"].get("namespace", ""))
-        if selectors.from_object(owner["spec"].get("selector")).matches(owning.labels(pod))
-    ]
+    return owning.concerned(view, pod, *KIND)
 
 
 def _of_revision(view: View, revision: Resource) -> list[Ref]:

@@ -46,6 +46,17 @@ def controller_ref(resource: Resource, group: str, kind: str) -> list[Ref]:
     return [Ref(group, kind, namespace, reference["name"], reference["uid"])]
 
 
+def concerned(view: View, pod: Resource, group: str, kind: str) -> list[Ref]:
+    """Return the owners of this kind that a pod concerns: its controller, or, for an orphan, all that select it."""
+    if controller_of(pod) is not None:
+        return controller_ref(pod, group, kind)
+    return [
+        Ref.of(owner)
+        for owner in view.list(group, kind, pod["metadata"].get("namespace", ""))
+        if selectors.from_object(owner["spec"].get("selector")).matches(labels(pod))
+    ]
+
+
 def reference_to(owner: Resource) -> dict[str, Any]:
     """Return the controlling ownerReference to put on what the owner makes."""
     meta = owner["metadata"]

@@ -238,26 +238,14 @@ def _refused(view: View, ref: Ref, change: Change, refusal: Refused, now: dateti
         return Step()
     if refusal.reason in {"AlreadyExists", "Conflict"} or change.verb not in {"create", "delete"}:
         return Step()
-    if change.ref.kind == "Pod":
-        text = (
-            f"{change.verb} Pod {change.ref.name} in StatefulSet {ref.name} failed error: {refusal.message}"
-        )
-    else:
-        text = (
-            f"{change.verb} Claim {change.ref.name} in StatefulSet {ref.name} failed error: {refusal.message}"
-        )
+    what = "Pod" if change.ref.kind == "Pod" else "Claim"
+    text = f"{change.verb} {what} {change.ref.name} in StatefulSet {ref.name} failed error: {refusal.message}"
     reason = f"Failed{change.verb.capitalize()}"
     return Step((proposing.event(owner, "Warning", reason, text, now, COMPONENT),))
 
 
-def _owners(view: View, pod: Resource) -> list[Ref]:
-    if owning.controller_of(pod) is not None:
-        return owning.controller_ref(pod, *KIND)
-    return [
-        Ref.of(owner)
-        for owner in view.list(*KIND, pod["metadata"].get("namespace", ""))
-        if selectors.from_object(owner["spec"].get("selector")).matches(owning.labels(pod))
-    ]
+def _of_pod(view: View, pod: Resource) -> list[Ref]:
+    return owning.concerned(view, pod, *KIND)
 
 
 def _of_revision(view: View, revision: Resource) -> list[Ref]:
@@ -270,7 +258,7 @@ STATEFUL_SETS = Controller(
     kind=KIND,
     reconcile=_reconcile,
     watches={
-        ("", "Pod"): _owners,
+        ("", "Pod"): _of_pod,
         revisions.KIND: _of_revision,
     },
     refused=_refused,
