@@ -62,6 +62,16 @@ class Where:
         return " ".join(part for part in (place, self.path) if part)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """An authenticated caller: Kubernetes' user info. `extra` is pairs of a key and its values, sorted by key."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something happened, at a time (seconds since the epoch), to or around a Resource. Not Kubernetes' kind Event."""

@@ -14,9 +14,9 @@ from fairlead.keep.bootstrapping import bootstrap
 from fairlead.keep.entries import Entry, Outcome
 from fairlead.keep.kinds import Kind
 from fairlead.keep.nodes import Definitions
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
-from fairlead.words import Resource
+from fairlead.words import Resource, User
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fairlead.keep.authorizing import Policies, Question, aggregated, refusal
-from fairlead.keep.requests import User
+from fairlead.words import User
 
 JANE = User(name="jane", groups=("dev", "system:authenticated"))
 ACCOUNT = User(name="system:serviceaccount:shop:web", groups=("system:serviceaccounts",))

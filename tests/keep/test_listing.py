@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import Kind
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.selecting import seen_as
 from fairlead.keep.worlds import World
 from fairlead.tongues.selectors import parse, parse_fields
+from fairlead.words import User
 
 
 def fill(cluster: Any, *names: str) -> None:

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from fairlead.keep.errors import Refusal
-from fairlead.keep.requests import Request, User
-from fairlead.words import Resource
+from fairlead.keep.requests import Request
+from fairlead.words import Resource, User
 
 CONFIG = {"metadata": {"name": "c"}, "data": {"a": "1"}}
 

@@ -18,14 +18,14 @@ from fairlead.drivers.sqlite import LogLocked
 from fairlead.keep.entries import Entry, Outcome
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import Kind
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
 from fairlead.reactor import keeping
 from fairlead.reactor.collecting import collect
 from fairlead.reactor.counting import count
 from fairlead.reactor.expiring import sweep
 from fairlead.reactor.keeping import Keeper, Lagged, Subscription
-from fairlead.words import Snapshot
+from fairlead.words import Snapshot, User
 
 CONFIG = Kind("", "v1", "ConfigMap", "configmaps")
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas", subresources=frozenset({"status"}))
@@ -305,7 +305,8 @@ CHILD = """
 import asyncio, os, sys
 from datetime import UTC, datetime
 from fairlead.keep.kinds import Kind
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
+from fairlead.words import User
 from fairlead.reactor.keeping import Keeper
 
 async def main():

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.orchestrate import proposing
 from fairlead.orchestrate.controllers import CONTROLLERS
 from fairlead.orchestrate.steps import Controller, Step
 from fairlead.reactor import carrying
 from fairlead.reactor.keeping import Keeper
 from fairlead.reactor.orchestrate import Orchestrator
-from fairlead.words import Ref, Resource, View
+from fairlead.words import Ref, Resource, User, View
 
 ADMIN = User(name="admin", groups=("system:masters",))
 

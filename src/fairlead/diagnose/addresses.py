@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.likening import related, slip
-from fairlead.diagnose.paths import Path, mapping, mappings, text
 from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.tongues.paths import Path, mapping, mappings, text
 from fairlead.words import Ref, Severity
 
 _URL = re.compile(

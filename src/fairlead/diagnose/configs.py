@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.paths import find, mapping
 from fairlead.diagnose.proposing import Edit, edit_template, joined
 from fairlead.diagnose.references import Edge, edges, pod_edges
+from fairlead.tongues.paths import find, mapping
 from fairlead.words import Fix, Ref, Resource, Severity
 
 _NAME_FIELDS = ("name", "secretName", "claimName")

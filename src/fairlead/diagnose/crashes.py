@@ -15,8 +15,8 @@ from datetime import timedelta
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, moment, ready
 from fairlead.diagnose.logs import Telling, telling
-from fairlead.diagnose.paths import mapping, mappings, text
 from fairlead.diagnose.references import Container
+from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Evidence, Need, Ref, Severity
 
 START_REASONS = frozenset(

@@ -11,7 +11,7 @@ from datetime import timedelta
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, moment, span
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.paths import mapping, mappings, strings, text, words
+from fairlead.tongues.paths import mapping, mappings, strings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 _DEFAULT_CLASS = (

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Member, Template
 from fairlead.diagnose.likening import distance, nearest
-from fairlead.diagnose.paths import mapping, mappings, text, words
 from fairlead.diagnose.proposing import Edit, edit_template, joined
 from fairlead.diagnose.references import Container, edges
+from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Evidence, Fix, Ref, Severity, Where
 
 PULL_REASONS = frozenset(

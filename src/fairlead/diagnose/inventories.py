@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from fairlead.diagnose.paths import Path, dotted, mapping, mappings, strings, text
 from fairlead.diagnose.references import (
     CLUSTER_SCOPED,
     Container,
@@ -23,6 +22,7 @@ from fairlead.diagnose.references import (
     edges,
     template_path,
 )
+from fairlead.tongues.paths import Path, dotted, mapping, mappings, strings, text
 from fairlead.words import Evidence, Need, Ref, Resource, View, Where
 
 Scope: TypeAlias = Literal["live", "files"]

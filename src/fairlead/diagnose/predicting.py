@@ -14,9 +14,9 @@ from typing import Any
 from fairlead.diagnose.configs import keys_of
 from fairlead.diagnose.images import PULL_REASONS, on_node, parse
 from fairlead.diagnose.inventories import Inventory, Member, ready
-from fairlead.diagnose.paths import mapping, mappings, text
 from fairlead.diagnose.probes import declared, probes
 from fairlead.diagnose.references import Container, Edge, containers, pod_edges
+from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Ref, Resource
 
 _RETRIED = PULL_REASONS | {"CreateContainerConfigError", "ContainerCreating", "PodInitializing", ""}

@@ -17,9 +17,9 @@ from fairlead.diagnose.crashes import log_need, named_services
 from fairlead.diagnose.inventories import Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
-from fairlead.diagnose.paths import Path, mapping, mappings, strings, text
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
+from fairlead.tongues.paths import Path, mapping, mappings, strings, text
 from fairlead.words import Evidence, Fix, Need, Ref, Severity
 
 FIELDS = {"readiness": "readinessProbe", "liveness": "livenessProbe", "startup": "startupProbe"}

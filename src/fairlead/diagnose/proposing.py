@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairlead.diagnose.inventories import Inventory, Template, ready
-from fairlead.diagnose.paths import Path, find, mapping, pointer, text
+from fairlead.tongues.paths import Path, find, mapping, pointer, text
 from fairlead.words import Change, Fix, Ref, Resource
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.diagnose.paths import Path, mapping, mappings, text, whole
+from fairlead.tongues.paths import Path, mapping, mappings, text, whole
 from fairlead.words import Ref, Resource
 
 TEMPLATES: Mapping[tuple[str, str], Path] = {

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fairlead.diagnose.inventories import Inventory, Template
-from fairlead.diagnose.paths import mapping, text, whole
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container, containers
+from fairlead.tongues.paths import mapping, text, whole
 from fairlead.words import Finding, Fix, Resource
 
 _REVISION = "deployment.kubernetes.io/revision"

@@ -13,10 +13,10 @@ from fractions import Fraction
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.paths import Path, mapping, mappings, strings, text
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
 from fairlead.tongues import quantities
+from fairlead.tongues.paths import Path, mapping, mappings, strings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _NEXT = re.compile(r", (?=\d+ )")

@@ -12,10 +12,10 @@ from typing import Any
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.likening import nearest, slip
-from fairlead.diagnose.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import Edge, edges
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Fix, Ref, Resource, Severity
 
 

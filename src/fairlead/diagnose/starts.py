@@ -14,7 +14,7 @@ from fairlead.diagnose.configs import lacks
 from fairlead.diagnose.crashes import START_REASONS
 from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready, span
-from fairlead.diagnose.paths import mapping, mappings, text
+from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Evidence, Ref, Severity
 
 _GRACE = timedelta(seconds=60)

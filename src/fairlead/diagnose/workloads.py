@@ -12,9 +12,9 @@ from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Template, moment
-from fairlead.diagnose.paths import find, mapping, mappings, strings, text, whole
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import TEMPLATES, edges
+from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)")

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from fairlead.diagnose.paths import Path, dotted
+from fairlead.tongues.paths import Path, dotted
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity, Where
 
 LONGEST = 64 * 1024 * 1024

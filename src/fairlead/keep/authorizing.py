@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from fairlead.keep.errors import Refusal, forbidden
-from fairlead.keep.requests import User
 from fairlead.tongues import selectors
-from fairlead.words import Resource
+from fairlead.words import Resource, User
 
 MASTERS = "system:masters"
 NODES = "system:nodes"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from fairlead.keep import roles
 from fairlead.keep.entries import Entry, Outcome
-from fairlead.keep.requests import Request, User
-from fairlead.words import Resource
+from fairlead.keep.requests import Request
+from fairlead.words import Resource, User
 
 if TYPE_CHECKING:
     from fairlead.keep.worlds import World

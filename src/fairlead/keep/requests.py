@@ -9,15 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """An authenticated caller: Kubernetes' user info. `extra` is pairs of a key and its values, sorted by key."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+from fairlead.words import User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

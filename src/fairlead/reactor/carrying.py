@@ -18,11 +18,11 @@ import orjson
 from fairlead.keep.entries import Entry, Outcome
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import Kind
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
 from fairlead.orchestrate.steps import Refused
 from fairlead.reactor.keeping import Keeper
-from fairlead.words import Change, Ref, Resource, Snapshot
+from fairlead.words import Change, Ref, Resource, Snapshot, User
 
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster  # a control plane of its own needs no HTTP client

@@ -15,11 +15,10 @@ from fairlead.keep.collecting import Owners
 from fairlead.keep.entries import Entry, Outcome
 from fairlead.keep.errors import Refusal
 from fairlead.keep.extending import DEFINITIONS
-from fairlead.keep.requests import User
 from fairlead.keep.worlds import World
 from fairlead.reactor import carrying
 from fairlead.reactor.keeping import Keeper
-from fairlead.words import Change
+from fairlead.words import Change, User
 
 log = logging.getLogger("fairlead.collecting")
 

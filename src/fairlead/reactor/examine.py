@@ -25,9 +25,9 @@ from fairlead.dialects.manifests import Document, about_file
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.drivers.definitions import load
 from fairlead.keep.errors import Refusal
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
-from fairlead.words import Evidence, Finding, Need, Ref, Resource, Severity, Snapshot, Where
+from fairlead.words import Evidence, Finding, Need, Ref, Resource, Severity, Snapshot, User, Where
 
 KINDS: Sequence[tuple[str, str]] = (
     ("v1", "Pod"),

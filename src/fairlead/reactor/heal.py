@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from fairlead.diagnose.paths import mapping
 from fairlead.diagnose.proposing import bare
 from fairlead.drivers.cluster import PATCH_TYPES, AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.carrying import carry_out
 from fairlead.reactor.examine import Examined, examine_cluster
 from fairlead.reactor.trial import ADMIN, Step
+from fairlead.tongues.paths import mapping
 from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity
 
 MANAGER = "fairlead-fix"

@@ -19,7 +19,6 @@ import orjson
 
 from fairlead.diagnose.examining import examine
 from fairlead.diagnose.inventories import Inventory
-from fairlead.diagnose.paths import mapping, text
 from fairlead.diagnose.predicting import Forecast, Oracle, expected
 from fairlead.diagnose.proposing import bare
 from fairlead.dialects import manifests
@@ -27,14 +26,14 @@ from fairlead.keep.collecting import collect
 from fairlead.keep.entries import Entry
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import BUILT_IN, Kind
-from fairlead.keep.requests import User
 from fairlead.keep.versions import STORED_AS
 from fairlead.keep.worlds import World
 from fairlead.orchestrate.controllers import CONTROLLERS
 from fairlead.orchestrate.settling import Settled, settle
 from fairlead.orchestrate.steps import Refused
 from fairlead.reactor.carrying import Copy
-from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot
+from fairlead.tongues.paths import mapping, text
+from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot, User
 
 ADMIN = User(name="fairlead", groups=("system:masters", "system:authenticated"))
 _BY_TIME = frozenset({"node", "eviction", "cronjob", "ttl-after-finished"})

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fairlead.keep.authorizing import ACCOUNT_PREFIX
-from fairlead.keep.requests import User
-from fairlead.words import Resource
+from fairlead.words import Resource, User
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec

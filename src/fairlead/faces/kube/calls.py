@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from fairlead.keep.errors import Refusal, bad_request, too_large
-from fairlead.keep.requests import User
+from fairlead.words import User
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

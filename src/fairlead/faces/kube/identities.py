@@ -15,7 +15,7 @@ from fairlead.faces.kube.accounttokens import Issuer, Lookup
 from fairlead.faces.kube.calls import NOBODY, Call
 from fairlead.keep.authorizing import ACCOUNT_PREFIX, Question
 from fairlead.keep.errors import Refusal, bad_request, unauthorized
-from fairlead.keep.requests import User
+from fairlead.words import User
 
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 AUTHENTICATED = "system:authenticated"

@@ -15,8 +15,7 @@ from fairlead.faces.kube.site import Site
 from fairlead.keep.authorizing import Question
 from fairlead.keep.errors import Cause, bad_request, conflict, invalid, not_found
 from fairlead.keep.kinds import Kind
-from fairlead.keep.requests import User
-from fairlead.words import Resource
+from fairlead.words import Resource, User
 
 _AUTHORIZATION = "authorization.k8s.io"
 _SHORTEST = 600

@@ -15,10 +15,10 @@ from fairlead.faces.kube.identities import Identities
 from fairlead.faces.kube.metrics import Metrics
 from fairlead.faces.kube.policies import Access
 from fairlead.keep.errors import Cause, Refusal, invalid
-from fairlead.keep.requests import Request, User
+from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
 from fairlead.reactor.keeping import Keeper
-from fairlead.words import Resource
+from fairlead.words import Resource, User
 
 MANAGER_LIMIT = 128
 _DRY_RUNS = {"", "All"}

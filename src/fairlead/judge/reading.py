@@ -1,0 +1,56 @@
+"""What every reader of policies needs: findings for what is unsupported or wrong in a document.
+
+Words only; reading itself is the dialects' work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fairlead.words import Finding, Page, Ref, Resource, Severity, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One document of a policy format. `locate` gives the place (file, line) of a path in it, such as `.spec.rules[0]`."""
+
+    content: Resource
+    locate: Callable[[str], Where] = lambda path: Where(path=path)
+
+    @property
+    def ref(self) -> Ref:
+        """The object's name."""
+        return Ref.of(self.content)
+
+    def page(self) -> Page:
+        """Return a cursor over the document, with apiVersion, kind and status taken."""
+        page = Page(self.content, Where(self.locate("").file))
+        for key in ("apiVersion", "kind", "status"):
+            page.take(key)
+        return page
+
+
+def unsupported(page: Page, source: Source) -> list[Finding]:
+    """Return a Finding for each field of the document that nobody took."""
+    return [
+        Finding(
+            rule="policy.unsupported",
+            severity=Severity.WARNING,
+            subject=source.ref,
+            message=f"{place.path} is not supported: the policy is judged as if it were not there",
+            where=source.locate(place.path),
+        )
+        for place in page.left()
+    ]
+
+
+def broken(source: Source, path: str, message: str) -> Finding:
+    """Return the Finding that a policy, or a part of one, cannot be used as it is written."""
+    return Finding(
+        rule="policy.broken",
+        severity=Severity.CRITICAL,
+        subject=source.ref,
+        message=message,
+        where=source.locate(path),
+    )

@@ -1,0 +1,1 @@
+"""The Common Expression Language: text -> Expr; evaluate(Expr, environment). Knows nothing of who asks."""

@@ -1,0 +1,1 @@
+"""Wildcards: `*` is any text, `?` any one character."""

@@ -1,0 +1,1 @@
+"""JSON Patch (RFC 6902): operations on a document. Knows nothing of who patches."""
