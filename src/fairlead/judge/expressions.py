@@ -1,0 +1,354 @@
+"""Policies in CEL: what ValidatingAdmissionPolicy, Kyverno's CEL rules and Gatekeeper's CEL engine share.
+
+Compiles variables, match conditions, validations and audit annotations once, and evaluates them over a subject as Kubernetes
+does: variables when they are first used, conditions before anything else, messages only for what fails, and all of it within
+one cost budget. Never decides what a failure leads to, and never fetches: what is lacking goes up as `Lacking`.
+Source: k8s.io/apiserver pkg/admission/plugin/cel, plugin/webhook/matchconditions and plugin/policy/validating, error
+texts included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from fairlead.judge.expressions_requests import surroundings_of
+from fairlead.judge.reading import Source, broken
+from fairlead.judge.subjects import Subject
+from fairlead.judge.surroundings import Surroundings
+from fairlead.tongues import cel
+from fairlead.words import Finding, Page
+
+VARIABLES = (
+    "object",
+    "oldObject",
+    "request",
+    "params",
+    "namespaceObject",
+    "authorizer",
+    "authorizer.requestResource",
+)
+"""What a policy's expressions may name, beside its own `variables.x`."""
+
+ADMISSION = cel.Environment(variables=VARIABLES, libraries=cel.kubernetes.LIBRARIES)
+"""Kubernetes' environment for admission policies. Extend it for more variables and libraries."""
+
+MUTATION = ADMISSION.extend(libraries=cel.kubernetes.MUTATION)
+"""The same with `Object{}` and `JSONPatch{}`."""
+
+BUDGET = 10_000_000
+"""What one policy with one binding may cost for one request, in CEL's cost units."""
+
+CALL_BUDGET = 1_000_000
+"""What one expression may cost."""
+
+CONDITIONS_BUDGET = 2_500_000
+"""What all match conditions together may cost."""
+
+OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+_LONGEST_MESSAGE = 5 * 1024
+
+Verdict: TypeAlias = Literal["fail", "error"]
+
+
+class Fault(NamedTuple):
+    """A validation that does not hold (`fail`), or could not be evaluated (`error`).
+
+    `index` is its place in the policy's list (-1: none in particular), `reason` Kubernetes' word for the Status ("" by default).
+    """
+
+    result: Verdict
+    message: str
+    index: int = -1
+    reason: str = ""
+    path: str = ""
+
+
+class Note(NamedTuple):
+    """An audit annotation: its key, and its value or what was wrong with it."""
+
+    key: str
+    value: str = ""
+    error: str = ""
+
+
+class Unmet(Exception):
+    """A match condition could not be evaluated, and none was false."""
+
+
+class OutOfBudget(Exception):
+    """The expressions cost more than they may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One compiled expression; without a program, `fault` says why it cannot be used."""
+
+    text: str
+    path: str
+    program: cel.Program | None
+    fault: str = ""
+
+    def value(self, bindings: Mapping[str, Any], purse: Purse) -> Any:
+        """Evaluate. Raises cel.Failed with Kubernetes' text, OutOfBudget, Lacking."""
+        if self.program is None:
+            raise cel.Failed(f"compilation error: {self.fault}")
+        try:
+            return purse.run(self.program, bindings)
+        except cel.TooCostly:
+            raise OutOfBudget(OUT_OF_BUDGET) from None
+        except cel.Failed as error:
+            raise cel.Failed(f"expression '{self.text}' resulted in error: {error}") from None
+
+
+class Purse:
+    """What is left of a cost budget."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = BUDGET) -> None:
+        self.left = left
+
+    def run(self, program: cel.Program, bindings: Mapping[str, Any]) -> Any:
+        """Evaluate at the budget's expense."""
+        return program(bindings, min(self.left, CALL_BUDGET))
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One validation: what must hold, and what is said when it does not."""
+
+    expression: Expression
+    message: str
+    worded: Expression | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expressions:
+    """The expressions of one policy. Immutable; one instance serves all subjects.
+
+    Use: `bindings` for a subject, then `matches`, `faults`, `notes` with them and one Purse.
+    """
+
+    environment: cel.Environment
+    variables: tuple[tuple[str, Expression], ...]
+    conditions: tuple[tuple[str, Expression], ...]
+    validations: tuple[Validation, ...]
+    annotations: tuple[tuple[str, Expression], ...]
+
+    def bindings(
+        self,
+        subject: Subject,
+        around: Surroundings,
+        params: Any = None,
+        purse: Purse | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return what the expressions see. `more` adds names, or replaces some; variables are evaluated on first use."""
+        found = surroundings_of(subject, around, params)
+        if more:
+            found.update(more)
+        if self.variables:
+            found.update(self.composed(found, purse or Purse()))
+        return found
+
+    def composed(self, bindings: Mapping[str, Any], purse: Purse) -> Iterator[tuple[str, Any]]:
+        """Return the policy's variables, each to be evaluated at most once with these bindings."""
+        for name, expression in self.variables:
+            yield f"variables.{name}", cel.Lazy(lambda one=expression: one.value(bindings, purse))
+        yield (
+            "variables",
+            cel.Lazy(lambda: {name: one.value(bindings, purse) for name, one in self.variables}),
+        )
+
+    def matches(self, bindings: Mapping[str, Any], purse: Purse | None = None) -> bool:
+        """Whether all match conditions hold. One that is false settles it; raises Unmet when others cannot be evaluated."""
+        return not self.conditions or self.unmatched(bindings, purse) is None
+
+    def unmatched(self, bindings: Mapping[str, Any], purse: Purse | None = None) -> str | None:
+        """Return the name of the first match condition that is false, or None. Raises Unmet."""
+        purse = purse or Purse(CONDITIONS_BUDGET)
+        errors: list[str] = []
+        for name, expression in self.conditions:
+            try:
+                if expression.value(bindings, purse) is False:
+                    return name
+            except (cel.Failed, OutOfBudget) as error:
+                errors.append(str(error))
+        if errors:
+            raise Unmet(errors[0] if len(errors) == 1 else f"[{', '.join(dict.fromkeys(errors))}]")
+        return None
+
+    def faults(self, bindings: Mapping[str, Any], purse: Purse) -> list[Fault]:
+        """Return what does not hold or cannot be evaluated, in order; nothing if all validations pass."""
+        found: list[Fault] = []
+        for index, validation in enumerate(self.validations):
+            expression = validation.expression
+            try:
+                if expression.value(bindings, purse) is True:
+                    continue
+            except OutOfBudget as error:
+                return [Fault("error", str(error), index, "", expression.path)]
+            except cel.Failed as error:
+                found.append(Fault("error", str(error), index, "", expression.path))
+                continue
+            message = said(validation, bindings, purse)
+            found.append(Fault("fail", message, index, validation.reason, expression.path))
+        return found
+
+    def notes(self, bindings: Mapping[str, Any], purse: Purse) -> list[Note]:
+        """Return the audit annotations that are to be written, and those that failed. Raises OutOfBudget."""
+        found: list[Note] = []
+        for key, expression in self.annotations:
+            try:
+                value = expression.value(bindings, purse)
+            except cel.Failed as error:
+                found.append(Note(key, error=str(error)))
+                continue
+            if isinstance(value, str):
+                if value.strip():
+                    found.append(Note(key, value.strip()))
+            elif value is not None:
+                found.append(
+                    Note(
+                        key,
+                        error=f"valueExpression '{expression.text}' resulted in unsupported return type: "
+                        f"{cel.type_name(value)}. Return type must be either string or null.",
+                    )
+                )
+        return found
+
+
+def said(validation: Validation, bindings: Mapping[str, Any], purse: Purse) -> str:
+    """Return the message of a validation that does not hold: its messageExpression's, its message, or the expression itself."""
+    if validation.worded is not None:
+        try:
+            value = validation.worded.value(bindings, purse)
+        except (cel.Failed, OutOfBudget):
+            value = None
+        if isinstance(value, str):
+            text = value.strip()
+            if text and "\n" not in text and len(text.encode()) <= _LONGEST_MESSAGE:
+                return text
+    return validation.message.strip() or f"failed expression: {validation.expression.text.strip()}"
+
+
+class Compiler:
+    """Compiles the parts of one document, in their order, and gathers what is wrong with them in `findings`."""
+
+    def __init__(self, source: Source, environment: cel.Environment = ADMISSION) -> None:
+        self.source = source
+        self.environment = environment
+        self.findings: list[Finding] = []
+        self._variables: list[tuple[str, Expression]] = []
+
+    def expression(self, text: Any, path: str, *types: str) -> Expression:
+        """Compile one text. With `types`, its result must be of one of them (`bool`, `string` ...)."""
+        if not isinstance(text, str) or not text.strip():
+            return self._unusable("" if text is None else str(text), path, "no expression is given")
+        try:
+            program = self.environment.compile(text)
+        except cel.BadExpression as error:
+            return self._unusable(text, path, f"compilation failed: {error}")
+        if types and str(program.type) not in types:
+            wanted = f"{types[0]}" if len(types) == 1 else f"one of [{' '.join(types)}]"
+            return self._unusable(text, path, f"must evaluate to {wanted} but got {program.type}")
+        return Expression(text, path, program)
+
+    def variable(self, name: str, text: Any, path: str) -> None:
+        """Add a variable that later expressions may use as `variables.name`."""
+        expression = self.expression(text, path)
+        kind = expression.program.type if expression.program is not None else "dyn"
+        self._variables.append((name, expression))
+        self.environment = self.environment.extend(variables={f"variables.{name}": kind})
+
+    def variables(self, pages: Iterable[Page]) -> None:
+        """Add the variables of a list: name, expression."""
+        for page in pages:
+            self.variable(
+                str(page.take("name", "")), page.take("expression"), f"{page.where.path}.expression"
+            )
+
+    def conditions(self, pages: Iterable[Page]) -> tuple[tuple[str, Expression], ...]:
+        """Compile match conditions: name, expression."""
+        return tuple(
+            (
+                str(page.take("name", "")),
+                self.expression(page.take("expression"), f"{page.where.path}.expression", "bool"),
+            )
+            for page in pages
+        )
+
+    def validations(self, pages: Iterable[Page]) -> tuple[Validation, ...]:
+        """Compile validations: expression, message, messageExpression, reason."""
+        found = []
+        for page in pages:
+            expression = self.expression(page.take("expression"), f"{page.where.path}.expression", "bool")
+            worded = page.take("messageExpression")
+            found.append(
+                Validation(
+                    expression,
+                    str(page.take("message", "")),
+                    self.expression(worded, f"{page.where.path}.messageExpression", "string")
+                    if worded
+                    else None,
+                    str(page.take("reason", "")),
+                )
+            )
+        return tuple(found)
+
+    def annotations(self, pages: Iterable[Page]) -> tuple[tuple[str, Expression], ...]:
+        """Compile audit annotations: key, valueExpression."""
+        return tuple(
+            (
+                str(page.take("key", "")),
+                self.expression(
+                    page.take("valueExpression"),
+                    f"{page.where.path}.valueExpression",
+                    "string",
+                    "null_type",
+                    "dyn",
+                ),
+            )
+            for page in pages
+        )
+
+    def made(
+        self,
+        conditions: tuple[tuple[str, Expression], ...] = (),
+        validations: tuple[Validation, ...] = (),
+        annotations: tuple[tuple[str, Expression], ...] = (),
+    ) -> Expressions:
+        """Return the compiled policy with the variables added so far."""
+        return Expressions(self.environment, tuple(self._variables), conditions, validations, annotations)
+
+    def _unusable(self, text: str, path: str, fault: str) -> Expression:
+        self.findings.append(broken(self.source, path, f"{path}: {fault}"))
+        return Expression(text, path, None, fault)
+
+
+def compile_expressions(
+    source: Source,
+    *,
+    variables: Sequence[Page] = (),
+    conditions: Sequence[Page] = (),
+    validations: Sequence[Page] = (),
+    annotations: Sequence[Page] = (),
+    given: Sequence[tuple[str, str]] = (),
+    environment: cel.Environment = ADMISSION,
+) -> tuple[Expressions, list[Finding]]:
+    """Compile the usual four lists of a policy, each from its cursors; `given` are variables (name, text) that come first.
+
+    The findings tell of expressions that cannot be compiled; the policy made of the rest answers with an error where they are
+    met.
+    """
+    compiler = Compiler(source, environment)
+    for name, text in given:
+        compiler.variable(name, text, f".variables.{name}")
+    matchers = compiler.conditions(conditions)
+    compiler.variables(variables)
+    made = compiler.made(matchers, compiler.validations(validations), compiler.annotations(annotations))
+    return made, compiler.findings
