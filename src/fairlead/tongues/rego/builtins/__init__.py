@@ -1,0 +1,56 @@
+"""OPA's built-in functions: one table by name, whose parts load when a policy first uses them.
+
+A part is a module with a table BUILTINS. Must never import what is slow to load (cryptography, graphql, schemas) before it is
+asked for. Source: OPA's capabilities, v1.10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from .kinds import Builtin, BuiltinError, Context, Halt, OperandError
+
+__all__ = ["BUILTINS", "Builtin", "BuiltinError", "Context", "Halt", "OperandError"]
+
+
+class _Table(Mapping[str, Builtin]):
+    """The parts' tables as one; the part that holds a name is known by the name's first word."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Builtin] = {}
+        self._loaded: set[Callable[[], Mapping[str, Builtin]]] = set()
+
+    def __getitem__(self, name: str) -> Builtin:
+        found = self._known.get(name)
+        if found is None:
+            self._load(_LATER.get(name.partition(".")[0], _core))
+            found = self._known[name]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        self._all()
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        self._all()
+        return len(self._known)
+
+    def _all(self) -> None:
+        for part in (_core, *_LATER.values()):
+            self._load(part)
+
+    def _load(self, part: Callable[[], Mapping[str, Builtin]]) -> None:
+        if part not in self._loaded:
+            self._loaded.add(part)
+            self._known.update(part())
+
+
+def _core() -> Mapping[str, Builtin]:
+    return {}
+
+
+_LATER: dict[str, Callable[[], Mapping[str, Builtin]]] = {}
+"""What a name's first word says of where it is; everything else is in the core."""
+
+BUILTINS: Mapping[str, Builtin] = _Table()
+"""Every built-in by its full name, such as `json.patch`. Operators are here under OPA's names (`plus`, `equal`)."""
