@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
+from fairlead.tongues.paths import Path
 from fairlead.words import Change, Finding, Need, Ref, Resource, Where
 
 NOWHERE = Where()
@@ -32,7 +33,8 @@ class Outcome:
     """What one rule says of one subject.
 
     `actions` say what a fail asks for (a fail with `deny` refuses the request). `paths` are the places in the object, each as
-    `.spec.containers[0].image`, and `wanted` says in words what would pass there. `object` is a mutation's result. `changes` are
+    `.spec.containers[0].image`, and `wanted` says in words what would pass there; `remedies` are values that, put at those
+    places, would make it pass, where that is known for sure. `object` is a mutation's result. `changes` are
     what generate, cleanup and mutate-existing rules propose. `audit` are audit annotations. `properties` go into reports.
     """
 
@@ -41,6 +43,7 @@ class Outcome:
     actions: frozenset[Action] = frozenset({"deny"})
     paths: tuple[str, ...] = ()
     wanted: str = ""
+    remedies: tuple[tuple[Path, Any], ...] = ()
     object: Resource | None = None
     changes: tuple[Change, ...] = ()
     warnings: tuple[str, ...] = ()

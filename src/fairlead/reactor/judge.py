@@ -1,0 +1,273 @@
+"""Judges what is written in files, or what a cluster holds, by the policies of any format.
+
+One LIST a kind, one pass over the objects. Brings the judge together with files and clusters; holds no rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from fairlead.dialects.manifests import Document, Unamendable, amend
+from fairlead.judge.judging import judge, mutate
+from fairlead.judge.mending import mend
+from fairlead.judge.policies import Action, Judged, Result
+from fairlead.judge.reading import Source
+from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
+from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
+from fairlead.reactor.examine import read_files
+from fairlead.reactor.kindnames import KindNames, catalogue_of
+from fairlead.reactor.policies import Loaded, dialect_of, load
+from fairlead.tongues import jsonpatch
+from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, User, View, Where
+
+T = TypeVar("T")
+Answering = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Any]]]
+
+_ROUNDS = 32
+"""How often one object's rules may ask for something more before they are given up."""
+
+
+class Unanswerable(Exception):
+    """Why there is no answer to a Need."""
+
+
+async def nobody(needs: Sequence[Need]) -> Mapping[Need, Any]:
+    """Answer no Need: there is nothing to ask in files."""
+    return {need: Unanswerable(f"{need.what} of {need.about} is not at hand here") for need in needs}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """Who asks for what: the request that is imagined for each object."""
+
+    user: User = ANONYMOUS
+    roles: tuple[str, ...] = ()
+    cluster_roles: tuple[str, ...] = ()
+    operation: Operation = "CREATE"
+    scan: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one rule says of one object, ready to be told. `places` are where in the files, the first the worst."""
+
+    policy: str
+    rule: str
+    dialect: str
+    subject: Ref
+    api_version: str
+    result: Result
+    message: str = ""
+    wanted: str = ""
+    actions: frozenset[Action] = frozenset()
+    places: tuple[Where, ...] = ()
+    severity: str = ""
+    category: str = ""
+    title: str = ""
+    warnings: tuple[str, ...] = ()
+    mutated: bool = False
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What came of judging many objects. `outcomes` keep each object's results as the engine gave them."""
+
+    rows: list[Row] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    outcomes: list[tuple[Subject, list[Judged]]] = field(default_factory=list)
+    objects: int = 0
+    policies: int = 0
+    rules: int = 0
+
+    def count(self, result: Result) -> int:
+        """Return how many rows have the result."""
+        return sum(row.result == result for row in self.rows)
+
+
+@dataclass(slots=True)
+class Repair:
+    """One file's new text, the rules that changed it, and what was left."""
+
+    file: str
+    text: str
+    by: list[str]
+    left: list[str]
+
+
+class Bench:
+    """Policies and objects read from files (and, if there is one, a cluster's view), ready to be judged."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, str],
+        resources: Mapping[str, str],
+        *,
+        now: datetime,
+        view: View | None = None,
+        kinds: Kinds | None = None,
+        answering: Answering = nobody,
+        circumstances: Circumstances | None = None,
+    ) -> None:
+        policy_documents, self.findings = read_files(policies)
+        self.documents, said = read_files(resources)
+        self.findings += said
+        self.loaded: Loaded = load(Source(one.content, one.where) for one in policy_documents)
+        self.findings += self.loaded.findings
+        self.policy_documents = [one for one in policy_documents if _is_policy(one.ref)]
+        everything = [one.content for one in (*policy_documents, *self.documents)]
+        self._view = view if view is not None else Snapshot(everything)
+        self._kinds = kinds if kinds is not None else KindNames(catalogue_of(everything))
+        self._answering = answering
+        self._circumstances = circumstances or Circumstances()
+        self.around = Surroundings(view=self._view, now=now, kinds=self._kinds)
+
+    async def judge(self) -> Judgement:
+        """Judge every object of the files."""
+        found = self._judgement()
+        for document in self.documents:
+            subject = self.subject(document.content)
+            found.objects += 1
+            judged = await self._outcomes(subject)
+            found.outcomes.append((subject, judged))
+            found.rows += [row(subject, one, document.where) for one in judged]
+        return found
+
+    async def judge_objects(self, objects: Iterable[Resource]) -> Judgement:
+        """Judge objects that are written nowhere."""
+        found = self._judgement()
+        for one in objects:
+            subject = self.subject(one)
+            found.objects += 1
+            judged = await self._outcomes(subject)
+            found.outcomes.append((subject, judged))
+            found.rows += [row(subject, each, _nowhere) for each in judged]
+        return found
+
+    def _judgement(self) -> Judgement:
+        book = self.loaded.book
+        rules = sum(len(policy.rules) for policy in book.policies)
+        return Judgement(findings=list(self.findings), policies=len(book.policies), rules=rules)
+
+    def subject(self, content: Resource) -> Subject:
+        """Return the request that is imagined for an object."""
+        ref = Ref.of(content)
+        asked = self._circumstances
+        namespace = ref.namespace or ("default" if self._kinds.namespaced(ref.group, ref.kind) else "")
+        subject = subject_of(
+            content,
+            self._kinds.plural(ref.group, ref.kind),
+            space=self._view.get("", "Namespace", "", namespace) if namespace else None,
+            user=asked.user,
+            operation=asked.operation,
+            scan=asked.scan,
+        )
+        if (ref.group, ref.kind) != ("", "Namespace"):
+            subject = replace(subject, namespace=namespace)
+        return replace(subject, roles=asked.roles, cluster_roles=asked.cluster_roles)
+
+    async def _outcomes(self, subject: Subject) -> list[Judged]:
+        def step(around: Surroundings) -> list[Judged]:
+            changed, said = mutate(subject, self.loaded.book, around)
+            return said + judge(changed, self.loaded.book, around)
+
+        return await self._asking(step)
+
+    async def _asking(self, step: Callable[[Surroundings], T]) -> T:
+        around = self.around
+        for _ in range(_ROUNDS):
+            try:
+                return step(around)
+            except Lacking as lacking:
+                answers = await self._answering(lacking.needs)
+                around = replace(around, answers={**around.answers, **answers})
+        return step(replace(around, answers=_Refusing(around.answers)))
+
+    async def repair(self, texts: Mapping[str, str]) -> list[Repair]:
+        """Return the files that mutations and remedies change. `texts` are the files as they are."""
+        repairs: dict[str, Repair] = {}
+        for document in reversed(self.documents):  # from the end, so that the lines above stay where they are
+            subject = self.subject(document.content)
+            mended = await self._asking(
+                lambda around, subject=subject: mend(subject, self.loaded.book, around)
+            )
+            operations = jsonpatch.diff(document.content, mended.object)
+            if not operations or document.file not in texts:
+                continue
+            repair = repairs.setdefault(document.file, Repair(document.file, texts[document.file], [], []))
+            try:
+                repair.text = amend(repair.text, document.line, mended.object, operations)
+                repair.by += [f"{document.ref}: {name}" for name in mended.by]
+            except Unamendable as error:
+                repair.left.append(f"{document.ref}: {error}")
+        return list(repairs.values())
+
+
+class _Refusing(dict[Need, Any]):
+    """Answers that say of everything unknown that it was asked for too often."""
+
+    def __missing__(self, need: Need) -> Any:
+        return Unanswerable(f"{need.what} of {need.about} was asked for too often")
+
+
+def _is_policy(ref: Ref) -> bool:
+    return bool(dialect_of(ref.group, ref.kind))
+
+
+def _nowhere(path: str) -> Where:
+    return Where(path=path)
+
+
+def row(subject: Subject, judged: Judged, locate: Callable[[str], Where]) -> Row:
+    """Return an outcome as a Row. `locate` gives the place of a path in the subject's document."""
+    policy, outcome = judged.policy, judged.outcome
+    result = outcome.result
+    if result == "fail" and not policy.scored:
+        result = "warn"
+    return Row(
+        policy=policy.name,
+        rule=judged.rule.name,
+        dialect=policy.dialect,
+        subject=subject.ref,
+        api_version=subject.present.get("apiVersion") or "",
+        result=result,
+        message=outcome.message,
+        wanted=outcome.wanted,
+        actions=outcome.actions,
+        places=tuple(locate(path) for path in outcome.paths) or (locate(""),),
+        severity=policy.severity,
+        category=policy.category,
+        title=policy.title,
+        warnings=outcome.warnings,
+        mutated=outcome.object is not None,
+    )
+
+
+def finding(one: Row) -> Finding:
+    """Return a Row that is not fine as a Finding."""
+    grave = one.result == "error" or (one.result == "fail" and "deny" in one.actions)
+    return Finding(
+        rule=f"{one.policy}/{one.rule}" if one.rule else one.policy,
+        severity=Severity.CRITICAL if grave else Severity.WARNING,
+        subject=one.subject,
+        message=one.message or "fails",
+        cause=f"Would pass: {one.wanted}." if one.wanted else "",
+        where=one.places[0] if one.places else Where(),
+    )
+
+
+__all__ = [
+    "Answering",
+    "Bench",
+    "Circumstances",
+    "Document",
+    "Judgement",
+    "Repair",
+    "Row",
+    "Unanswerable",
+    "finding",
+    "nobody",
+    "row",
+]
