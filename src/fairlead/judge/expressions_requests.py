@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fairlead.judge.subjects import Subject
-from fairlead.judge.surroundings import Surroundings
+from fairlead.judge.surroundings import Question, Surroundings
 from fairlead.tongues import cel
 from fairlead.words import User
 
