@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint types bench lock clean
+.PHONY: help setup demo test lint types bench rates lock clean
 
 help:           ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ lint: setup     ## formatting and style, repaired where that can be done
 
 bench: setup    ## measure, as ratios against peers on the same machine
 	@$(BIN)/python benchmarks/keep.py
+
+rates: setup    ## how much of the CEL, OPA, Kyverno and Gatekeeper test suites holds ($FAIRLEAD_CORPUS, or shared/corpus)
+	@$(BIN)/python tools/rates.py
 
 lock: setup     ## pin what pyproject.toml asks for
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

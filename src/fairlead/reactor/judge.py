@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from fairlead.dialects.manifests import Document, Unamendable, amend
+from fairlead.drivers.cluster import AsyncCluster
 from fairlead.judge.judging import judge, mutate
 from fairlead.judge.mending import mend
 from fairlead.judge.policies import Action, Judged, Result
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
 from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
-from fairlead.reactor.examine import read_files
+from fairlead.reactor.discovering import discover, listable
+from fairlead.reactor.examine import gather, read_files
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import Loaded, dialect_of, load
 from fairlead.tongues import jsonpatch
@@ -25,6 +28,13 @@ from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, Use
 
 T = TypeVar("T")
 Answering = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Any]]]
+
+_UNJUDGED = frozenset({
+    ("", "Event"), ("events.k8s.io", "Event"), ("coordination.k8s.io", "Lease"), ("", "Endpoints"),
+    ("discovery.k8s.io", "EndpointSlice"), ("", "ComponentStatus"), ("wgpolicyk8s.io", "PolicyReport"),
+    ("wgpolicyk8s.io", "ClusterPolicyReport"),
+})  # fmt: skip
+"""What a cluster holds that nobody wrote: it is looked up by policies, but not judged itself."""
 
 _ROUNDS = 32
 """How often one object's rules may ask for something more before they are given up."""
@@ -190,9 +200,7 @@ class Bench:
         repairs: dict[str, Repair] = {}
         for document in reversed(self.documents):  # from the end, so that the lines above stay where they are
             subject = self.subject(document.content)
-            mended = await self._asking(
-                lambda around, subject=subject: mend(subject, self.loaded.book, around)
-            )
+            mended = await self._asking(partial(mend, subject, self.loaded.book))
             operations = jsonpatch.diff(document.content, mended.object)
             if not operations or document.file not in texts:
                 continue
@@ -203,6 +211,50 @@ class Bench:
             except Unamendable as error:
                 repair.left.append(f"{document.ref}: {error}")
         return list(repairs.values())
+
+
+async def judge_cluster(
+    cluster: AsyncCluster,
+    policies: Mapping[str, str],
+    *,
+    now: datetime,
+    namespace: str = "",
+    answering: Answering = nobody,
+    circumstances: Circumstances | None = None,
+) -> Judgement:
+    """Judge what a cluster (or one namespace of it) holds, by the policies of the texts, or if there are none by its own.
+
+    Raises Unreachable and Refusal.
+    """
+    catalogue = await discover(cluster)
+    kinds = listable(catalogue)
+    view, unseen = await gather(cluster, "", kinds)
+    bench = Bench(
+        policies,
+        {},
+        now=now,
+        view=view,
+        kinds=KindNames(catalogue),
+        answering=answering,
+        circumstances=replace(circumstances or Circumstances(), scan=True),
+    )
+    if not policies:
+        bench.loaded = load(Source(one) for one in view)
+    bench.findings += [
+        Finding(
+            rule="judge.unseen",
+            severity=Severity.WARNING,
+            subject=Ref(group, kind, "", ""),
+            message="could not be listed and is not judged",
+        )
+        for group, kind in sorted(unseen)
+    ]
+    return await bench.judge_objects(
+        one
+        for one in view
+        if (ref := Ref.of(one)).namespace == namespace or not namespace
+        if (ref.group, ref.kind) not in _UNJUDGED
+    )
 
 
 class _Refusing(dict[Need, Any]):
@@ -268,6 +320,7 @@ __all__ = [
     "Row",
     "Unanswerable",
     "finding",
+    "judge_cluster",
     "nobody",
     "row",
 ]

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, lifecycle
+from fairlead.faces.cli import diagnose, fix, image, judge, lifecycle
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     image.declare(verbs)
     diagnose.declare(verbs)
     fix.declare(verbs)
+    judge.declare(verbs)
     return top
 
 

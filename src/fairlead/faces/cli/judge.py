@@ -1,0 +1,202 @@
+"""`fairlead judge`: judge manifests, or what a cluster holds, by the policies that a team already owns.
+
+Exit code 0 when nothing fails, 1 when something does, 2 when it could not judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead.faces.cli.diagnose import (
+    cluster_options,
+    colour_option,
+    connect,
+    now,
+    pen,
+    read_paths,
+    unreachable,
+)
+from fairlead.faces.cli.problems import Problem
+from fairlead.words import User
+
+if TYPE_CHECKING:
+    from fairlead.reactor.judge import Bench, Circumstances, Judgement
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+FORMATS = ("table", "json", "yaml", "sarif", "junit", "policyreport")
+
+EXAMPLES = """\
+examples:
+  fairlead judge -p policies/ manifests/         files by files, whatever language the policies are in
+  helm template ./chart | fairlead judge -p policies/ -
+  fairlead judge -p policies/ app.yaml --fix     change the file to what mutations and sure remedies make of it
+  fairlead judge -p policies/ app.yaml --user jane --group dev -o sarif > judge.sarif
+  fairlead judge --cluster                       what runs, by the policies that the cluster holds
+  fairlead judge --cluster -p new-policy.yaml    what a policy would say of what runs
+  fairlead judge test policies/                  kyverno-test.yaml and suite.yaml files, as their own tools run them
+
+policies: Kyverno (kyverno.io, policies.kyverno.io), Gatekeeper templates, constraints and mutators,
+  ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, Pod Security labels of Namespaces
+
+exit codes: 0 nothing fails, 1 something does, 2 it could not judge
+"""
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "judge",
+        help="judge manifests or a cluster by Kyverno, Gatekeeper, CEL and other policies",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "resources", nargs="*", metavar="RESOURCE", help="a file, a folder, or - for standard input"
+    )
+    parser.add_argument("-p", "--policy", action="append", default=[], metavar="POLICY",
+                        help="a file or folder of policies and what they need (repeatable)")  # fmt: skip
+    parser.add_argument("--cluster", action="store_true", help="judge what a cluster holds")
+    parser.add_argument("-o", "--output", choices=FORMATS, default="table")
+    parser.add_argument(
+        "--all", action="store_true", dest="every", help="tell also what passes and what is skipped"
+    )
+    parser.add_argument("--audit-warn", action="store_true",
+                        help="what is only audited counts as a warning, not as a failure")  # fmt: skip
+    parser.add_argument("--fix", action="store_true",
+                        help="write what mutations and sure remedies change into the files")  # fmt: skip
+    request = parser.add_argument_group("the request that is imagined")
+    request.add_argument("--user", default="", metavar="NAME", help="who asks")
+    request.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="their groups (repeatable)"
+    )
+    request.add_argument("--role", action="append", default=[], metavar="NS:NAME", help="roles bound to them")
+    request.add_argument("--cluster-role", action="append", default=[], metavar="NAME",
+                         help="cluster roles bound to them")  # fmt: skip
+    request.add_argument("--operation", choices=("CREATE", "UPDATE", "DELETE"), default="CREATE")
+    request.add_argument("--values", type=Path, default=None, metavar="F", help="a Kyverno Values file")
+    request.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of policies"
+    )
+    colour_option(parser)
+    cluster_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, print, and return the exit code."""
+    if args.cluster:
+        found = asyncio.run(_live(args))
+    else:
+        bench, texts = _bench(args)
+        found = asyncio.run(bench.judge())
+        if args.fix:
+            _fix(bench, texts, args)
+            bench, _ = _bench(args)
+            found = asyncio.run(bench.judge())
+    if args.audit_warn:
+        _soften(found)
+    _print(found, args)
+    return code(found)
+
+
+def code(found: Judgement) -> int:
+    """Return 1 when something fails; 2 when something could not be judged; else 0."""
+    if found.count("fail"):
+        return 1
+    broken = any(one.severity == "critical" for one in found.findings)
+    return 2 if found.count("error") or broken else 0
+
+
+def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
+    from fairlead.reactor.judge import Bench
+
+    if not args.policy:
+        raise Problem("no policies to judge by", "name them: fairlead judge -p POLICY... RESOURCE...", code=2)
+    if not args.resources:
+        raise Problem("nothing to judge", "name files or folders, - for standard input, or --cluster", code=2)
+    policies, texts = read_paths(args.policy), read_paths(args.resources)
+    bench = Bench(policies, texts, now=now(), circumstances=_circumstances(args))
+    if not bench.policy_documents:
+        raise Problem(
+            f"no policies in {', '.join(args.policy)}", "see `fairlead judge --help` for the formats", code=2
+        )
+    return bench, texts
+
+
+def _circumstances(args: argparse.Namespace) -> Circumstances:
+    from fairlead.reactor.judge import Circumstances
+
+    return Circumstances(
+        user=User(name=args.user, groups=tuple(args.group)),
+        roles=tuple(args.role),
+        cluster_roles=tuple(args.cluster_role),
+        operation=args.operation,
+    )
+
+
+def _soften(found: Judgement) -> None:
+    from dataclasses import replace
+
+    found.rows = [
+        replace(row, result="warn") if row.result == "fail" and "deny" not in row.actions else row
+        for row in found.rows
+    ]
+
+
+def _fix(bench: Bench, texts: dict[str, str], args: argparse.Namespace) -> None:
+    for repair in asyncio.run(bench.repair(texts)):
+        path = Path(repair.file)
+        if repair.text != texts[repair.file] and path.exists():
+            _replace(path, repair.text)
+            print(f"changed {repair.file}", file=sys.stderr)
+            for name in repair.by:
+                print(f"  {name}", file=sys.stderr)
+        for why in repair.left:
+            print(f"left {repair.file}: {why}", file=sys.stderr)
+    if "-" in args.resources:
+        print("left standard input: there is no file to change", file=sys.stderr)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with the rights that it has."""
+    draft = path.with_name(f".{path.name}.fairlead")
+    try:
+        draft.write_text(text)
+        draft.chmod(path.stat().st_mode & 0o7777)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise Problem(f"cannot write {path}: {error.strerror}", code=2) from error
+
+
+def _print(found: Judgement, args: argparse.Namespace) -> None:
+    from fairlead.faces.cli import verdicts
+
+    if args.output == "table":
+        print("\n".join(verdicts.table(found, pen(args), every=args.every)))
+    else:
+        print(verdicts.dump(found, args.output, now().strftime("%Y-%m-%dT%H:%M:%SZ")))
+
+
+async def _live(args: argparse.Namespace) -> Judgement:
+    from fairlead.drivers.cluster import Unreachable
+    from fairlead.keep.errors import Refusal
+    from fairlead.reactor.judge import judge_cluster
+
+    if args.resources or args.fix:
+        raise Problem("--cluster judges what a cluster holds", "leave out the files and --fix", code=2)
+    policies = read_paths(args.policy) if args.policy else {}
+    async with connect(args) as cluster:
+        try:
+            return await judge_cluster(
+                cluster, policies, now=now(), namespace=args.namespace, circumstances=_circumstances(args)
+            )
+        except Unreachable as error:
+            raise unreachable(error) from error
+        except Refusal as refusal:
+            raise Problem(f"the cluster refuses: {refusal.message}", code=2) from refusal

@@ -1,0 +1,225 @@
+"""Judgements told to people and to programs: a table, JSON, YAML, SARIF, JUnit XML and PolicyReports.
+
+Formats only; what counts as failed is decided before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from fairlead import __version__
+from fairlead.faces.cli import findings as documents
+from fairlead.words import Severity, Where
+
+if TYPE_CHECKING:
+    from fairlead.faces.cli.stories import Pen
+    from fairlead.reactor.judge import Judgement, Row
+
+RESULTS = ("pass", "fail", "warn", "error", "skip")
+_MARKS = {
+    "pass": ("✔", "32"),
+    "fail": ("✖", "31;1"),
+    "warn": ("▲", "33;1"),
+    "error": ("!", "35;1"),
+    "skip": ("·", "2"),
+}
+_LEVELS = {"fail": "error", "error": "error", "warn": "warning"}
+
+
+def summary(found: Judgement) -> dict[str, int]:
+    """Return the counts of a judgement."""
+    counts = {result: found.count(result) for result in RESULTS}  # type: ignore[arg-type]  # the same five words
+    return {**counts, "objects": found.objects, "policies": found.policies, "rules": found.rules}
+
+
+def table(found: Judgement, pen: Pen, *, every: bool) -> list[str]:
+    """Return the judgement for a person: each object with what fails there, and one line that sums up.
+
+    With `every`, also what passes and what is skipped.
+    """
+    lines: list[str] = []
+    for one in found.findings:
+        mark, code = {"critical": _MARKS["fail"], "warning": _MARKS["warn"]}.get(
+            str(one.severity), _MARKS["skip"]
+        )
+        lines += pen.wrap(f"{mark} {one.subject}  {one.message}", "", code, hang="  ")
+        if str(one.where):
+            lines += pen.wrap(str(one.where), "    ", "2")
+    if lines:
+        lines.append("")
+    shown = [row for row in found.rows if every or row.result in _LEVELS]
+    for _, rows in _by_object(shown):
+        lines.append(pen.paint(str(rows[0].subject), "1"))
+        for row in rows:
+            lines += _told(row, pen)
+        lines.append("")
+    for text in dict.fromkeys(text for row in found.rows for text in row.warnings):
+        lines += pen.wrap(f"Warning: {text}", "", "33", hang="  ")
+    return [*lines, _sum(found, pen)]
+
+
+def _by_object(rows: Iterable[Row]) -> Iterator[tuple[Any, list[Row]]]:
+    grouped: dict[Any, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault((row.subject, row.places[:1] and row.places[0].file), []).append(row)
+    yield from grouped.items()
+
+
+def _told(row: Row, pen: Pen) -> Iterator[str]:
+    mark, code = _MARKS[row.result]
+    name = f"{row.policy}/{row.rule}" if row.rule else row.policy
+    effect = (
+        ""
+        if "deny" in row.actions or row.result != "fail"
+        else f" ({', '.join(sorted(row.actions)) or 'audit'})"
+    )
+    mended = " (mutated)" if row.mutated else ""
+    yield "  " + pen.paint(f"{mark} {name}", code) + effect + mended
+    if row.result == "pass":
+        return
+    yield from (line for part in row.message.split("\n") if part.strip() for line in pen.wrap(part, "      "))
+    if row.wanted:
+        yield from pen.wrap(f"would pass: {row.wanted}", "      ", "32")
+    for place in row.places[:3]:
+        if str(place):
+            yield from pen.wrap(str(place), "      ", "2")
+
+
+def _sum(found: Judgement, pen: Pen) -> str:
+    counts = summary(found)
+    told = [f"{counts[result]} {name}" for result, name in
+            (("fail", "failed"), ("warn", "warned"), ("error", "not judged"), ("pass", "passed"), ("skip", "skipped"))
+            if counts[result] or result == "pass"]  # fmt: skip
+    looked = f"{counts['objects']} objects, {counts['policies']} policies"
+    good = not counts["fail"] and not counts["error"]
+    mark = pen.paint("✔" if good else "✖", "32;1" if good else "31;1")
+    return f"{mark} {', '.join(told)} ({looked})"
+
+
+def _row(row: Row) -> dict[str, Any]:
+    told = {
+        "policy": row.policy,
+        "rule": row.rule,
+        "dialect": row.dialect,
+        "resource": {"apiVersion": row.api_version, **documents.ref(row.subject)},
+        "result": row.result,
+        "message": row.message,
+        "wanted": row.wanted,
+        "actions": sorted(row.actions),
+        "severity": row.severity,
+        "category": row.category,
+        "where": [documents.where(place) for place in row.places if str(place)],
+        "warnings": list(row.warnings),
+        "mutated": row.mutated,
+    }
+    return {
+        key: value for key, value in told.items() if value or key in {"policy", "rule", "resource", "result"}
+    }
+
+
+def document(found: Judgement) -> dict[str, Any]:
+    """Return the judgement as one JSON document."""
+    return {
+        "apiVersion": documents.VERSION,
+        "kind": "Judgement",
+        "summary": summary(found),
+        "results": [_row(row) for row in found.rows],
+        "findings": [documents.finding(one) for one in found.findings],
+    }
+
+
+def sarif(found: Judgement) -> dict[str, Any]:
+    """Return what is not fine as SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0)."""
+    rules: dict[str, dict[str, Any]] = {}
+    results = []
+    for row in found.rows:
+        if row.result not in _LEVELS:
+            continue
+        name = f"{row.policy}/{row.rule}" if row.rule else row.policy
+        text = row.title or name
+        rules.setdefault(name, {"id": name, "name": name, "shortDescription": {"text": text}})
+        told = row.message + (f"\nWould pass: {row.wanted}" if row.wanted else "")
+        level = "warning" if row.result == "fail" and "deny" not in row.actions else _LEVELS[row.result]
+        results.append(_result(name, level, told or name, row.places, str(row.subject)))
+    for one in found.findings:
+        rules.setdefault(one.rule, {"id": one.rule, "name": one.rule, "shortDescription": {"text": one.rule}})
+        level = {Severity.CRITICAL: "error", Severity.WARNING: "warning"}.get(one.severity, "note")
+        results.append(_result(one.rule, level, one.message, (one.where,), str(one.subject)))
+    driver = {"name": "fairlead", "version": __version__, "rules": list(rules.values())}
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+
+
+def _result(rule: str, level: str, text: str, places: Iterable[Where], subject: str) -> dict[str, Any]:
+    locations = []
+    for place in places:
+        at: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": f"{subject}{place.path}"}]}
+        if place.file:
+            at["physicalLocation"] = {
+                "artifactLocation": {"uri": place.file},
+                "region": {"startLine": max(place.line, 1)},
+            }
+        locations.append(at)
+    return {"ruleId": rule, "level": level, "message": {"text": text}, "locations": locations}
+
+
+def junit(found: Judgement) -> str:
+    """Return the judgement as JUnit XML: a suite for each policy, a case for each rule and object."""
+    root = ET.Element("testsuites", name="fairlead judge")
+    suites: dict[str, list[Row]] = {}
+    for row in found.rows:
+        suites.setdefault(row.policy, []).append(row)
+    for name, rows in suites.items():
+        counts = {result: str(sum(row.result == result for row in rows)) for result in RESULTS}
+        suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(rows)), failures=counts["fail"],
+                              errors=counts["error"], skipped=counts["skip"])  # fmt: skip
+        for row in rows:
+            place = row.places[0] if row.places else Where()
+            attributes = {"classname": row.rule or name, "name": str(row.subject)}
+            if place.file:
+                attributes |= {"file": place.file, "line": str(place.line)}
+            case = ET.SubElement(suite, "testcase", attributes)
+            tag = {"fail": "failure", "error": "error", "skip": "skipped"}.get(row.result)
+            if tag:
+                ET.SubElement(case, tag, message=_printable(row.message)).text = _printable(
+                    "\n".join([row.message, *map(str, row.places)])
+                )
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def _printable(text: str) -> str:
+    """Return the text without the characters that XML cannot carry."""
+    return "".join(char for char in text if char >= " " or char in "\n\t")
+
+
+def reports(found: Judgement, now: str) -> dict[str, Any]:
+    """Return a List of PolicyReports, one for each object."""
+    from fairlead.dialects import policyreport
+
+    items = [policyreport.report(subject, outcomes, now) for subject, outcomes in found.outcomes if outcomes]
+    return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def dump(found: Judgement, output: str, now: str) -> str:
+    """Return the judgement in one of the formats for programs: json, yaml, sarif, junit or policyreport."""
+    if output == "junit":
+        return junit(found)
+    made: Mapping[str, Callable[[], dict[str, Any]]] = {
+        "json": lambda: document(found),
+        "yaml": lambda: document(found),
+        "sarif": lambda: sarif(found),
+        "policyreport": lambda: reports(found, now),
+    }
+    if output in {"yaml", "policyreport"}:
+        import yaml
+
+        text: str = yaml.safe_dump(made[output](), sort_keys=False, allow_unicode=True)
+        return text.rstrip("\n")
+    return json.dumps(made[output](), indent=2, ensure_ascii=False)
