@@ -1,0 +1,190 @@
+"""Match constraints in Kubernetes' form: resource rules, exclusions and selectors, as admission policies and their kin state them.
+
+Compiled once; says which sorts of requests may be meant, and whether one request is. Never looks at what a policy then
+does. Source: k8s.io/apiserver pkg/admission/plugin/policy/matching, plugin/webhook/predicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fairlead.judge.reading import Source, broken
+from fairlead.judge.subjects import Subject, Target
+from fairlead.judge.surroundings import Surroundings
+from fairlead.tongues import selectors
+from fairlead.words import Finding, Page, Resource
+
+_NAMESPACES = ("", "namespaces")
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRule:
+    """One rule: what it is about, in Kubernetes' words; `*` stands for all. No names: any name."""
+
+    groups: frozenset[str]
+    versions: frozenset[str]
+    resources: tuple[tuple[str, str], ...]
+    operations: frozenset[str]
+    names: frozenset[str] = frozenset()
+    scope: str = "*"
+
+    def fits(self, target: Target, *, any_version: bool = False) -> bool:
+        """Whether the sort of request is meant, its name and scope apart."""
+        return (
+            ("*" in self.groups or target.group in self.groups)
+            and (any_version or "*" in self.versions or target.version in self.versions)
+            and ("*" in self.operations or target.operation in self.operations)
+            and any(
+                resource in ("*", target.plural) and part in ("*", target.subresource)
+                for resource, part in self.resources
+            )
+        )
+
+    def meets(self, subject: Subject) -> bool:
+        """Whether a request of a sort that fits is meant by its name and scope."""
+        if self.names and subject.name not in self.names:
+            return False
+        if self.scope == "*":
+            return True
+        target = subject.target
+        cluster = not subject.namespace or (target.group, target.plural) == _NAMESPACES
+        return cluster == (self.scope == "Cluster")
+
+    @property
+    def absolute(self) -> bool:
+        """Whether all requests of a sort that fits are meant."""
+        return not self.names and self.scope == "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a policy, or a binding, is about. Without rules: everything that the selectors let through."""
+
+    rules: tuple[ResourceRule, ...] = ()
+    excluded: tuple[ResourceRule, ...] = ()
+    spaces: selectors.Expr = selectors.EVERYTHING
+    objects: selectors.Expr = selectors.EVERYTHING
+    exact: bool = False
+
+    def concerns(self, target: Target) -> bool:
+        """Whether a request of this sort may be meant."""
+        if any(rule.absolute and rule.fits(target) for rule in self.excluded):
+            return False
+        return not self.rules or any(rule.fits(target, any_version=not self.exact) for rule in self.rules)
+
+    def match(self, subject: Subject, around: Surroundings) -> Subject | None:
+        """Return the subject as the policy is to see it, or None if it is not meant.
+
+        It is another one only where the policy names another version of the kind (matchPolicy Equivalent). Raises LookupError
+        when the labels of its namespace are needed and not known.
+        """
+        if not self._object_selected(subject):
+            return None
+        if self.excluded and self._ruled(self.excluded, subject, around) is not None:
+            return None
+        found = self._ruled(self.rules, subject, around) if self.rules else subject
+        if found is None or not self._space_selected(subject, around):
+            return None
+        return found
+
+    def _ruled(self, rules: Sequence[ResourceRule], subject: Subject, around: Surroundings) -> Subject | None:
+        target = subject.target
+        for rule in rules:
+            if rule.fits(target) and rule.meets(subject):
+                return subject
+        if self.exact:
+            return None
+        for rule in rules:
+            if rule.fits(target, any_version=True) and rule.meets(subject):
+                served = around.kinds.version(target.group, target.kind)
+                if served and served != target.version and served in rule.versions and _custom(target.group):
+                    return _as_version(subject, served)
+        return None
+
+    def _object_selected(self, subject: Subject) -> bool:
+        if self.objects.empty:
+            return True
+        return any(
+            one is not None and self.objects.matches(labels_of(one)) for one in (subject.object, subject.old)
+        )
+
+    def _space_selected(self, subject: Subject, around: Surroundings) -> bool:
+        if self.spaces.empty:
+            return True
+        target = subject.target
+        itself = (target.group, target.plural) == _NAMESPACES
+        if not subject.namespace and not itself:
+            return True
+        if itself and not target.subresource and target.operation in ("CREATE", "UPDATE"):
+            return self.spaces.matches(labels_of(subject.present))
+        space = subject.space
+        if space is None:
+            space = around.view.get("", "Namespace", "", subject.namespace)
+        if space is None:
+            raise LookupError(f'namespaces "{subject.namespace}" not found')
+        return self.spaces.matches(labels_of(space))
+
+
+def labels_of(resource: Resource) -> Mapping[str, str]:
+    """Return an object's labels."""
+    meta = resource.get("metadata")
+    found = meta.get("labels") if isinstance(meta, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def read_constraints(page: Page, source: Source, *, exact: bool = False) -> tuple[Constraints, list[Finding]]:
+    """Read a MatchResources. `exact`: only the versions that are named are meant, unless the document says otherwise."""
+    findings: list[Finding] = []
+
+    def selector(key: str) -> selectors.Expr:
+        value = page.take(key)
+        if not isinstance(value, Mapping):
+            return selectors.EVERYTHING
+        try:
+            return selectors.from_object(value)
+        except (ValueError, AttributeError, TypeError) as error:
+            findings.append(broken(source, f"{page.where.path}.{key}", f"{page.where.path}.{key}: {error}"))
+            return selectors.NOTHING
+
+    made = Constraints(
+        tuple(_rule(one) for one in page.pages("resourceRules")),
+        tuple(_rule(one) for one in page.pages("excludeResourceRules")),
+        selector("namespaceSelector"),
+        selector("objectSelector"),
+        page.take("matchPolicy", "Exact" if exact else "Equivalent") == "Exact",
+    )
+    return made, findings
+
+
+def _rule(page: Page) -> ResourceRule:
+    return ResourceRule(
+        frozenset(_texts(page.take("apiGroups"))),
+        frozenset(_texts(page.take("apiVersions"))),
+        tuple(
+            (name, part) for name, _, part in (text.partition("/") for text in _texts(page.take("resources")))
+        ),
+        frozenset(_texts(page.take("operations"))),
+        frozenset(_texts(page.take("resourceNames"))),
+        str(page.take("scope", "*")),
+    )
+
+
+def _texts(value: Any) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _custom(group: str) -> bool:
+    """Whether kinds of the group come from definitions, which convert by changing the apiVersion alone."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _as_version(subject: Subject, version: str) -> Subject:
+    target = subject.target._replace(version=version)
+    api_version = f"{target.group}/{version}"
+
+    def converted(resource: Resource | None) -> Resource | None:
+        return None if resource is None else {**resource, "apiVersion": api_version}
+
+    return replace(subject, target=target, object=converted(subject.object), old=converted(subject.old))
