@@ -149,8 +149,8 @@ def read_constraints(page: Page, source: Source, *, exact: bool = False) -> tupl
             return selectors.NOTHING
 
     made = Constraints(
-        tuple(_rule(one) for one in page.pages("resourceRules")),
-        tuple(_rule(one) for one in page.pages("excludeResourceRules")),
+        tuple(resource_rule(one) for one in page.pages("resourceRules")),
+        tuple(resource_rule(one) for one in page.pages("excludeResourceRules")),
         selector("namespaceSelector"),
         selector("objectSelector"),
         page.take("matchPolicy", "Exact" if exact else "Equivalent") == "Exact",
@@ -158,7 +158,8 @@ def read_constraints(page: Page, source: Source, *, exact: bool = False) -> tupl
     return made, findings
 
 
-def _rule(page: Page) -> ResourceRule:
+def resource_rule(page: Page) -> ResourceRule:
+    """Read one rule: apiGroups, apiVersions, resources, operations, resourceNames, scope."""
     return ResourceRule(
         frozenset(_texts(page.take("apiGroups"))),
         frozenset(_texts(page.take("apiVersions"))),
