@@ -61,7 +61,8 @@ class Surroundings:
     `allowed` decides access questions (allowed, reason). `merge` merges an apply configuration into an object as server-side
     apply would, by the kind's schema: (api_version, kind, live, applied) -> merged. `seed` makes what must look random;
     the same seed gives the same names. `memo` keeps what policies computed once for all subjects of this moment, under keys
-    that begin with the policy's own object.
+    that begin with the policy's own object. `given` are variables that a person or a test states in place of what a rule would look
+    up: (policy, rule, object's name) -> values by dotted names such as `request.operation` or `imageData`.
     """
 
     view: View
@@ -72,6 +73,7 @@ class Surroundings:
     merge: Callable[[str, str, Resource, Resource], Resource] | None = None
     seed: int = 0
     memo: dict[Any, Any] = field(default_factory=dict)
+    given: Callable[[str, str, str], Mapping[str, Any]] | None = None
 
     def ask(self, need: Need) -> Any:
         """Return the answer to a Need. Raises Lacking when there is none yet, or the answer if that is an Exception."""
