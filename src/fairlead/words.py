@@ -331,6 +331,10 @@ class Page:
         self._pages.extend(pages)
         return pages
 
+    def keys(self) -> list[str]:
+        """Return the keys here, taken or not."""
+        return list(self._content)
+
     def left(self) -> list[Where]:
         """Return the place of each key that nobody took, here and in every page below."""
         mine = [self._at(f".{key}") for key in self._content if key not in self._taken]
