@@ -1,0 +1,377 @@
+"""Conditions: `key`, `operator`, `value`, in `any` and `all` blocks or as the old plain list; preconditions and deny rules.
+
+Keys and values are filled in one condition after the other, so that a variable behind a decided block is never asked for.
+Source: kyverno/kyverno pkg/engine/variables/evaluate.go and operator/*.go.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from fairlead.dialects.kyverno.contexts import Context, Unresolved
+from fairlead.dialects.kyverno.templates import Template, compile_template, compile_text
+from fairlead.judge import patterns
+from fairlead.tongues import durations, globs, quantities
+from fairlead.tongues.jmespath import equal, sprint
+
+Test: TypeAlias = Callable[[Any, Any], bool]
+
+_Check: TypeAlias = Callable[[Context], tuple[bool, str]]
+
+
+class BadCondition(ValueError):
+    """The document is no condition; the message says why."""
+
+
+class Conditions:
+    """Compiled conditions. Called with a Context they say whether they hold; `explain` gives the conditions' messages too."""
+
+    __slots__ = ("_blocks",)
+
+    def __init__(self, blocks: Sequence[_Check]) -> None:
+        self._blocks = blocks
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to check."""
+        return bool(self._blocks)
+
+    def __call__(self, context: Context) -> bool:
+        """Return whether all blocks hold. Raises Unresolved, Lacking."""
+        return all(block(context)[0] for block in self._blocks)
+
+    def explain(self, context: Context) -> tuple[bool, str]:
+        """Return whether all blocks hold, and the messages of the conditions that decided it, joined by `; `."""
+        messages: list[str] = []
+        for block in self._blocks:
+            held, message = block(context)
+            if not held:
+                return False, message
+            if message:
+                messages.append(message)
+        return True, "; ".join(messages)
+
+
+def compile_conditions(document: Any) -> Conditions:
+    """Return the compiled conditions: a mapping with `any` and `all`, a list of those, or a list of conditions.
+
+    Nothing, or an empty document, always holds. Raises BadCondition.
+    """
+    if not document:
+        return Conditions(())
+    if isinstance(document, Mapping):
+        return Conditions([_block(document)])
+    if not isinstance(document, list) or not all(isinstance(one, Mapping) for one in document):
+        raise BadCondition("invalid conditions: expected a mapping with any or all, or a list of conditions")
+    blocks = [_block(one) if "any" in one or "all" in one else _block({"all": [one]}) for one in document]
+    return Conditions(blocks)
+
+
+def _block(document: Mapping[str, Any]) -> _Check:
+    unknown = set(document) - {"any", "all"}
+    if unknown:
+        raise BadCondition(f"invalid conditions: unknown field {min(map(str, unknown))}")
+    any_of, all_of = (document.get(name) for name in ("any", "all"))
+    anys = None if any_of is None else [_condition(one) for one in _listed(any_of)]
+    alls = [_condition(one) for one in _listed(all_of or [])]
+
+    def run(context: Context) -> tuple[bool, str]:
+        true: list[str] = []
+        false: list[str] = []
+        held = True
+        if anys is not None:
+            held = False
+            for check in anys:
+                passed, message = check(context)
+                if passed:
+                    held = True
+                    if message:
+                        true.append(message)
+                    break
+                if message:
+                    false.append(message)
+        if held:
+            for check in alls:
+                passed, message = check(context)
+                if not passed:
+                    held = False
+                    if message:
+                        false.append(message)
+                    break
+                if message:
+                    true.append(message)
+        return held, "; ".join(true if held else false)
+
+    return run
+
+
+def _listed(document: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(document, list) or not all(isinstance(one, Mapping) for one in document):
+        raise BadCondition("invalid conditions: any and all must be lists of conditions")
+    return document
+
+
+def _condition(document: Mapping[str, Any]) -> _Check:
+    unknown = set(document) - {"key", "operator", "value", "message"}
+    if unknown:
+        raise BadCondition(f"invalid condition: unknown field {min(map(str, unknown))}")
+    operator = document.get("operator")
+    test = _OPERATORS.get(str(operator).lower())
+    if test is None:
+        raise BadCondition(f"entered value of `operator` is invalid: {operator}")
+    key, value = compile_template(document.get("key")), compile_template(document.get("value"))
+    text = document.get("message")
+    if not text:
+
+        def plain(context: Context) -> tuple[bool, str]:
+            return test(_filled(key, context, "key"), _filled(value, context, "value")), ""
+
+        return plain
+    message = compile_text(str(text))
+
+    def run(context: Context) -> tuple[bool, str]:
+        held = test(_filled(key, context, "key"), _filled(value, context, "value"))
+        try:
+            return held, message(context)
+        except Unresolved:
+            return held, str(text)
+
+    return run
+
+
+def _filled(template: Template, context: Context, part: str) -> Any:
+    try:
+        return template(context)
+    except Unresolved as error:
+        raise Unresolved(f"failed to substitute variables in condition {part}: {error}") from None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _duration(value: Any) -> int | None:
+    if not isinstance(value, str) or value == "0":
+        return None
+    try:
+        return durations.parse(value)
+    except ValueError:
+        return None
+
+
+def _durations(key: Any, value: Any) -> tuple[int, int] | None:
+    """Return both as nanoseconds when one of them is a duration and the other one too, or a number of seconds."""
+    left, right = _duration(key), _duration(value)
+    if left is None and right is None:
+        return None
+    if left is None:
+        if not _number(key):
+            return None
+        left = int(key) * durations.SECOND
+    if right is None:
+        if not _number(value):
+            return None
+        right = int(value) * durations.SECOND
+    return left, right
+
+
+def _quantity(value: Any) -> Any:
+    try:
+        return quantities.parse(value)
+    except ValueError:
+        return None
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text) if "_" not in text and text == text.strip() else None
+    except ValueError:
+        return None
+
+
+def _equals(key: Any, value: Any) -> bool:
+    if isinstance(key, bool):
+        return isinstance(value, bool) and key == value
+    if _number(key):
+        return _number_equals(key, value)
+    if isinstance(key, str):
+        return _text_equals(key, value)
+    if isinstance(key, dict | list):
+        return equal(key, value)
+    return False
+
+
+def _number_equals(key: float, value: Any) -> bool:
+    if _number(value):
+        return bool(key == value)
+    if isinstance(value, str):
+        pair = _durations(key, value)
+        if pair is not None:
+            return pair[0] == pair[1]
+        return _float(value) == key
+    return False
+
+
+def _text_equals(key: str, value: Any) -> bool:
+    pair = _durations(key, value)
+    if pair is not None:
+        return pair[0] == pair[1]
+    if not isinstance(value, str):
+        return False
+    amount = _quantity(key)
+    if amount is not None:
+        other = _quantity(value)
+        if other is not None:
+            return bool(amount == other)
+    return globs.matches(value, key)
+
+
+def _not_equals(key: Any, value: Any) -> bool:
+    return key is not None and not _equals(key, value)
+
+
+def _texts(value: Any) -> list[str] | None:
+    """Return the texts of a list, of a text that is a JSON list of texts, or of one plain text; None when it is neither."""
+    if isinstance(value, list):
+        return [sprint(item) for item in value]
+    if not isinstance(value, str):
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        return [value]
+    if isinstance(found, list) and all(isinstance(item, str) for item in found):
+        return found
+    return None if isinstance(found, dict | list) else [value]
+
+
+def _keys(key: Any) -> list[str] | None:
+    if isinstance(key, list):
+        return [sprint(item) for item in key]
+    if isinstance(key, str | int | float):
+        return [sprint(key)]
+    return None
+
+
+def _alike(one: str, other: str) -> bool:
+    return one == other or globs.matches(one, other) or globs.matches(other, one)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, str) and patterns.operator_of(value) in {"-", "!-"}
+
+
+def _found(key: str, value: Any, options: list[str] | None) -> bool | None:
+    """Return whether one key is among the values, None when the values are of no use."""
+    if _is_range(value):
+        return patterns.matches(key, value)
+    if options is None:
+        return None
+    return any(_alike(key, option) for option in options)
+
+
+def _membership(wanted: Callable[[list[bool]], bool]) -> Test:
+    """Make a test from what must hold of each key's being among the values."""
+
+    def test(key: Any, value: Any) -> bool:
+        keys = _keys(key)
+        if keys is None:
+            return False
+        options = None if _is_range(value) else _texts(value)
+        found: list[bool] = []
+        for one in keys:
+            here = _found(one, value, options)
+            if here is None:
+                return False
+            found.append(here)
+        return wanted(found)
+
+    return test
+
+
+def _not_all(found: list[bool]) -> bool:
+    return not all(found)
+
+
+def _none(found: list[bool]) -> bool:
+    return not any(found)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Test:
+    def test(key: Any, value: Any) -> bool:
+        pair = _durations(key, value)
+        if pair is not None:
+            return compare(*pair)
+        if isinstance(key, bool) or isinstance(value, bool):
+            return False
+        left = _float(key) if isinstance(key, str) else key if _number(key) else None
+        if left is not None:
+            right = _float(value) if isinstance(value, str) else value if _number(value) else None
+            if right is not None:
+                return compare(left, right)
+        if left is None and isinstance(key, str):
+            return _compare_quantities(key, value, compare) or _compare_versions(key, value, compare)
+        if left is not None and isinstance(value, str):
+            return _compare_quantities(str(key), value, compare)
+        return False
+
+    return test
+
+
+def _compare_quantities(key: str, value: Any, compare: Callable[[Any, Any], bool]) -> bool:
+    left = _quantity(key)
+    right = _quantity(value) if isinstance(value, str) or _number(value) else None
+    return left is not None and right is not None and compare(left, right)
+
+
+def _compare_versions(key: str, value: Any, compare: Callable[[Any, Any], bool]) -> bool:
+    from fairlead.tongues.jmespath import versions
+
+    if not isinstance(value, str):
+        return False
+    try:
+        return compare(versions.parse(key), versions.parse(value))
+    except ValueError:
+        return False
+
+
+def _lasting(compare: Callable[[Any, Any], bool]) -> Test:
+    """Make a test of two durations, where numbers are seconds."""
+
+    def nanoseconds(value: Any) -> int | None:
+        if _number(value):
+            return int(value) * durations.SECOND
+        try:
+            return durations.parse(value) if isinstance(value, str) else None
+        except ValueError:
+            return None
+
+    def test(key: Any, value: Any) -> bool:
+        left, right = nanoseconds(key), nanoseconds(value)
+        return left is not None and right is not None and compare(left, right)
+
+    return test
+
+
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "greaterthanorequals": lambda a, b: a >= b,
+    "greaterthan": lambda a, b: a > b,
+    "lessthanorequals": lambda a, b: a <= b,
+    "lessthan": lambda a, b: a < b,
+}
+
+_OPERATORS: Mapping[str, Test] = {
+    "equal": _equals,
+    "equals": _equals,
+    "notequal": _not_equals,
+    "notequals": _not_equals,
+    "in": _membership(all),
+    "anyin": _membership(any),
+    "allin": _membership(all),
+    "notin": _membership(_not_all),
+    "anynotin": _membership(_not_all),
+    "allnotin": _membership(_none),
+    **{name: _ordered(compare) for name, compare in _ORDER.items()},
+    **{f"duration{name}": _lasting(compare) for name, compare in _ORDER.items()},
+}

@@ -1,0 +1,225 @@
+"""What a rule's expressions see of one subject: the request, its images, and the entries of `context`, each made when first asked for.
+
+A Context belongs to one rule and one subject. Entries see only those before them; a scope (one element of a foreach) adds names
+for as long as it lasts. Nothing here fetches: what only the world knows is raised as Lacking by the entry that wants it.
+Source: kyverno/kyverno pkg/engine/context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+from fairlead.judge.subjects import Subject
+from fairlead.judge.surroundings import Surroundings
+from fairlead.tongues import jmespath
+from fairlead.tongues.jmespath import Failed, Missing, Moment
+from fairlead.words import Need, Ref
+
+_ACCOUNT = "system:serviceaccount:"
+
+
+class Unresolved(Exception):
+    """A variable or a context entry came to nothing; the message says which and why, in Kyverno's words."""
+
+
+class Root(dict[str, Any]):
+    """The names that expressions start from. A name that is not here yet is made, by an entry or from the request."""
+
+    __slots__ = ("_context", "_entries", "_limit", "_parent")
+
+    def __init__(self, context: Context, parent: Root | None, names: Mapping[str, Any]) -> None:
+        super().__init__(names)
+        self._context = context
+        self._parent = parent
+        self._entries: list[tuple[str, Load]] = []
+        self._limit = 0
+
+    def add(self, name: str, load: Load) -> None:
+        """Let a name be made by `load` when it is first asked for. A later entry of the same name hides the earlier one."""
+        self._entries.append((name, load))
+        self._limit = len(self._entries)
+        self.pop(name, None)
+
+    def __missing__(self, key: str) -> Any:
+        for index in range(self._limit - 1, -1, -1):
+            name, load = self._entries[index]
+            if name == key:
+                value = self._load(key, load, index)
+                self[key] = value
+                return value
+        if self._parent is not None:
+            return self._parent[key]
+        make = _BUILT_IN.get(key)
+        if make is None:
+            return Missing(key)
+        value = make(self._context)
+        if value.__class__ is not Missing:
+            self[key] = value
+        return value
+
+    def _load(self, key: str, load: Load, index: int) -> Any:
+        """Make an entry's value with only the entries before it in sight. What goes wrong is kept as the value."""
+        context, limit = self._context, self._limit
+        before, context.data, self._limit = context.data, self, index
+        try:
+            return load(context)
+        except (Unresolved, Failed) as error:
+            return Missing(key, str(error))
+        finally:
+            context.data, self._limit = before, limit
+
+
+class Context:
+    """What one rule's expressions see of one subject.
+
+    `data` is the innermost Root: ask it with `[]`. `deleting` says that the request is a DELETE, in which `request.object` stands for
+    the old object. `element` is the element of the innermost foreach that is to be looked at in the object's place, or None.
+    `given` are values that somebody handed in for this rule, by their dotted names (`request.operation`, `podcounts`): they stand
+    where only the world would know better. `extractors` are the rule's `imageExtractors`.
+    """
+
+    __slots__ = ("around", "data", "deleting", "element", "extractors", "given", "moment", "subject")
+
+    def __init__(
+        self,
+        subject: Subject,
+        around: Surroundings,
+        given: Mapping[str, Any] | None = None,
+        extractors: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.given: Mapping[str, Any] = given or {}
+        self.subject = subject
+        self.around = around
+        self.deleting = subject.target.operation == "DELETE"
+        self.element: Any = None
+        self.extractors = extractors
+        self.moment = Moment(around.now, around.seed, self._resolve)
+        self.data = Root(self, None, _nested(self) if given else {})
+
+    def add(self, name: str, load: Load) -> None:
+        """Let `load` make the name's value when it is first asked for, in the innermost scope."""
+        self.data.add(name, load)
+
+    @contextmanager
+    def scope(self, names: Mapping[str, Any]) -> Iterator[Context]:
+        """Add names, and whatever entries are added meanwhile, for as long as the scope lasts."""
+        before, element = self.data, self.element
+        self.data = Root(self, before, names)
+        try:
+            yield self
+        finally:
+            self.data, self.element = before, element
+
+    def query(self, text: str) -> Any:
+        """Return what an expression comes to. Raises jmespath's BadExpression, NotFound or Failed."""
+        if self.deleting and "request.object" in text:
+            text = text.replace("request.object", "request.oldObject")
+        return jmespath.compile(text)(self.data, self.moment)
+
+    def _resolve(self, host: str) -> list[str]:
+        found = self.around.ask(Need("dns", Ref("", "", "", host)))
+        return [str(address) for address in found]
+
+
+Load: TypeAlias = Callable[[Context], Any]
+"""Makes the value of a context entry. Raises Unresolved, or Lacking."""
+
+
+def given_for(around: Surroundings, policy: str, rule: str) -> Mapping[str, Any] | None:
+    """Return the values handed in for a rule (the answer to `need_of`), or None."""
+    return around.answers.get(need_of(policy, rule)) if around.answers else None
+
+
+def need_of(policy: str, rule: str) -> Need:
+    """Return the Need whose answer is a mapping of values for a rule's context: dotted name -> value.
+
+    Nobody has to answer it. A value that is a list under the key `foreach` -> name gives each element its own.
+    """
+    return Need("kyverno.values", Ref("kyverno.io", "ClusterPolicy", "", policy), (("rule", rule),))
+
+
+def _nested(context: Context) -> dict[str, Any]:
+    """Return the given values by their first names; the request is completed with what it has itself."""
+    names: dict[str, Any] = {}
+    for dotted, value in context.given.items():
+        if dotted == "foreach":
+            continue
+        first, *rest = dotted.split(".")
+        if not rest:
+            names[first] = value
+            continue
+        if first not in names:
+            make = _BUILT_IN.get(first)
+            names[first] = make(context) if make else {}
+        here = names[first] = _copied(names[first])
+        for step in rest[:-1]:
+            here[step] = _copied(here.get(step))
+            here = here[step]
+        here[rest[-1]] = value
+    return names
+
+
+def _copied(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def request_of(subject: Subject) -> dict[str, Any]:
+    """Return the request as expressions see it: an AdmissionRequest with the user's roles.
+
+    For an object under scan there is no old object, and nobody asked. For DELETE, `object` is null.
+    """
+    target, user = subject.target, subject.user
+    kind = {"group": target.group, "version": target.version, "kind": target.kind}
+    resource = {"group": target.group, "version": target.version, "resource": target.plural}
+    request: dict[str, Any] = {
+        "uid": subject.uid,
+        "kind": kind,
+        "resource": resource,
+        "requestKind": kind,
+        "requestResource": resource,
+        "name": subject.name,
+        "operation": target.operation,
+        "userInfo": {
+            "username": user.name,
+            "uid": user.uid,
+            "groups": list(user.groups),
+            "extra": {key: list(values) for key, values in user.extra},
+        },
+        "roles": list(subject.roles),
+        "clusterRoles": list(subject.cluster_roles),
+        "object": subject.object,
+        "dryRun": subject.dry_run,
+    }
+    if target.subresource:
+        request["subResource"] = request["requestSubResource"] = target.subresource
+    if subject.namespace:
+        request["namespace"] = subject.namespace
+    if subject.old is not None or not subject.scan:
+        request["oldObject"] = subject.old
+    if subject.options:
+        request["options"] = subject.options
+    return request
+
+
+def _images(context: Context) -> Any:
+    from fairlead.dialects.kyverno.contents import images_of
+
+    found = images_of(context.subject.present, context.extractors, context.moment.registry)
+    return found or Missing("images")
+
+
+def _account(context: Context) -> tuple[str, str]:
+    """Return the service account's namespace and name, empty when the user is none."""
+    name = context.subject.user.name
+    parts = name.removeprefix(_ACCOUNT).split(":") if name.startswith(_ACCOUNT) else []
+    return (parts[0], parts[1]) if len(parts) >= 2 else ("", "")
+
+
+_BUILT_IN: Mapping[str, Load] = {
+    "request": lambda context: request_of(context.subject),
+    "images": _images,
+    "serviceAccountNamespace": lambda context: _account(context)[0],
+    "serviceAccountName": lambda context: _account(context)[1],
+}
