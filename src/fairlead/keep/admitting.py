@@ -2,8 +2,8 @@
 
 Reads the head of the store, so that a write sees what an earlier one of the same batch did. `change` runs before the
 object has its name, `place` gives addresses, `judge` comes last and may ask for writes elsewhere (a quota's use).
-Left out, because what they need is not there yet: the protection finalizers of volumes, the not-ready taint of new
-nodes, webhooks and PodSecurity.
+Policies, PodSecurity among them, are the gate's: see `gating`. Left out, because what they need is not there yet: the protection
+finalizers of volumes, the not-ready taint of new nodes, and webhooks.
 Source: k8s.io/kubernetes plugin/pkg/admission and k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle.
 """
 
@@ -27,6 +27,7 @@ IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 """Namespaces that cannot be deleted."""
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  # where it is mounted, no secret
+_TOKEN_VOLUME = "kube-api-access-"  # noqa: S105  # as above
 _TOKEN_SECONDS = 3607
 
 NAMESPACES: Storage = ("", "namespaces")
@@ -169,18 +170,21 @@ def _service_account(admission: Admission) -> None:
     if wanted is None:
         wanted = account.get("automountServiceAccountToken")
     if wanted is not False:
-        _mount_token(spec, f"kube-api-access-{suffix(admission.rng)}")
+        _mount_token(spec, f"{_TOKEN_VOLUME}{suffix(admission.rng)}")
 
 
 def _mount_token(spec: dict[str, Any], name: str) -> None:
     """Give each container that has nothing at the token's place a mount of it, and the pod the volume."""
+    volumes = spec.get("volumes") or ()
+    known = next((one["name"] for one in volumes if str(one.get("name")).startswith(_TOKEN_VOLUME)), "")
+    name = known or name
     mounted = False
     for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
         mounts = container.setdefault("volumeMounts", [])
         if not any(mount.get("mountPath") == TOKEN_PATH for mount in mounts):
             mounts.append({"name": name, "readOnly": True, "mountPath": TOKEN_PATH})
             mounted = True
-    if mounted:
+    if mounted and not known:
         namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
         certificate = {"key": "ca.crt", "path": "ca.crt"}
         sources = [

@@ -7,10 +7,11 @@ Source: k8s.io/apiserver registry/generic/registry/store.go, registry/rest/delet
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from fairlead.keep import admitting
+from fairlead.keep import admitting, guarding
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
 from fairlead.keep.errors import Cause, Refusal, conflict, forbidden, invalid
 from fairlead.keep.kinds import Kind
@@ -27,17 +28,25 @@ _POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def delete(
-    writer: Writer, kind: Kind, namespace: str, name: str, options: dict[str, Any], request: Request
+    writer: Writer,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    options: dict[str, Any],
+    request: Request,
+    *,
+    gated: bool = True,
 ) -> Outcome:
     """Delete one object, or start its deletion where grace or finalizers hold it back.
 
-    `options` is a DeleteOptions object. Refusals: 403 (namespaces that must stay), 404, 409 (preconditions), 422.
+    `options` is a DeleteOptions object; `gated` says whether policies are asked. Refusals: 403 (namespaces that must stay), 404,
+    409 (preconditions), 422, and what policies say.
     """
     check_options(options)
     admitting.refuse_delete(kind, name)
     found = writer.find(kind, namespace, name)
     dry_run = request.dry_run or bool(options.get("dryRun"))
-    return _delete(writer, kind, found, options, request, dry_run=dry_run)
+    return _delete(writer, kind, found, options, request, dry_run=dry_run, gated=gated)
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -61,21 +70,29 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 def delete_collection(
-    writer: Writer, kind: Kind, found: list[Stored], options: dict[str, Any], request: Request
+    writer: Writer,
+    kind: Kind,
+    found: list[Stored],
+    options: dict[str, Any],
+    request: Request,
+    *,
+    gated: bool = True,
 ) -> Outcome:
     """Delete each object that was found, as `delete` would; the answer is a list of them as they were."""
     check_options(options)
     dry_run = request.dry_run or bool(options.get("dryRun"))
     entries: list[Entry] = []
+    warnings: list[str] = []
     items: list[Resource] = []
     for stored in found:
         try:
-            outcome = _delete(writer, kind, stored, options, request, dry_run=dry_run)
+            outcome = _delete(writer, kind, stored, options, request, dry_run=dry_run, gated=gated)
         except Refusal as refusal:
             if refusal.code != 404:
                 raise
             continue
         entries += outcome.entries
+        warnings += outcome.warnings
         items.append(shown(stored, kind).object)
     answer: Resource = {
         "apiVersion": kind.api_version,
@@ -83,14 +100,50 @@ def delete_collection(
         "metadata": {"resourceVersion": str(writer.store.rv)},
         "items": items,
     }
-    return Outcome(answer, encode(answer), tuple(entries))
+    return Outcome(answer, encode(answer), tuple(entries), tuple(dict.fromkeys(warnings)))
 
 
 def _delete(
-    writer: Writer, kind: Kind, found: Stored, options: dict[str, Any], request: Request, *, dry_run: bool
+    writer: Writer,
+    kind: Kind,
+    found: Stored,
+    options: dict[str, Any],
+    request: Request,
+    *,
+    dry_run: bool,
+    gated: bool,
 ) -> Outcome:
     obj = writer.live(kind, found)
     _check_preconditions(kind, found, obj, options)
+    if not gated or writer.gate is None or not writer.gate.closed:
+        return _begin(writer, kind, found, obj, options, request, dry_run=dry_run)
+    asked = replace(request, dry_run=dry_run)
+    passage = guarding.passage(
+        writer,
+        "DELETE",
+        kind,
+        found.namespace,
+        found.name,
+        None,
+        writer.live(kind, found),
+        asked,
+        options=options,
+    )
+    writer.gate.validate(passage)
+    outcome = _begin(writer, kind, found, obj, options, request, dry_run=dry_run)
+    return replace(outcome, warnings=(*outcome.warnings, *passage.warnings))
+
+
+def _begin(
+    writer: Writer,
+    kind: Kind,
+    found: Stored,
+    obj: Resource,
+    options: dict[str, Any],
+    request: Request,
+    *,
+    dry_run: bool,
+) -> Outcome:
     if kind.storage == admitting.NAMESPACES:
         return _delete_namespace(writer, kind, found, obj, options, request, dry_run=dry_run)
     if kind.storage == ("", "pods"):
@@ -335,7 +388,8 @@ def clear_definition(writer: Writer, kind: Kind, name: str, request: Request) ->
     defined = Kind(
         spec["group"], version, names["kind"], names["plural"], namespaced=spec["scope"] == "Namespaced"
     )
-    entries += delete_collection(writer, defined, writer.store.head.items(storage), {}, request).entries
+    found_items = writer.store.head.items(storage)
+    entries += delete_collection(writer, defined, found_items, {}, request, gated=False).entries
     finalizers = definition["metadata"].get("finalizers") or []
     if writer.store.head.count(storage) or CLEANUP not in finalizers:
         return Outcome(definition, found.body, tuple(entries))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.keep import applying, deleting, misfits
+from fairlead.keep import applying, deleting, guarding, misfits
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
 from fairlead.keep.errors import Refusal, bad_request, conflict, internal, method_not_allowed, no_such_path
+from fairlead.keep.gating import Lens, Operation
 from fairlead.keep.kinds import Kind
 from fairlead.keep.requests import Request
 from fairlead.keep.scaling import SCALE, Paths, parent_fields, rescaled, scale_fields, scale_of
@@ -132,7 +133,14 @@ def _rescale(
         )
     old = writer.live(kind, found)
     outcome = writer.replace(
-        kind, found, old, rescaled(writer.live(kind, found), scale, paths), request, "scale", warnings
+        kind,
+        found,
+        old,
+        rescaled(writer.live(kind, found), scale, paths),
+        request,
+        "scale",
+        warnings,
+        lens=_lens(paths),
     )
     shown = scale_of(outcome.object, paths)
     return Outcome(shown, encode(shown), outcome.entries, outcome.warnings)
@@ -162,9 +170,45 @@ def _apply_scale(
     obj = rescaled(writer.live(kind, found), new, paths)
     entries = parent_fields(old, new["metadata"].get("managedFields") or [], kind.api_version, paths)
     obj["metadata"]["managedFields"] = entries
-    outcome = writer.replace(kind, found, old, obj, request, "scale", warnings, own=False)
+    outcome = writer.replace(kind, found, old, obj, request, "scale", warnings, own=False, lens=_lens(paths))
     shown = scale_of(outcome.object, paths)
     return Outcome(shown, encode(shown), outcome.entries, outcome.warnings)
+
+
+def _lens(paths: Paths | None) -> Lens:
+    return Lens(SCALE, lambda obj: scale_of(obj, paths), lambda obj, scale: rescaled(obj, scale, paths))
+
+
+def connect(
+    writer: Writer,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    options: Resource,
+    request: Request,
+    subresource: str,
+) -> Outcome:
+    """Let a connection to an object (exec, attach, portforward, proxy) pass the gate. Stages nothing."""
+    writer.find(kind, namespace, name)
+    warnings = _gated(writer, kind, namespace, name, options, request, subresource)
+    return Outcome(options, encode(options), warnings=tuple(warnings))
+
+
+def _gated(
+    writer: Writer, kind: Kind, namespace: str, name: str, body: Resource, request: Request, subresource: str
+) -> list[str]:
+    """Ask the gate about a request that is no write of an object: a Binding, an Eviction, a connection."""
+    if writer.gate is None or not writer.gate.closed:
+        return []
+    group, _, version = str(body.get("apiVersion") or "v1").rpartition("/")
+    spoken = Kind(group, version, str(body["kind"]), "")
+    operation: Operation = "CONNECT" if body["kind"].endswith("Options") else "CREATE"
+    passage = guarding.passage(
+        writer, operation, kind, namespace, name, body, None, request, subresource, spoken
+    )
+    writer.gate.mutate(passage)
+    writer.gate.validate(passage)
+    return passage.warnings
 
 
 def _replace_part(
@@ -213,6 +257,8 @@ def bind(writer: Writer, kind: Kind, namespace: str, name: str, body: Resource, 
     found = writer.find(kind, namespace, name)
     pod = writer.live(kind, found)
     meta = body.get("metadata") or {}
+    asked = {"apiVersion": "v1", "kind": "Binding", **body}
+    warnings = _gated(writer, kind, namespace, name, asked, request, "binding")
     if meta.get("uid") and meta["uid"] != found.uid:
         raise conflict(
             "",
@@ -249,14 +295,16 @@ def bind(writer: Writer, kind: Kind, namespace: str, name: str, body: Resource, 
         "code": 201,
     }
     if request.dry_run:
-        return Outcome(status, encode(status), created=True)
+        return Outcome(status, encode(status), (), tuple(warnings), created=True)
     entry = writer.stage("MODIFIED", kind, pod, found)
-    return Outcome(status, encode(status), (entry,), created=True)
+    return Outcome(status, encode(status), (entry,), tuple(warnings), created=True)
 
 
 def evict(writer: Writer, kind: Kind, namespace: str, name: str, body: Resource, request: Request) -> Outcome:
     """Delete a pod unless a PodDisruptionBudget forbids it just now (429)."""
     found = writer.find(kind, namespace, name)
+    asked = {"apiVersion": "policy/v1", "kind": "Eviction", **body}
+    warnings = _gated(writer, kind, namespace, name, asked, request, "eviction")
     options = dict(body.get("deleteOptions") or {})
     dry_run = request.dry_run or bool(options.get("dryRun"))
     pod = writer.live(kind, found)
@@ -274,7 +322,7 @@ def evict(writer: Writer, kind: Kind, namespace: str, name: str, body: Resource,
             _spend(budget, name, request)
             if not dry_run:
                 entries.append(writer.store.stage("MODIFIED", _BUDGETS, budget, kept))
-    outcome = deleting.delete(writer, kind, namespace, name, options, request)
+    outcome = deleting.delete(writer, kind, namespace, name, options, request, gated=False)
     status: Resource = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -282,7 +330,7 @@ def evict(writer: Writer, kind: Kind, namespace: str, name: str, body: Resource,
         "status": "Success",
         "code": 201,
     }
-    return Outcome(status, encode(status), (*entries, *outcome.entries), created=True)
+    return Outcome(status, encode(status), (*entries, *outcome.entries), tuple(warnings), created=True)
 
 
 def _budgets(writer: Writer, namespace: str, pod: Stored) -> list[tuple[Stored, Resource]]:

@@ -15,7 +15,9 @@ from fairlead.keep.allocating import Taken
 from fairlead.keep.chances import Chance
 from fairlead.keep.entries import Entry, EntryType, Listing, Outcome, Storage, Stored
 from fairlead.keep.errors import Refusal, not_found
+from fairlead.keep.gating import GATE, Gate, Tape
 from fairlead.keep.kinds import BUILT_IN, Catalogue, Kind
+from fairlead.keep.merging import copied
 from fairlead.keep.requests import Request
 from fairlead.keep.schemas import Definitions, Schemas
 from fairlead.keep.selecting import Fields
@@ -42,6 +44,7 @@ class World:
         *,
         store: Store | None = None,
         catalogue: Catalogue | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.catalogue = Catalogue(BUILT_IN) if catalogue is None else catalogue
         self.schemas = definitions if isinstance(definitions, Schemas) else Schemas(definitions)
@@ -50,6 +53,21 @@ class World:
             store.indexes["services"] = Taken()
         self._store = store
         self._writer = Writer(store, self.catalogue, self.schemas, rng)
+        if gate is not None:
+            self.guard(gate)
+
+    def guard(self, gate: Gate) -> None:
+        """Let the gate judge every write from now on. An Index by which it follows the store may come along."""
+        self._writer.gate = gate
+        index = gate.index
+        if index is not None:
+            self._store.indexes[GATE] = index
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is a gate with anything to judge by: then a write may have to be tried again."""
+        gate = self._writer.gate
+        return gate is not None and gate.closed
 
     # Writing
 
@@ -65,11 +83,12 @@ class World:
         """Create an object, or POST to a subresource of the object `name` (a pod's binding or eviction)."""
 
         def step() -> Outcome:
+            given = self._given(body)
             if subresource:
-                return subresources.create(self._writer, kind, namespace, name, body, request, subresource)
+                return subresources.create(self._writer, kind, namespace, name, given, request, subresource)
             if strategies.custom(kind):
-                self._refuse_terminating(kind, body)
-            return self._writer.create(kind, namespace, body, request)
+                self._refuse_terminating(kind, given)
+            return self._writer.create(kind, namespace, given, request)
 
         return self._whole(step)
 
@@ -85,18 +104,19 @@ class World:
         """Replace an object, or what a subresource (status, scale, finalize, approval, ...) shows of it."""
 
         def step() -> Outcome:
+            given = self._given(body)
             if subresource:
                 return subresources.update(
                     self._writer,
                     kind,
                     namespace,
                     name,
-                    body,
+                    given,
                     request,
                     subresource,
                     self._paths(kind, subresource),
                 )
-            return self._writer.update(kind, namespace, name, body, request)
+            return self._writer.update(kind, namespace, name, given, request)
 
         return self._whole(step)
 
@@ -113,13 +133,14 @@ class World:
         """Patch an object or a subresource of it; `apply` is server-side apply and may create."""
 
         def step() -> Outcome:
+            given = self._given(patch)
             if subresource:
                 return subresources.patch(
                     self._writer,
                     kind,
                     namespace,
                     name,
-                    patch,
+                    given,
                     patch_type,
                     request,
                     subresource,
@@ -133,7 +154,7 @@ class World:
                     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
                     {},
                 )
-            return self._writer.patch(kind, namespace, name, patch, patch_type, request)
+            return self._writer.patch(kind, namespace, name, given, patch_type, request)
 
         return self._whole(step)
 
@@ -173,15 +194,35 @@ class World:
         assert kind is not None
         return self._whole(lambda: deleting.clear_definition(self._writer, kind, name, request))
 
-    def attempt(self, step: Callable[[World], Outcome]) -> tuple[Outcome, Sequence[Entry]]:
-        """Run a step of any number of writes, all or none: return its outcome and every entry that it staged."""
+    def connect(
+        self, kind: Kind, namespace: str, name: str, options: Resource, request: Request, subresource: str
+    ) -> Outcome:
+        """Ask the gate about a connection to an object (a pod's exec, attach, portforward). Changes nothing; Refusal 404."""
+        return subresources.connect(self._writer, kind, namespace, name, options, request, subresource)
+
+    def attempt(
+        self, step: Callable[[World], Outcome], drawn: list[tuple[int, int]] | None = None
+    ) -> tuple[Outcome, Sequence[Entry]]:
+        """Run a step of any number of writes, all or none: return its outcome and every entry that it staged.
+
+        With `drawn`, uids and generated names are written down there, and are the same when the step is tried again with it.
+        """
         mark = self._store.rv
+        rng = self._writer.rng
+        if drawn is not None:
+            self._writer.rng = Tape(rng, drawn)
         try:
             outcome = step(self)
         except BaseException:
             self._store.rollback(mark)
             raise
+        finally:
+            self._writer.rng = rng
         return outcome, self._store.staged_after(mark)
+
+    def _given(self, body: Any) -> Any:
+        """Return a body to be taken over: a copy where the write may have to be tried again."""
+        return copied(body) if self.closed else body
 
     def _whole(self, step: Callable[[], Outcome]) -> Outcome:
         """Run a step that may stage several entries; a refusal on the way takes all of them back."""
@@ -302,12 +343,14 @@ class World:
         self._store.window.forget(rv)
 
     def fork(self, rng: Chance | None = None) -> World:
-        """Return an independent copy of what is committed, in which every write counts at once."""
+        """Return an independent copy of what is committed, in which every write counts at once. The gate comes along."""
+        gate = self._writer.gate
         return World(
             self.schemas.copy(),
             self._writer.rng if rng is None else rng,
             store=self._store.fork(),
             catalogue=self.catalogue.copy(),
+            gate=gate.fork() if gate is not None else None,
         )
 
     # Parts

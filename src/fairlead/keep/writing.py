@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from fairlead.keep import admitting, applying, chances, misfits, patches, strategies
+from fairlead.keep import admitting, applying, chances, guarding, misfits, patches, strategies
 from fairlead.keep.chances import Chance
 from fairlead.keep.defaulting import default
 from fairlead.keep.entries import Entry, Outcome, Stored, encode
@@ -25,6 +25,7 @@ from fairlead.keep.errors import (
     name_collision,
     not_found,
 )
+from fairlead.keep.gating import Gate, Lens
 from fairlead.keep.kinds import Catalogue, Kind
 from fairlead.keep.requests import Request
 from fairlead.keep.schemas import Schemas
@@ -45,6 +46,7 @@ class Writer:
         self.catalogue = catalogue
         self.schemas = schemas
         self.rng = rng
+        self.gate: Gate | None = None
 
     # Reading the head
 
@@ -84,13 +86,15 @@ class Writer:
         meta.pop("resourceVersion", None)
         meta.pop("creationTimestamp", None)
         strategies.prepare_create(kind, obj)
-        self._default(kind, obj)
+        self.default(kind, obj)
         if own:
             self._own(kind, None, obj, request, "")
         admission = admitting.Admission(
             "CREATE", kind, namespace, obj, None, request, self.store, self.catalogue, self.rng
         )
         admitting.change(admission)
+        guarding.change(self, admission)
+        obj, meta = admission.obj, admission.obj["metadata"]
         generated = not meta.get("name") and bool(meta.get("generateName"))
         if generated:
             meta["name"] = self._free_name(kind, namespace, meta["generateName"])
@@ -105,6 +109,7 @@ class Writer:
                 "FieldValueRequired", "Required value: name or generateName is required", "metadata.name"
             )
             raise invalid(kind.group, kind.kind, "", [cause])
+        guarding.judge(self, admission)
         if self.store.head.get(kind.storage, namespace, name) is not None:
             raise already_exists(kind.group, kind.plural, name)
         admitting.judge(admission)
@@ -247,11 +252,15 @@ class Writer:
         warnings: Sequence[str] = (),
         *,
         own: bool = True,
+        lens: Lens | None = None,
     ) -> Outcome:
-        """Put a new state, already decoded and checked against its preconditions, in place of the old one."""
+        """Put a new state, already decoded and checked against its preconditions, in place of the old one.
+
+        `lens` shows policies what the subresource speaks, where that is not the object itself.
+        """
         namespace = found.namespace
         _settle_namespace(kind, namespace, obj)
-        self._default(kind, obj)
+        self.default(kind, obj)
         obj = strategies.prepare_update(kind, obj, old, subresource)
         if own:
             self._own(kind, old, obj, request, subresource)
@@ -268,12 +277,15 @@ class Writer:
             subresource=subresource,
         )
         admitting.change(admission)
+        guarding.change(self, admission, lens)
         admitting.place(admission)
         obj = admission.obj
         obj["metadata"]["resourceVersion"] = str(found.rv)
         if unchanged(obj, old):
-            return Outcome(old, self.bytes_of(kind, found), (), tuple(warnings))
+            guarding.judge(self, admission, lens)
+            return Outcome(old, self.bytes_of(kind, found), (), (*warnings, *admission.warnings))
         self._validate(kind, obj, old)
+        guarding.judge(self, admission, lens)
         admitting.judge(admission)
         admitting.establish(admission)
         warnings = [*warnings, *admission.warnings]
@@ -321,7 +333,8 @@ class Writer:
             self.store.stage("MODIFIED", storage, obj, before) for storage, obj, before in admission.elsewhere
         ]
 
-    def _default(self, kind: Kind, obj: Resource) -> None:
+    def default(self, kind: Kind, obj: Resource) -> None:
+        """Fill in the defaults of the kind, in place."""
         default(kind, obj)
         self.schemas.default(kind, obj)
 
