@@ -1,0 +1,131 @@
+"""What an expression is compiled in, and what comes of it: an Environment and a Program.
+
+Both are immutable and may be used by many at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fairlead.tongues.cel import types as t
+from fairlead.tongues.cel.checking import Checker, World
+from fairlead.tongues.cel.costs import Meter
+from fairlead.tongues.cel.errors import BadExpression, Failed, TooCostly, show
+from fairlead.tongues.cel.lexing import Fault
+from fairlead.tongues.cel.libraries import Library, Maker, declared
+from fairlead.tongues.cel.macros import STANDARD as STANDARD_MACROS
+from fairlead.tongues.cel.macros import Key, Macro
+from fairlead.tongues.cel.parsing import DEEPEST, parse
+from fairlead.tongues.cel.standard import STANDARD
+from fairlead.tongues.cel.syntax import Node
+from fairlead.tongues.cel.types import Type
+from fairlead.tongues.cel.walking import Costs, Walker
+
+
+class Program:
+    """A compiled expression.
+
+    `type` is the type of its result as far as it is known, `names` are the variables that it uses.
+    """
+
+    __slots__ = ("_careful", "_environment", "_tree", "names", "text", "type")
+
+    def __init__(self, environment: Environment, text: str, tree: Node, names: frozenset[str]) -> None:
+        self.text = text
+        self.type: Type = tree.type
+        self.names = names
+        self._environment = environment
+        self._tree = tree
+        self._careful = Walker(environment.world.functions, environment.costs).whole(tree)
+
+    def __repr__(self) -> str:
+        return f"<cel {self.text}>"
+
+    def __call__(self, bindings: Mapping[str, Any], budget: int | None = None) -> Any:
+        """Evaluate for the bindings, whose values may be Lazy. Raises Failed, or TooCostly beyond the budget."""
+        return self._careful(bindings, Meter(float("inf") if budget is None else budget))
+
+    def metered(self, bindings: Mapping[str, Any], meter: Meter) -> Any:
+        """Evaluate on a budget that several expressions share."""
+        return self._careful(bindings, meter)
+
+
+class Environment:
+    """The variables and libraries that expressions may use.
+
+    `variables` are names (of type dyn), or a mapping of names to types: a Type, or its text such as `map(string, int)`. A
+    `container` is a prefix that names may leave out.
+    """
+
+    __slots__ = ("_libraries", "_macros", "_variables", "container", "costs", "world")
+
+    def __init__(
+        self,
+        variables: Iterable[str] | Mapping[str, Type | str] = (),
+        libraries: Sequence[Library] = (),
+        container: str = "",
+    ) -> None:
+        self._variables = _typed(variables)
+        self._libraries = (STANDARD, *(one for one in libraries if one is not STANDARD))
+        self.container = container
+        macros: dict[Key, Macro] = dict(STANDARD_MACROS)
+        constants: dict[str, Any] = {}
+        known: dict[str, Type] = {}
+        costs: dict[str, Any] = {}
+        for library in self._libraries:
+            macros.update(library.macros)
+            constants.update(library.constants)
+            known.update(library.variables)
+            costs.update(library.costs)
+        known.update(self._variables)
+        self._macros = macros
+        self.costs: Costs = costs
+        makers = [one.makers for one in self._libraries if one.makers is not None]
+
+        def maker(name: str) -> Maker | None:
+            for one in makers:
+                found = one(name)
+                if found is not None:
+                    return found
+            return None
+
+        self.world = World(
+            known,
+            constants,
+            declared(self._libraries),
+            maker,
+            container,
+            homogeneous=any(one.homogeneous for one in self._libraries),
+        )
+
+    def extend(
+        self, variables: Iterable[str] | Mapping[str, Type | str] = (), libraries: Sequence[Library] = ()
+    ) -> Environment:
+        """Return an Environment with more variables and libraries; a name given again is replaced."""
+        return Environment(
+            {**self._variables, **_typed(variables)}, (*self._libraries, *libraries), self.container
+        )
+
+    def compile(self, text: str, *, check: bool = True) -> Program:
+        """Return the program of an expression. Raises BadExpression; without `check` only for what cannot be read."""
+        try:
+            tree = parse(text, self._macros)
+            checker = Checker(self.world, strict=check)
+            tree = checker.whole(tree)
+            if checker.faults:
+                raise show(text, checker.faults)
+            return Program(self, text, tree, frozenset(checker.names))
+        except Fault as fault:
+            raise show(text, [(fault.message, fault.pos)]) from None
+        except RecursionError:
+            raise show(text, [(f"expression recursion limit exceeded: {DEEPEST}", 0)]) from None
+
+
+def _typed(variables: Iterable[str] | Mapping[str, Type | str]) -> dict[str, Type]:
+    if isinstance(variables, Mapping):
+        return {name: t.read(kind) if isinstance(kind, str) else kind for name, kind in variables.items()}
+    return dict.fromkeys(variables, t.DYN)
+
+
+__all__ = ["BadExpression", "Environment", "Failed", "Program", "TooCostly"]
