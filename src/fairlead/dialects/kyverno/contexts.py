@@ -127,25 +127,15 @@ Load: TypeAlias = Callable[[Context], Any]
 """Makes the value of a context entry. Raises Unresolved, or Lacking."""
 
 
-def given_for(around: Surroundings, policy: str, rule: str) -> Mapping[str, Any] | None:
-    """Return the values handed in for a rule (the answer to `need_of`), or None."""
-    return around.answers.get(need_of(policy, rule)) if around.answers else None
-
-
-def need_of(policy: str, rule: str) -> Need:
-    """Return the Need whose answer is a mapping of values for a rule's context: dotted name -> value.
-
-    Nobody has to answer it. A value that is a list under the key `foreach` -> name gives each element its own.
-    """
-    return Need("kyverno.values", Ref("kyverno.io", "ClusterPolicy", "", policy), (("rule", rule),))
+def given_for(around: Surroundings, policy: str, rule: str, subject: Subject) -> Mapping[str, Any] | None:
+    """Return the values that are stated for a rule about a subject, or None."""
+    return around.given(policy, rule, subject.name) if around.given is not None else None
 
 
 def _nested(context: Context) -> dict[str, Any]:
     """Return the given values by their first names; the request is completed with what it has itself."""
     names: dict[str, Any] = {}
     for dotted, value in context.given.items():
-        if dotted == "foreach":
-            continue
         first, *rest = dotted.split(".")
         if not rest:
             names[first] = value
