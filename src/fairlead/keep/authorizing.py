@@ -114,6 +114,18 @@ class Policies:
                 if not binding.namespace or binding.namespace == namespace:
                     yield binding
 
+    def bound(self, user: User) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the roles (`namespace:name`) and the cluster roles that any binding gives to the user."""
+        roles: dict[str, None] = {}
+        cluster_roles: dict[str, None] = {}
+        for index in (("User", user.name), *(("Group", group) for group in user.groups)):
+            for binding in self._bindings.get(index, ()):
+                if binding.role_kind == "ClusterRole":
+                    cluster_roles[binding.role] = None
+                else:
+                    roles[f"{binding.namespace}:{binding.role}"] = None
+        return tuple(roles), tuple(cluster_roles)
+
     def _bound_rules(self, binding: _Binding) -> tuple[Rule, ...] | None:
         if binding.role_kind == "ClusterRole":
             return self._cluster_roles.get(binding.role)

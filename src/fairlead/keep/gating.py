@@ -32,7 +32,6 @@ class Passage:
 
     `kind` is the resource of the request, and `spoken` the kind of its body where a subresource speaks another one (Scale,
     Binding, Eviction). `name` is "" while the server has yet to make one. `options` is the request's CreateOptions or the like.
-    `store`, `catalogue` and `schemas` are the world's that the request is about.
     """
 
     operation: Operation
@@ -42,9 +41,6 @@ class Passage:
     obj: Resource | None
     old: Resource | None
     request: Request
-    store: Store
-    catalogue: Catalogue
-    schemas: Schemas
     rng: Chance
     subresource: str = ""
     spoken: Kind | None = None
@@ -68,9 +64,8 @@ class Gate(Protocol):
     def closed(self) -> bool:
         """Whether anything can be refused or changed at all: False while there are no policies."""
 
-    @property
-    def index(self) -> Index | None:
-        """What is to follow every staged write of the world; None for nothing."""
+    def attach(self, store: Store, catalogue: Catalogue, schemas: Schemas) -> Index | None:
+        """Judge what is written to this store from now on; return what is to follow every write that is staged there."""
 
     def mutate(self, passage: Passage) -> Resource | None:
         """Return the object as policies leave it, a new one; None when they leave it as it is."""

@@ -55,9 +55,6 @@ def passage(
         obj,
         old,
         request,
-        writer.store,
-        writer.catalogue,
-        writer.schemas,
         writer.rng,
         subresource,
         spoken,
@@ -97,8 +94,8 @@ def change(writer: Writer, admission: admitting.Admission, lens: Lens | None = N
 
 
 def judge(writer: Writer, admission: admitting.Admission, lens: Lens | None = None) -> None:
-    """Let the object as it is about to be stored pass, or refuse it."""
-    if writer.gate is not None and writer.gate.closed:
+    """Let the object as it is about to be stored pass, or refuse it. A Namespace's labels may be its first policy."""
+    if writer.gate is not None and (writer.gate.closed or admission.kind.storage == admitting.NAMESPACES):
         asked = _at_gate(writer, admission, lens)
         writer.gate.validate(asked)
         admission.warnings += asked.warnings

@@ -57,9 +57,9 @@ class World:
             self.guard(gate)
 
     def guard(self, gate: Gate) -> None:
-        """Let the gate judge every write from now on. An Index by which it follows the store may come along."""
+        """Let the gate judge every write from now on."""
         self._writer.gate = gate
-        index = gate.index
+        index = gate.attach(self._store, self.catalogue, self.schemas)
         if index is not None:
             self._store.indexes[GATE] = index
 

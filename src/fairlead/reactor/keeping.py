@@ -15,17 +15,19 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from fairlead.drivers import definitions
 from fairlead.drivers.sqlite import Log
+from fairlead.judge.surroundings import Lacking
 from fairlead.keep import bootstrapping
 from fairlead.keep.entries import Entry, Outcome, Storage, Stored
 from fairlead.keep.errors import Refusal, internal, unavailable
 from fairlead.keep.kinds import Kind
 from fairlead.keep.versions import shown_entry
 from fairlead.keep.worlds import World
-from fairlead.words import Resource, View
+from fairlead.reactor.admit import PolicyGate
+from fairlead.words import Need, Resource, View
 
 BACKLOG = 20_000
 """Entries that a subscription may be behind before it is ended; its reader must list again."""
@@ -33,6 +35,8 @@ COMPACT_EVERY = 2_000
 """Commits of so many entries between two compactions of the log."""
 _SHARED = 256
 """Decoded objects that are kept for the loops that have not seen them yet."""
+_ROUNDS = 32
+"""How often policies may ask for something more about one write."""
 _AGE = 1_800.0
 """Seconds that an entry stays in the window at most, however few there are."""
 
@@ -157,6 +161,7 @@ class Keeper:
         self._decoded: dict[int, Resource] = {}
         self.view: View | None = None
         """What a loop keeps decoded of everything here, perhaps a moment behind. Nobody may change an object of it."""
+        self._gate: PolicyGate | None = None
         self._closing = False
         self.fault = ""
         """Why the last write could not be stored; "" while the store is well."""
@@ -184,7 +189,9 @@ class Keeper:
         """
         if self._closing:
             raise unavailable("the server is shutting down")
-        outcome, entries = self.world.attempt(step)
+        outcome, entries = (
+            self.world.attempt(step) if self._gate is None else await self._attempt(step, self._gate)
+        )
         if not entries and not self._staged and self._busy is None:
             return outcome  # else: what was answered may rest on writes that are still to be committed
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -193,6 +200,35 @@ class Keeper:
             self._busy = asyncio.create_task(self._drain())
         await done
         return outcome
+
+    def guard(self, gate: PolicyGate) -> None:
+        """Let the gate judge every write from now on."""
+        self._gate = gate
+        self.world.guard(gate)
+
+    async def _attempt(
+        self, step: Callable[[World], Outcome], gate: PolicyGate
+    ) -> tuple[Outcome, Sequence[Entry]]:
+        """Try a step, and where policies lack something from outside fetch it and try again, with the same uids and names.
+
+        Waits only then; what others write meanwhile the step sees. Refusal 500 for policies that never have enough.
+        """
+        if not gate.closed:
+            return self.world.attempt(step)
+        drawn: list[tuple[int, int]] = []
+        answers: dict[Need, Any] = {}
+        for _ in range(_ROUNDS):
+            try:
+                with gate.given(answers):
+                    return self.world.attempt(step, drawn)
+            except Lacking as lacking:
+                needs = [need for need in lacking.needs if need not in answers]
+            if not needs:
+                break
+            answers.update(await gate.fetch(needs))
+            if self._closing:
+                raise unavailable("the server is shutting down")
+        raise internal("the admission policies ask for ever more")
 
     async def _drain(self) -> None:
         """Commit what is staged, group by group, until nothing is left."""

@@ -24,6 +24,7 @@ GROUPS: Mapping[str, str] = {
     "expansion.gatekeeper.sh": "gatekeeper",
     "kyverno.io": "kyverno",
     "mutations.gatekeeper.sh": "gatekeeper",
+    "pod-security.admission.config.k8s.io": "podsecurity",
     "policies.kubewarden.io": "kubewarden",
     "policies.kyverno.io": "kyverno",
     "policy.jspolicy.com": "jspolicy",
@@ -32,14 +33,17 @@ GROUPS: Mapping[str, str] = {
 }
 """Which dialect may read the kinds of an API group; its READS say which of them it does read."""
 
+ALWAYS = ("podsecurity",)
+"""Dialects that have policies without any document."""
+
 POD_SECURITY = "pod-security.kubernetes.io/"
-"""The labels by which a Namespace is a policy document."""
+"""What the labels begin with that give the policies of `podsecurity` something to judge."""
 
 
 class _Dialects(Mapping[str, ModuleType]):
     """Each dialect of policies by name: a module with READS, WRITES and assemble(models) -> Assembled; imported when asked for."""
 
-    _names = (*dict.fromkeys(GROUPS.values()), "podsecurity")
+    _names = tuple(dict.fromkeys(GROUPS.values()))
 
     def __getitem__(self, name: str) -> ModuleType:
         if name not in self._names:
@@ -75,20 +79,15 @@ NOTHING = Loaded(Book(()), (), frozenset())
 
 def dialect_of(group: str, kind: str) -> str:
     """Return the name of the dialect that reads the kind, or ""."""
-    name = GROUPS.get(group, "podsecurity" if (group, kind) == ("", "Namespace") else "")
+    name = GROUPS.get(group, "")
     if not name:
         return ""
     reads = DIALECTS[name].READS
     return name if (group, kind) in reads or (group, "*") in reads else ""
 
 
-def speaks(content: Resource) -> str:
-    """Return the name of the dialect that reads the document, or "": a Namespace is a policy only by its labels."""
-    ref = Ref.of(content)
-    if (ref.group, ref.kind) == ("", "Namespace"):
-        labels = (content.get("metadata") or {}).get("labels")
-        if not isinstance(labels, dict) or not any(str(key).startswith(POD_SECURITY) for key in labels):
-            return ""
+def _speaks(source: Source) -> str:
+    ref = source.ref
     return dialect_of(ref.group, ref.kind)
 
 
@@ -121,7 +120,7 @@ class Library:
 
         A document of no policy format takes the place of nothing.
         """
-        ref, name = source.ref, speaks(source.content)
+        ref, name = source.ref, _speaks(source)
         if not name:
             return self.drop(ref)
         room = self._rooms.setdefault(name, _Room())
@@ -135,12 +134,17 @@ class Library:
 
     def drop(self, ref: Ref) -> bool:
         """Forget a document, if it is here; tell whether it was."""
-        name = GROUPS.get(ref.group, "podsecurity" if (ref.group, ref.kind) == ("", "Namespace") else "")
-        room = self._rooms.get(name)
+        room = self._rooms.get(GROUPS.get(ref.group, ""))
         if room is None or room.documents.pop(ref, None) is None:
             return False
         room.assembled = self._loaded = None
         return True
+
+    def wake(self, name: str) -> None:
+        """Ask a dialect that has policies without any document for them, from now on."""
+        if name not in self._rooms:
+            self._rooms[name] = _Room()
+            self._loaded = None
 
     def refs(self) -> Iterator[Ref]:
         """Every document that is here."""
@@ -210,9 +214,9 @@ def load(sources: Iterable[Source]) -> Loaded:
 
     Documents may have the same name: files are not a cluster.
     """
-    rooms: dict[str, list[_Document]] = {}
+    rooms: dict[str, list[_Document]] = {name: [] for name in ALWAYS}
     for source in sources:
-        name = speaks(source.content)
+        name = _speaks(source)
         if name:
             rooms.setdefault(name, []).append(_read(name, source, {}))
     return _together((_assembled(name, mine) for name, mine in rooms.items()), rooms.values())
