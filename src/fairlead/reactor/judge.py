@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from fairlead.dialects.kyverno.suites import Values
 from fairlead.dialects.manifests import Document, Unamendable, amend
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.judge.judging import judge, mutate
@@ -51,13 +52,14 @@ async def nobody(needs: Sequence[Need]) -> Mapping[Need, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """Who asks for what: the request that is imagined for each object."""
+    """Who asks for what: the request that is imagined for each object, and what is stated in place of what policies look up."""
 
     user: User = ANONYMOUS
     roles: tuple[str, ...] = ()
     cluster_roles: tuple[str, ...] = ()
     operation: Operation = "CREATE"
     scan: bool = False
+    values: Values | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,12 +129,16 @@ class Bench:
         self.loaded: Loaded = load(Source(one.content, one.where) for one in policy_documents)
         self.findings += self.loaded.findings
         self.policy_documents = [one for one in policy_documents if _is_policy(one.ref)]
+        self._circumstances = circumstances or Circumstances()
+        values = self._circumstances.values
         everything = [one.content for one in (*policy_documents, *self.documents)]
+        everything += values.spaces.values() if values is not None else ()
         self._view = view if view is not None else Snapshot(everything)
         self._kinds = kinds if kinds is not None else KindNames(catalogue_of(everything))
         self._answering = answering
-        self._circumstances = circumstances or Circumstances()
-        self.around = Surroundings(view=self._view, now=now, kinds=self._kinds)
+        self.around = Surroundings(
+            view=self._view, now=now, kinds=self._kinds, given=values.given if values is not None else None
+        )
 
     async def judge(self) -> Judgement:
         """Judge every object of the files."""

@@ -24,6 +24,7 @@ from fairlead.faces.cli.problems import Problem
 from fairlead.words import User
 
 if TYPE_CHECKING:
+    from fairlead.dialects.kyverno.suites import Values
     from fairlead.reactor.judge import Bench, Circumstances, Judgement
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -132,11 +133,32 @@ def _circumstances(args: argparse.Namespace) -> Circumstances:
     from fairlead.reactor.judge import Circumstances
 
     return Circumstances(
+        values=_values(args),
         user=User(name=args.user, groups=tuple(args.group)),
         roles=tuple(args.role),
         cluster_roles=tuple(args.cluster_role),
         operation=args.operation,
     )
+
+
+def _values(args: argparse.Namespace) -> Values | None:
+    """Return what --values and --set state, or None."""
+    from fairlead.dialects import manifests
+    from fairlead.dialects.kyverno.suites import Values
+
+    values = Values()
+    for name, text in (read_paths([str(args.values)]) if args.values else {}).items():
+        documents, findings = manifests.parse(name, text)
+        if findings:
+            raise Problem(f"{findings[0].where}: {findings[0].message}", code=2)
+        for one in documents:
+            values.add(one.content)
+    for pair in args.set:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise Problem(f"--set {pair}: NAME=VALUE is wanted", code=2)
+        values.everywhere[name] = manifests.scalar(value)
+    return values if args.values or args.set else None
 
 
 def _soften(found: Judgement) -> None:

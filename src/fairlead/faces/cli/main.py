@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, judge, lifecycle
+from fairlead.faces.cli import diagnose, fix, image, judge, judgetests, lifecycle
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -41,12 +41,16 @@ def parser() -> argparse.ArgumentParser:
     diagnose.declare(verbs)
     fix.declare(verbs)
     judge.declare(verbs)
+    judgetests.declare(verbs)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:2] == ["judge", "test"]:  # a verb of two words, and a folder of the name `test` is ./test
+        words[:2] = ["judge-test"]
+    args = parser().parse_args(words)
     try:
         code: int = args.run(args)
     except Problem as problem:

@@ -1,0 +1,137 @@
+"""`fairlead judge test`: run the test files that policies come with, as their own tools run them.
+
+Exit code 0 when every case holds, 1 when one does not, 2 when nothing could be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from fairlead.faces.cli.stories import Pen
+    from fairlead.reactor.suites import Case, Run
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+EXAMPLES = """\
+examples:
+  fairlead judge test policies/              every test file under a folder
+  fairlead judge test policies/ --filter pod-security
+  fairlead judge test . -o json | jq .summary
+
+test files: kyverno-test.yaml (cli.kyverno.io Test), suite.yaml (test.gatekeeper.sh Suite)
+
+exit codes: 0 every case holds, 1 one does not, 2 nothing could be run
+"""
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verb to the command line; main calls it `judge test`."""
+    parser = verbs.add_parser(
+        "judge-test",
+        prog="fairlead judge test",
+        description="Run the test files that policies come with, as their own tools run them.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a folder, or a test file")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only test files whose path holds this")
+    parser.add_argument("--all", action="store_true", dest="every", help="tell also the cases that hold")
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    colour_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the tests, print, and return the exit code."""
+    from fairlead.reactor.suites import run as run_suites
+
+    try:
+        runs = list(run_suites(args.paths, args.filter))
+    except OSError as error:
+        raise Problem(f"cannot read {error.filename}: {error.strerror}", code=2) from error
+    if not runs:
+        where = ", ".join(map(str, args.paths))
+        raise Problem(f"no test files in {where}", "kyverno-test.yaml and suite.yaml are looked for", code=2)
+    counts = summary(runs)
+    if args.output == "table":
+        for line in _table(runs, counts, pen(args), every=args.every):
+            print(line)
+    else:
+        print_document({"apiVersion": "fairlead.dev/v1", "kind": "TestRun", "summary": counts,
+                        "results": [_case(case) for one in runs for case in one.cases]}, args.output)  # fmt: skip
+    return 1 if counts["failed"] or counts["errors"] else 0
+
+
+def state(case: Case) -> str:
+    """Return passed, failed, skipped or errors: under which count a case goes."""
+    if case.skipped:
+        return "skipped"
+    if case.error:
+        return "errors"
+    return "passed" if case.ok else "failed"
+
+
+def summary(runs: list[Run]) -> dict[str, int]:
+    """Return how many test files there are, and how many of their cases passed, failed, were skipped or could not be run."""
+    counted = Counter(state(case) for one in runs for case in one.cases)
+    return {"files": len(runs), **{key: counted[key] for key in ("passed", "failed", "skipped", "errors")}}
+
+
+def _case(case: Case) -> dict[str, Any]:
+    told = {
+        "file": case.file,
+        "policy": case.policy,
+        "rule": case.rule,
+        "kind": case.kind,
+        "resource": case.resource,
+        "want": case.wanted,
+        "got": case.got,
+        "result": {"errors": "error"}.get(state(case), state(case)),
+        "reason": case.reason,
+        "message": case.message,
+    }
+    return {
+        key: value for key, value in told.items() if value or key in {"policy", "resource", "want", "got"}
+    }
+
+
+_MARKS = {"passed": ("✔", "32"), "failed": ("✖", "31;1"), "skipped": ("·", "2"), "errors": ("!", "35;1")}
+
+
+def _table(runs: list[Run], counts: dict[str, int], ink: Pen, *, every: bool) -> Iterator[str]:
+    for one in runs:
+        own = summary([one])
+        good = not own["failed"] and not own["errors"]
+        if good and not every:
+            continue
+        mark, code = _MARKS["passed" if good else "failed"]
+        yield ink.paint(f"{mark} {one.file}", code)
+        for case in one.cases:
+            if every or state(case) in {"failed", "errors"}:
+                yield from _told(case, ink)
+        if not good:
+            for finding in one.findings:
+                yield from ink.wrap(f"{finding.subject}: {finding.message} {finding.where}", "    ", "2")
+    looked = f"{counts['files']} test files"
+    good = not counts["failed"] and not counts["errors"]
+    mark, code = _MARKS["passed" if good else "failed"]
+    told = ", ".join(f"{counts[key]} {key}" for key in ("passed", "failed", "skipped", "errors"))
+    yield f"{ink.paint(mark, code)} {told} ({looked})"
+
+
+def _told(case: Case, ink: Pen) -> Iterator[str]:
+    mark, code = _MARKS[state(case)]
+    rule = f"{case.policy}/{case.rule}" if case.rule else case.policy
+    about = f"{case.kind} {case.resource}".strip()
+    wanted = "" if case.ok else f": want {case.wanted}, got {case.got or 'nothing'}"
+    yield "  " + ink.paint(mark, code) + f" {rule}  {about}{wanted}"
+    if not case.ok:
+        yield from ink.wrap(" ".join(part for part in (case.reason, case.message) if part), "      ", "2")
