@@ -9,15 +9,17 @@ texts included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 from fairlead.judge.expressions_requests import surroundings_of
 from fairlead.judge.reading import Source, broken
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import cel
+from fairlead.tongues.cel import kubernetes, types
 from fairlead.words import Finding, Page
 
 VARIABLES = (
@@ -31,10 +33,10 @@ VARIABLES = (
 )
 """What a policy's expressions may name, beside its own `variables.x`."""
 
-ADMISSION = cel.Environment(variables=VARIABLES, libraries=cel.kubernetes.LIBRARIES)
+ADMISSION = cel.Environment(variables=VARIABLES, libraries=kubernetes.LIBRARIES)
 """Kubernetes' environment for admission policies. Extend it for more variables and libraries."""
 
-MUTATION = ADMISSION.extend(libraries=cel.kubernetes.MUTATION)
+MUTATION = ADMISSION.extend(libraries=kubernetes.MUTATION)
 """The same with `Object{}` and `JSONPatch{}`."""
 
 BUDGET = 10_000_000
@@ -53,7 +55,8 @@ _LONGEST_MESSAGE = 5 * 1024
 Verdict: TypeAlias = Literal["fail", "error"]
 
 
-class Fault(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fault:
     """A validation that does not hold (`fail`), or could not be evaluated (`error`).
 
     `index` is its place in the policy's list (-1: none in particular), `reason` Kubernetes' word for the Status ("" by default).
@@ -66,7 +69,8 @@ class Fault(NamedTuple):
     path: str = ""
 
 
-class Note(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Note:
     """An audit annotation: its key, and its value or what was wrong with it."""
 
     key: str
@@ -112,8 +116,13 @@ class Purse:
         self.left = left
 
     def run(self, program: cel.Program, bindings: Mapping[str, Any]) -> Any:
-        """Evaluate at the budget's expense."""
-        return program(bindings, min(self.left, CALL_BUDGET))
+        """Evaluate at the budget's expense. Raises cel.TooCostly when it, or what one expression may cost, is used up."""
+        most = min(self.left, CALL_BUDGET)
+        meter = cel.Meter(most)
+        try:
+            return program.metered(bindings, meter)
+        finally:
+            self.left -= int(most - meter.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +160,13 @@ class Expressions:
         found = surroundings_of(subject, around, params)
         if more:
             found.update(more)
-        if self.variables:
-            found.update(self.composed(found, purse or Purse()))
+        found["variables"] = self.composed(found, purse or Purse())
         return found
 
-    def composed(self, bindings: Mapping[str, Any], purse: Purse) -> Iterator[tuple[str, Any]]:
-        """Return the policy's variables, each to be evaluated at most once with these bindings."""
-        for name, expression in self.variables:
-            yield f"variables.{name}", cel.Lazy(lambda one=expression: one.value(bindings, purse))
-        yield (
-            "variables",
-            cel.Lazy(lambda: {name: one.value(bindings, purse) for name, one in self.variables}),
+    def composed(self, bindings: Mapping[str, Any], purse: Purse) -> cel.Fields:
+        """Return the policy's variables, each to be evaluated at most once with these bindings, when first used."""
+        return cel.Fields(
+            {name: cel.Lazy(partial(one.value, bindings, purse)) for name, one in self.variables}
         )
 
     def matches(self, bindings: Mapping[str, Any], purse: Purse | None = None) -> bool:
@@ -216,7 +221,7 @@ class Expressions:
                     Note(
                         key,
                         error=f"valueExpression '{expression.text}' resulted in unsupported return type: "
-                        f"{cel.type_name(value)}. Return type must be either string or null.",
+                        f"{cel.type_of(value).name}. Return type must be either string or null.",
                     )
                 )
         return found
@@ -241,29 +246,31 @@ class Compiler:
 
     def __init__(self, source: Source, environment: cel.Environment = ADMISSION) -> None:
         self.source = source
-        self.environment = environment
+        self._types: dict[str, types.Type] = {}
+        self.environment = environment.extend(variables={"variables": _fields(self._types)})
         self.findings: list[Finding] = []
         self._variables: list[tuple[str, Expression]] = []
 
-    def expression(self, text: Any, path: str, *types: str) -> Expression:
-        """Compile one text. With `types`, its result must be of one of them (`bool`, `string` ...)."""
+    def expression(self, text: Any, path: str, *kinds: str) -> Expression:
+        """Compile one text. With `kinds`, its result must be of one of them (`bool`, `string` ...)."""
         if not isinstance(text, str) or not text.strip():
             return self._unusable("" if text is None else str(text), path, "no expression is given")
         try:
             program = self.environment.compile(text)
         except cel.BadExpression as error:
             return self._unusable(text, path, f"compilation failed: {error}")
-        if types and str(program.type) not in types:
-            wanted = f"{types[0]}" if len(types) == 1 else f"one of [{' '.join(types)}]"
+        if kinds and str(program.type) not in kinds:
+            wanted = kinds[0] if len(kinds) == 1 else f"one of [{' '.join(kinds)}]"
             return self._unusable(text, path, f"must evaluate to {wanted} but got {program.type}")
         return Expression(text, path, program)
 
     def variable(self, name: str, text: Any, path: str) -> None:
         """Add a variable that later expressions may use as `variables.name`."""
         expression = self.expression(text, path)
-        kind = expression.program.type if expression.program is not None else "dyn"
+        kind = expression.program.type if expression.program is not None else types.DYN
         self._variables.append((name, expression))
-        self.environment = self.environment.extend(variables={f"variables.{name}": kind})
+        self._types = {**self._types, name: kind}
+        self.environment = self.environment.extend(variables={"variables": _fields(self._types)})
 
     def variables(self, pages: Iterable[Page]) -> None:
         """Add the variables of a list: name, expression."""
@@ -328,6 +335,11 @@ class Compiler:
     def _unusable(self, text: str, path: str, fault: str) -> Expression:
         self.findings.append(broken(self.source, path, f"{path}: {fault}"))
         return Expression(text, path, None, fault)
+
+
+def _fields(kinds: Mapping[str, types.Type]) -> types.Type:
+    """Return the type of `variables`: an object with these fields and no others."""
+    return types.message("kubernetes.variables", kinds)
 
 
 def compile_expressions(

@@ -6,11 +6,13 @@ Source: k8s.io/api/admission/v1 AdmissionRequest (fields that are empty are abse
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Question, Surroundings
 from fairlead.tongues import cel
+from fairlead.tongues.cel import kubernetes
 from fairlead.words import User
 
 
@@ -109,13 +111,13 @@ def authorizer_of(subject: Subject, around: Surroundings) -> Any:
             Question(user, verb, group, resource, subresource, namespace, name, path, labels, fields)
         )
 
-    return cel.kubernetes.Authorizer(ask)
+    return kubernetes.Authorizer(ask)
 
 
 def request_resource_of(subject: Subject, around: Surroundings) -> Any:
     """Return the question about the very resource of the request; a `check(verb)` asks it."""
     target = subject.target
-    return _request_resource(
+    return _request_resource()(
         {
             "authorizer": authorizer_of(subject, around),
             "group": target.group,
@@ -127,6 +129,9 @@ def request_resource_of(subject: Subject, around: Surroundings) -> Any:
     )
 
 
-_request_resource = cel.Environment(
-    variables=("authorizer", "group", "plural", "part", "space", "name"), libraries=cel.kubernetes.LIBRARIES
-).compile("authorizer.group(group).resource(plural).subresource(part).namespace(space).name(name)")
+@lru_cache(maxsize=1)
+def _request_resource() -> cel.Program:
+    names = ("authorizer", "group", "plural", "part", "space", "name")
+    return cel.Environment(variables=names, libraries=kubernetes.LIBRARIES).compile(
+        "authorizer.group(group).resource(plural).subresource(part).namespace(space).name(name)"
+    )
