@@ -1,0 +1,313 @@
+"""Modules -> a program: checked as OPA checks, compiled once, asked often.
+
+`compile` raises BadModule or BadModules for what no evaluation could mend; queries raise Failed. Must never touch the world:
+time and randomness are handed in with each question.
+"""
+
+from __future__ import annotations
+
+import builtins as python
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from . import running, values
+from .assembling import Assembler
+from .builtins import BUILTINS, Builtin, BuiltinError, Context
+from .errors import BadModule, BadModules, Failed
+from .grouping import dotted, grouped
+from .parsing import parse, parse_query
+from .resolving import Resolver, names_of
+from .running import Budget, Lazy, Mock, Node, State, document
+from .syntax import Import, Module, Ref, Rule, Scalar, Var
+from .values import UNDEFINED, Value
+from .writing import Function, Unit
+
+_compile: Final = python.compile
+_ONCE: Final = (None,)
+_NAMES: Final[dict[str, Any]] = {
+    "U": UNDEFINED,
+    "ONCE": _ONCE,
+    "NOTHING_YET": running.NOTHING_YET,
+    "COLLECTIONS": frozenset({list, dict, values.Set}),
+    "Set": values.Set,
+    "Branch": running.Branch,
+    "Lazy": Lazy,
+    "Mock": Mock,
+    "BuiltinError": BuiltinError,
+    "box": values.box,
+    "key": values.key,
+    "equal": values.equal,
+    "less": running.arithmetic_less,
+    "at_most": running.arithmetic_at_most,
+    "failed": running.builtin_failed,
+    **{
+        name: getattr(running, name)
+        for name in (
+            "call_mock conflict document each each_in_order force interpolated items items_in_order "
+            "member member_with_key printed put step walked"
+        ).split()
+    },
+}
+
+Bindings = dict[str, Value]
+
+
+class Program:
+    """Compiled modules. `query` asks for a document, `prepare` compiles any query."""
+
+    def __init__(self, modules: Iterable[Module], builtins: Mapping[str, Builtin]) -> None:
+        self._modules = tuple(modules)
+        self._builtins = builtins
+        self._asked: dict[str, Callable[[State], Any]] = {}
+        self._mocked: frozenset[str] = frozenset()
+        self._names = _rule_names(self._modules)
+        errors: list[BadModule] = []
+        self._rules, self._targets = _resolved(self._modules, self._names, errors)
+        self._build(errors)
+
+    def _build(self, errors: list[BadModule]) -> None:
+        """Write and load the code; again when a query mocks what no module does."""
+        groups, functions, conflicts = grouped(self._rules)
+        errors.extend(conflicts)
+        self._tree = Node(())
+        for module in self._modules:
+            self._tree.reach(module.package)
+        for number, group in enumerate(groups):
+            self._tree.reach(group.path).number = number
+        self._size = len(groups)
+        known = {
+            path: Function(path, len(rules[0].args or ()), f"f{number}")
+            for number, (path, rules) in enumerate(functions.items())
+        }
+        self._unit = Unit(self._tree, known, self._builtins)
+        self._unit.names.update(_NAMES)
+        self._unit.mocked = self._mocked | _mocked(self._targets, self._unit)
+        assembler = Assembler(self._unit)
+        for number, group in enumerate(groups):
+            assembler.group(group, number)
+        for path, rules in functions.items():
+            assembler.function(path, rules)
+        errors.extend(assembler.errors)
+        errors.extend(_recursions(assembler.needs, self._rules))
+        if errors:
+            raise _together(errors)
+        self._load(assembler.lines)
+        for number, group in enumerate(groups):
+            self._tree.reach(group.path).rule = self._unit.names[f"r{number}"]
+        self.source = "\n".join(assembler.lines)
+
+    def _load(self, lines: list[str]) -> None:
+        code = _compile("\n".join(lines) + "\n", "<rego>", "exec")
+        exec(code, self._unit.names)  # noqa: S102  the text is generated from checked syntax, see writing
+
+    def query(
+        self,
+        path: str,
+        input: Value = UNDEFINED,  # noqa: A002  as Rego calls it
+        data: Value = None,
+        **how: Any,
+    ) -> Value:
+        """Return the document at a path such as "data.x.violation", or UNDEFINED.
+
+        `how`: now_ns, seed, budget (steps), strict (errors of built-ins fail the evaluation), context. Raises Failed, TooCostly.
+        """
+        ask = self._asked.get(path) or self._path(path)
+        return _run(ask, self.state(input, data, **how))
+
+    def _path(self, path: str) -> Callable[[State], Value]:
+        body = parse_query(path)
+        what = body[0].what
+        if len(body) != 1 or not isinstance(what, Ref | Var):
+            raise BadModule(f"{path} is no path of a document", code="rego_parse_error")
+        steps = [step.value for step in what.path if isinstance(step, Scalar)] if isinstance(what, Ref) else []
+        head = what.head if isinstance(what, Ref) else what
+        if not isinstance(head, Var) or head.name != "data" or len(steps) != len(getattr(what, "path", ())):
+            raise BadModule(f"{path} is no path of a document", code="rego_parse_error")
+        node, rest = self._tree, tuple(steps)
+        while rest and node.number < 0 and rest[0] in node.children:
+            node, rest = node.children[rest[0]], rest[1:]
+
+        def ask(state: State) -> Value:
+            if rest and node.number < 0:
+                return running.walk_path(state.base, steps)
+            return running.walk_path(document(state, node), rest)
+
+        self._asked[path] = ask
+        return ask
+
+    def state(
+        self,
+        given: Value = UNDEFINED,
+        data: Value = None,
+        *,
+        now_ns: int = 0,
+        seed: int | str | bytes = 0,
+        budget: int | None = None,
+        strict: bool = False,
+        context: Context | None = None,
+    ) -> State:
+        """Return the state of a new evaluation."""
+        limit = Budget(budget)
+        made = context or Context(now_ns=now_ns, seed=seed)
+        made.spend = limit.spend
+        return State(self._tree, self._size, given, {} if data is None else data, made, limit, strict)
+
+    def prepare(
+        self, text: str, package: str = "", imports: Iterable[str] = (), version: str = "v1"
+    ) -> Callable[..., list[Bindings]]:
+        """Return a function `(input, data, **how)` that gives the bindings of a query's variables, a dict a solution."""
+        body = parse_query(text, "", version)
+        module = Module("", tuple(package.split(".")[1:] if package else ()))
+        module.imports.extend(Import(tuple(one.split(".")), one.rpartition(".")[2]) for one in imports)
+        resolver = Resolver("", names_of(module, self._names), strict=version == "v1")
+        resolved = resolver.query(body)
+        if resolver.errors:
+            raise _together(resolver.errors)
+        mocked = _mocked(resolver.targets, self._unit)
+        if not mocked <= self._unit.mocked:
+            self._mocked = self._unit.mocked | mocked
+            self._asked.clear()
+            self._build([])
+        assembler = Assembler(self._unit)
+        name = f"q{self._unit.count}"
+        assembler.query(name, resolved, "")
+        if assembler.errors:
+            raise _together(assembler.errors)
+        self._load(assembler.lines)
+        ask = self._unit.names[name]
+
+        def run(given: Value = UNDEFINED, data: Value = None, **how: Any) -> list[Bindings]:
+            found: list[Bindings] = _run(ask, self.state(given, data, **how))
+            return found
+
+        return run
+
+
+def _run(ask: Callable[[State], Any], state: State) -> Any:
+    try:
+        return ask(state)
+    except RecursionError:
+        raise Failed("eval_internal_error", "the evaluation or a document is nested too deeply") from None
+    except MemoryError:
+        raise Failed("eval_internal_error", "the evaluation takes more memory than there is") from None
+
+
+def compile(  # noqa: A001  as Rego's users call it
+    modules: Mapping[str, str | Module], version: str = "v1", builtins: Mapping[str, Builtin] | None = None
+) -> Program:
+    """Return the program of modules (file name -> text or parsed module). Raises BadModule or BadModules.
+
+    `builtins` are added to OPA's own, or replace them.
+    """
+    parsed: list[Module] = []
+    errors: list[BadModule] = []
+    for file, module in modules.items():
+        try:
+            parsed.append(parse(module, file, version) if isinstance(module, str) else module)
+        except BadModule as error:
+            errors.extend(error.errors)
+    if errors:
+        raise _together(errors)
+    try:
+        return Program(parsed, BUILTINS if builtins is None else _Overlaid(builtins))
+    except RecursionError:
+        raise BadModule("max nesting depth reached", next(iter(modules), ""), 1, 1) from None
+
+
+class _Overlaid(dict[str, Builtin]):
+    """Given built-ins over OPA's own."""
+
+    def __missing__(self, name: str) -> Builtin:
+        return BUILTINS[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in BUILTINS
+
+
+def _together(errors: list[BadModule]) -> BadModule:
+    unique = {(error.file, error.line, error.column, error.code, error.message): error for error in errors}
+    ordered = [unique[place] for place in sorted(unique)]
+    return ordered[0] if len(ordered) == 1 else BadModules(ordered)
+
+
+def _rule_names(modules: Iterable[Module]) -> dict[tuple[str, ...], set[str]]:
+    names: dict[tuple[str, ...], set[str]] = {}
+    for module in modules:
+        found = names.setdefault(module.package, set())
+        for rule in module.rules:
+            head = rule.ref[0]
+            assert isinstance(head, Var)
+            found.add(head.name)
+    return names
+
+
+def _resolved(
+    modules: Iterable[Module], names: Mapping[tuple[str, ...], set[str]], errors: list[BadModule]
+) -> tuple[list[Rule], list[Ref | Var]]:
+    rules: list[Rule] = []
+    targets: list[Ref | Var] = []
+    for module in modules:
+        resolver = Resolver(module.file, names_of(module, names), strict=module.version == "v1")
+        rules.extend([resolver.rule(rule) for rule in module.rules])
+        errors.extend(resolver.errors)
+        targets.extend(resolver.targets)
+    return rules, targets
+
+
+def _mocked(targets: Iterable[Ref | Var], unit: Unit) -> frozenset[str]:
+    """Return the functions that modifiers replace."""
+    found: set[str] = set()
+    for target in targets:
+        head = target.head if isinstance(target, Ref) else target
+        if not isinstance(head, Var):
+            continue
+        path = tuple(str(step.value) for step in getattr(target, "path", ()) if isinstance(step, Scalar))
+        name = ".".join((head.name, *path))
+        if (head.name == "data" and path in unit.functions) or (head.name != "data" and name in unit.builtins):
+            found.add(name)
+    return frozenset(found)
+
+
+def _recursions(
+    needs: Mapping[tuple[str, ...], set[tuple[str, ...]]], rules: Iterable[Rule]
+) -> list[BadModule]:
+    """Return an error for each document or function that needs itself."""
+    places: dict[tuple[str, ...], Rule] = {}
+    for rule in rules:
+        head = rule.ref[0]
+        assert isinstance(head, Var)
+        path = (*rule.package, head.name, *[step.value for step in rule.ref[1:] if isinstance(step, Scalar)])
+        for length in range(len(rule.package) + 1, len(path) + 1):
+            places.setdefault(path[:length], rule)
+    errors: list[BadModule] = []
+    for start in needs:
+        route = _cycle(start, needs)
+        if route:
+            rule = places[start]
+            told = " -> ".join(map(dotted, route))
+            message = f"rule {dotted(start)} is recursive: {told}"
+            errors.append(BadModule(message, rule.file, *rule.at, code="rego_recursion_error"))
+    return errors
+
+
+def _cycle(
+    start: tuple[str, ...], needs: Mapping[tuple[str, ...], set[tuple[str, ...]]]
+) -> list[tuple[str, ...]]:
+    """Return the shortest way from a path back to itself, or nothing."""
+    came: dict[tuple[str, ...], tuple[str, ...]] = {}
+    front = [start]
+    while front:
+        following: list[tuple[str, ...]] = []
+        for path in front:
+            for other in sorted(needs.get(path, ())):
+                if other == start:
+                    route = [start]
+                    while path != start:
+                        route.append(path)
+                        path = came[path]
+                    return [start, *reversed(route[1:]), start]
+                if other not in came:
+                    came[other] = path
+                    following.append(other)
+        front = following
+    return []
