@@ -26,20 +26,23 @@ class Unpatched(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One mutation of a policy."""
+    """One mutation of a policy. `guarded`: an apply configuration may not set a whole atomic list or map."""
 
     kind: Literal["apply", "json"]
     expression: Expression
+    guarded: bool = True
 
     def apply(
         self, bindings: Mapping[str, Any], purse: Purse, around: Surroundings, live: Resource
     ) -> Resource:
         """Return the object as it is after the mutation. Raises Unpatched, cel.Failed, OutOfBudget, Lacking."""
         value = self.expression.value(bindings, purse)
-        return _merged(value, around, live) if self.kind == "apply" else _patched(value, live)
+        if self.kind == "apply":
+            return _merged(value, around, live, guarded=self.guarded)
+        return _patched(value, live)
 
 
-def mutations(compiler: Compiler, pages: Iterable[Page]) -> tuple[Mutation, ...]:
+def mutations(compiler: Compiler, pages: Iterable[Page], *, guarded: bool = True) -> tuple[Mutation, ...]:
     """Compile a policy's mutations: patchType with applyConfiguration.expression or jsonPatch.expression."""
     found = []
     for page in pages:
@@ -48,7 +51,7 @@ def mutations(compiler: Compiler, pages: Iterable[Page]) -> tuple[Mutation, ...]
         if sort == "ApplyConfiguration":
             text = page.page("applyConfiguration").take("expression")
             expression = compiler.expression(text, f"{path}.applyConfiguration.expression", _ROOT)
-            found.append(Mutation("apply", expression))
+            found.append(Mutation("apply", expression, guarded))
         elif sort == "JSONPatch":
             text = page.page("jsonPatch").take("expression")
             expression = compiler.expression(
@@ -62,7 +65,7 @@ def mutations(compiler: Compiler, pages: Iterable[Page]) -> tuple[Mutation, ...]
     return tuple(found)
 
 
-def _merged(value: Any, around: Surroundings, live: Resource) -> Resource:
+def _merged(value: Any, around: Surroundings, live: Resource, *, guarded: bool) -> Resource:
     if not isinstance(value, cel.Message):
         raise Unpatched(
             f"unsupported return type from ApplyConfiguration expression: {cel.type_of(value).name}"
@@ -74,8 +77,16 @@ def _merged(value: Any, around: Surroundings, live: Resource) -> Resource:
     for key in ("apiVersion", "kind"):
         if key in live:
             applied[key] = live[key]
+    api_version, kind = live.get("apiVersion") or "", live.get("kind") or ""
+    if guarded and around.atomics is not None:
+        whole = around.atomics(api_version, kind, applied)
+        if whole:
+            raise Unpatched(
+                "error applying patch: invalid ApplyConfiguration: "
+                f"may not mutate atomic arrays, maps or structs: {', '.join(whole)}"
+            )
     try:
-        return around.merge(live.get("apiVersion") or "", live.get("kind") or "", live, applied)
+        return around.merge(api_version, kind, live, applied)
     except ValueError as error:
         raise Unpatched(f"error applying patch: {error}") from error
 

@@ -6,7 +6,7 @@ fetch and to ask again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -59,7 +59,8 @@ class Surroundings:
 
     `view` is what is there. `answers` hold what was fetched for Needs: the answer, or an Exception that says why there is none.
     `allowed` decides access questions (allowed, reason). `merge` merges an apply configuration into an object as server-side
-    apply would, by the kind's schema: (api_version, kind, live, applied) -> merged. `seed` makes what must look random;
+    apply would, by the kind's schema: (api_version, kind, live, applied) -> merged, or ValueError. `atomics` names the paths in an apply
+    configuration that would set a whole list or map at once: (api_version, kind, applied) -> paths. `seed` makes what must look random;
     the same seed gives the same names. `memo` keeps what policies computed once for all subjects of this moment, under keys
     that begin with the policy's own object. `given` are variables that a person or a test states in place of what a rule would look
     up: (policy, rule, object's name) -> values by dotted names such as `request.operation` or `imageData`.
@@ -71,6 +72,7 @@ class Surroundings:
     answers: Mapping[Need, Any] = field(default_factory=dict)
     allowed: Callable[[Question], tuple[bool, str]] | None = None
     merge: Callable[[str, str, Resource, Resource], Resource] | None = None
+    atomics: Callable[[str, str, Resource], Sequence[str]] | None = None
     seed: int = 0
     memo: dict[Any, Any] = field(default_factory=dict)
     given: Callable[[str, str, str], Mapping[str, Any]] | None = None

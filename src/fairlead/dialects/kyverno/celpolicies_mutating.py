@@ -71,7 +71,7 @@ def _part(spec: Page, source: Source) -> tuple[Part, list[Finding]]:
     compiler.variables(spec.pages("variables"))
     conditions = compiler.conditions(spec.pages("matchConditions"))
     annotations = compiler.annotations(spec.pages("auditAnnotations"))
-    changes = mutations(compiler, spec.pages("mutations"))
+    changes = mutations(compiler, spec.pages("mutations"), guarded=False)
     made = compiler.made(conditions, (), annotations)
     return Part(constraints, made, changes), findings + compiler.findings
 
