@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .errors import BadModule, BadModules, Failed, TooCostly
 from .parsing import parse, parse_term
-from .programs import Program, compile
+from .programs import Program, compile, read_value
 from .values import UNDEFINED, Set, to_json
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "compile",
     "parse",
     "parse_term",
+    "read_value",
     "to_json",
 ]

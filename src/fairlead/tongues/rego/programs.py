@@ -15,12 +15,12 @@ from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .errors import BadModule, BadModules, Failed
 from .grouping import dotted, grouped
-from .parsing import parse, parse_query
+from .parsing import parse, parse_query, parse_term
 from .resolving import Resolver, names_of
 from .running import Budget, Lazy, Mock, Node, State, document
 from .syntax import Import, Module, Ref, Rule, Scalar, Var
 from .values import UNDEFINED, Value
-from .writing import Function, Unit
+from .writing import Function, NotYet, Unit, constant
 
 _compile: Final = python.compile
 _ONCE: Final = (None,)
@@ -311,3 +311,11 @@ def _cycle(
                     following.append(other)
         front = following
     return []
+
+
+def read_value(text: str) -> Value:
+    """Return the value that is written as a Rego term, which may hold sets and any keys. Raises BadModule."""
+    try:
+        return constant(parse_term(text))
+    except NotYet:
+        raise BadModule("not a value", "", 1, 1) from None
