@@ -17,6 +17,7 @@ from fairlead.dialects.kyverno.suites import Suite, is_suite, read_suite
 from fairlead.dialects.kyverno.suites_running import Row, judge_suite
 from fairlead.judge.reading import Source
 from fairlead.keep.kinds import Catalogue
+from fairlead.reactor.applying import Applier
 from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.policies import load
 from fairlead.words import Finding
@@ -49,10 +50,10 @@ def _texts(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def rows(folder: Path, only: str = "") -> Iterator[tuple[str, Row, list[Finding]]]:
     """Yield each row of the tests whose folder's name holds `only`, with the test's name and the policies' findings."""
-    kinds = KindNames(Catalogue())
+    kinds, merge = KindNames(Catalogue()), Applier(Catalogue()).merge
     for suite, wrong, files in suites(folder):
         if only in suite.file:
-            said, findings = judge_suite(suite, files, parse=parse, load=load, kinds=kinds)
+            said, findings = judge_suite(suite, files, parse=parse, load=load, kinds=kinds, merge=merge)
             for row in said:
                 yield suite.file.rpartition("/.kyverno-test")[0], row, wrong + findings
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from fairlead.dialects import manifests
 from fairlead.judge.reading import Source
 from fairlead.keep.kinds import Catalogue
+from fairlead.reactor.applying import Applier
 from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.policies import load
 from fairlead.words import Finding
@@ -92,7 +93,14 @@ def _kyverno(path: Path, text: str) -> Iterator[Run]:
         if is_suite(source.content):
             suite, wrong = read_suite(str(path), source)
             files = dict(_texts(suite.files))
-            rows, said = judge_suite(suite, files, parse=parse, load=load, kinds=KindNames(Catalogue()))
+            rows, said = judge_suite(
+                suite,
+                files,
+                parse=parse,
+                load=load,
+                kinds=KindNames(Catalogue()),
+                merge=Applier(Catalogue()).merge,
+            )
             cases = tuple(
                 Case(
                     file=str(path),

@@ -54,6 +54,9 @@ class Loaded(Protocol):
 
 Load = Callable[[Iterable[Source]], Loaded]
 
+Merge = Callable[[str, str, Resource, Resource], Resource]
+"""See judge.surroundings.Surroundings.merge."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -104,7 +107,14 @@ class _Bench:
     """Everything that a test names, read; and the policies, compiled."""
 
     def __init__(
-        self, suite: Suite, files: Mapping[str, str], parse: Parse, load: Load, kinds: Kinds, now: datetime
+        self,
+        suite: Suite,
+        files: Mapping[str, str],
+        parse: Parse,
+        load: Load,
+        kinds: Kinds,
+        now: datetime,
+        merge: Merge | None,
     ) -> None:
         self._files, self._parse, self._kinds = files, parse, kinds
         self.missing: list[str] = []
@@ -139,6 +149,7 @@ class _Bench:
             kinds=kinds,
             answers=_Answers(images),
             given=self.values.given,
+            merge=merge,
         )
 
     def read(self, name: str) -> dict[tuple[str, str, str, str], Resource]:
@@ -254,13 +265,14 @@ def judge_suite(
     load: Load,
     kinds: Kinds,
     now: datetime = _EPOCH,
+    merge: Merge | None = None,
 ) -> tuple[list[Row], list[Finding]]:
     """Return a row for each expectation and resource, and what is wrong with the test's policies.
 
     `files` are texts by name as `Suite.files` gives them; what is not there is not found. `parse` reads a text's documents, `load` makes policies
-    of documents of any format.
+    of documents of any format, `merge` lays apply configurations over objects.
     """
-    bench = _Bench(suite, files, parse, load, kinds, now)
+    bench = _Bench(suite, files, parse, load, kinds, now, merge)
     findings = [*bench.loaded.findings, *(_absent(suite, name) for name in bench.missing)]
     responses = {_key(one): list(_apply(bench, one)) for one in bench.resources}
     for name, content in bench.payloads:
