@@ -34,7 +34,10 @@ def judge(case: dict[str, Any]) -> str:
     except (rego.BadModule, rego.Failed) as error:
         if "want_error" not in case and "want_error_code" not in case:
             return f"failed: {error}"
-        if case.get("want_error", "") not in str(error) or case.get("want_error_code", error.code) != error.code:
+        if (
+            case.get("want_error", "") not in str(error)
+            or case.get("want_error_code", error.code) != error.code
+        ):
             return f"failed with {error} ({error.code}), wanted {case.get('want_error')} ({case.get('want_error_code')})"
         return ""
     if wanted is not None:

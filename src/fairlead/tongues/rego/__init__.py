@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .errors import BadModule, BadModules, Failed, TooCostly
 from .parsing import parse, parse_term
-from .programs import Program, compile, read_value
+from .programs import Program, compile, read_value  # noqa: A004  as Rego's users call it
 from .values import UNDEFINED, Set, to_json
 
 __all__ = [

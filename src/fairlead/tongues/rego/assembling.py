@@ -70,9 +70,7 @@ class Assembler:
         def finish(writer: Bodies) -> None:
             value = writer.value(rule.value)
             inside = any(block.kind == "def" for block in writer.blocks)
-            if not writer.looped:
-                writer.write(f"return {value}")
-            elif _is_constant(rule.value) and not inside:
+            if not writer.looped or (_is_constant(rule.value) and not inside):
                 writer.write(f"return {value}")
             else:
                 writer.write(f"if r is U: r = {value}")
@@ -91,9 +89,7 @@ class Assembler:
             one = one.otherwise
         return names
 
-    def _combined(
-        self, chains: Sequence[tuple[Rule, list[str]]], args: str, conflict: str
-    ) -> None:
+    def _combined(self, chains: Sequence[tuple[Rule, list[str]]], args: str, conflict: str) -> None:
         """Write the lines that compute `v` from every definition."""
         for place, (rule, names) in enumerate(chains):
             target = "v" if place == 0 else "w"
@@ -173,7 +169,7 @@ class Assembler:
             assert last is not None
             *path, value = writer.values((*rest, last))
             if group.kind == "object":
-                writer.write(f"put(S, out, {path[0]}, {value}, {writer.place(rule.at)})")
+                writer.write(f"put(out, {path[0]}, {value}, {writer.place(rule.at)})")
             else:
                 keys = "".join(f"{key}, " for key in path)
                 writer.write(f"out.put(({keys}), {value}, {adds}, {writer.place(rule.at)})")

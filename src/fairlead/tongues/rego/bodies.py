@@ -19,7 +19,10 @@ def unsafe(names: Sequence[Var], file: str) -> BadModule:
     """Return the error for variables that nothing binds."""
     found = {var.name: var for var in names}
     return BadModules(
-        [BadModule(f"var {shown(var.name)} is unsafe", file, *var.at, code="rego_unsafe_var_error") for var in found.values()]
+        [
+            BadModule(f"var {shown(var.name)} is unsafe", file, *var.at, code="rego_unsafe_var_error")
+            for var in found.values()
+        ]
     )
 
 
@@ -54,11 +57,8 @@ class Bodies(Expressions):
             for statement in pending:
                 mark = self.mark()
                 try:
-                    for var in inner[id(statement)]:
-                        if var.name not in self.bound and any(
-                            var.name in outer[id(other)] for other in pending if other is not statement
-                        ):
-                            raise NotYet(var)
+                    others = [outer[id(other)] for other in pending if other is not statement]
+                    self._closed(inner[id(statement)], others)
                     self.statement(statement)
                 except NotYet as error:
                     self.back(mark)
@@ -68,6 +68,12 @@ class Bodies(Expressions):
                     break
             else:
                 raise NotYet(*waiting)
+
+    def _closed(self, inside: Sequence[Var], others: Sequence[set[str]]) -> None:
+        """Raise NotYet while a variable inside a closure will be bound by another statement."""
+        for var in inside:
+            if var.name not in self.bound and any(var.name in names for names in others):
+                raise NotYet(var)
 
     def statement(self, statement: Statement) -> None:
         """Write one statement."""
@@ -102,7 +108,9 @@ class Bodies(Expressions):
             elif isinstance(target, Var) and target.name == "data":
                 changes.append(f"('data', (), {self.value(modifier.value)})")
             elif self._is_function(target, path):
-                name = ".".join(("data", *path)) if _head(target) == "data" else ".".join((_head(target), *path))
+                name = (
+                    ".".join(("data", *path)) if _head(target) == "data" else ".".join((_head(target), *path))
+                )
                 changes.append(f"('mock', ({name!r},), {self._mock(modifier.value)})")
             elif _head(target) == "data":
                 self._check_whole(path, modifier)
@@ -238,7 +246,7 @@ class Bodies(Expressions):
         else:
             assert term.key is not None
             name, item = self.values((term.key, term.value))
-            self.write(f"put({self.state}, {found}, {name}, {item}, {self.place(term.at)})")
+            self.write(f"put({found}, {name}, {item}, {self.place(term.at)})")
         self._outside(kept)
         self.looped = looped
         return self.let(f"Set.of({found})") if term.kind == "set" else found

@@ -28,7 +28,9 @@ class BadModule(Exception):
         return (self,)
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        where = (
+            f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        )
         return f"{where}{self.code}: {self.message}"
 
 

@@ -7,7 +7,7 @@ order of evaluation and the safety of variables are found by trying. Must never 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import BadModule
 from .resolving import shown
@@ -27,6 +27,16 @@ _CONDITIONS: Final = {
     "internal.member_3": "member_with_key({0}, {1}, {2})",
 }
 _ARITHMETIC: Final = {"plus": "+", "minus": "-"}
+
+
+class _Start(NamedTuple):
+    """Where a reference starts: a name, the steps left, whether it is surely defined or may be lazy, and what steps on."""
+
+    name: str
+    path: tuple[Term, ...]
+    sure: bool = False
+    lazy: bool = False
+    step: str = "step"
 
 
 class Expressions(Writer):
@@ -115,34 +125,34 @@ class Expressions(Writer):
 
     def reference(self, ref: Ref) -> str:
         """Write what a reference stands for, with a loop for each key that is not known."""
-        name, path, sure, lazy = self._start(ref)
-        name, sure = self._steps(name, path, sure)
+        start = self._start(ref)
+        name, sure = self._steps(start)
         if not sure:
             self.check_defined(name)
-        return self.let(f"force({name})") if lazy else name
+        return self.let(f"force({name})") if start.lazy else name
 
-    def _start(self, ref: Ref) -> tuple[str, tuple[Term, ...], bool, bool]:
-        """Return where a reference starts: name, the steps left, whether it is surely defined, whether it may be lazy."""
+    def _start(self, ref: Ref) -> _Start:
         head = ref.head
         if isinstance(head, Var) and head.name not in self.bound:
             if head.name == "input":
-                return self._remember((self.state, "input"), f"{self.state}.input"), ref.path, False, False
+                return _Start(self._remember((self.state, "input"), f"{self.state}.input"), ref.path)
             if head.name == "data":
                 return self._data(ref.path)
-        return self.value(head), ref.path, True, False
+        return _Start(self.value(head), ref.path, sure=True)
 
     def _remember(self, what: tuple[str, ...], text: str) -> str:
         if what not in self.known:
             self.learn(what, self.let(text))
         return self.known[what]
 
-    def _data(self, path: tuple[Term, ...]) -> tuple[str, tuple[Term, ...], bool, bool]:
+    def _data(self, path: tuple[Term, ...]) -> _Start:
         node, state = self.unit.tree, self.state
         for place, term in enumerate(path):
             if not isinstance(term, Scalar):
                 if node is self.unit.tree or node.children:
                     self._need_all(node, path[place:])
-                    return self.let(f"Lazy({state}, {self.unit.node(node)})"), path[place:], True, True
+                    made = self.let(f"Lazy({state}, {self.unit.node(node)})")
+                    return _Start(made, path[place:], sure=True, lazy=True, step="step_base")
                 break
             child = node.children.get(term.value) if type(term.value) is str else None
             if child is None:
@@ -151,12 +161,14 @@ class Expressions(Writer):
             if node.number >= 0:
                 self.needs.add(node.path)
                 name = self._remember((state, f"r{node.number}"), f"r{node.number}({state})")
-                return name, path[place + 1 :], False, False
+                return _Start(name, path[place + 1 :])
         else:
             self._need_all(node, ())
-            name = self._remember((state, "document", *node.path), f"document({state}, {self.unit.node(node)})")
-            return name, (), False, False
-        return self._remember((state, "base"), f"{state}.base"), path, False, False
+            name = self._remember(
+                (state, "document", *node.path), f"document({state}, {self.unit.node(node)})"
+            )
+            return _Start(name, ())
+        return _Start(self._remember((state, "base"), f"{state}.base"), path, step="step_base")
 
     def _need_all(self, node: Node, path: tuple[Term, ...]) -> None:
         """Remember that every rule which a reference with unknown keys may reach is needed."""
@@ -171,8 +183,9 @@ class Expressions(Writer):
         for child in node.children.values():
             self._need_all(child, path[1:])
 
-    def _steps(self, name: str, path: tuple[Term, ...], sure: bool) -> tuple[str, bool]:
-        for term in path:
+    def _steps(self, start: _Start) -> tuple[str, bool]:
+        name, sure, step = start.name, start.sure, start.step
+        for term in start.path:
             if isinstance(term, Scalar):
                 key = self.literal(term.value)
                 what = ("step", name, key if is_literal(key) else show(term.value))
@@ -185,7 +198,7 @@ class Expressions(Writer):
                     )
                     self.learn(what, name)
                 else:
-                    name = self.let(f"step({name}, {key})")
+                    name = self.let(f"{step}({name}, {key})")
                     self.learn(what, name)
                 sure = False
                 continue
@@ -198,7 +211,7 @@ class Expressions(Writer):
                 continue
             what = ("step", name, key)
             if what not in self.known:
-                self.learn(what, self.let(f"step({name}, {key})"))
+                self.learn(what, self.let(f"{step}({name}, {key})"))
             name, sure = self.known[what], False
         return name, sure
 
@@ -222,7 +235,9 @@ class Expressions(Writer):
         """Return the variables of a term that are not bound."""
         from .resolving import variables
 
-        return [var for var in variables(term) if var.name not in self.bound and var.name not in {"data", "input"}]
+        return [
+            var for var in variables(term) if var.name not in self.bound and var.name not in {"data", "input"}
+        ]
 
     # Unification.
 
@@ -283,7 +298,9 @@ class Expressions(Writer):
                 self.require(f"type({name}) is dict and len({name}) == {len(term.items)}")
                 keys = self.values([key for key, _ in term.items])
                 texts = [f"{name}.get({self._boxed(key)}, U)" for key in keys]
-                self._patterns([(item, text, True) for (_, item), text in zip(term.items, texts, strict=True)])
+                self._patterns(
+                    [(item, text, True) for (_, item), text in zip(term.items, texts, strict=True)]
+                )
             case _:
                 self.same(self.value(term), name)
 
@@ -330,7 +347,11 @@ class Expressions(Writer):
             if term.name == "eq" and len(term.args) == 2:
                 self.unify(*term.args)
                 return
-            if term.name in _CONDITIONS and len(term.args) == 2 + (term.name == "internal.member_3") and not self._mocked(term):
+            if (
+                term.name in _CONDITIONS
+                and len(term.args) == 2 + (term.name == "internal.member_3")
+                and not self._mocked(term)
+            ):
                 args = self.values(term.args)
                 if term.name == "equal":
                     self.same(*args)
@@ -388,7 +409,9 @@ class Expressions(Writer):
         mocks = f"{self.state}.mocks"
         quoted = self.literal(call.name)
         self.write(f"if {mocks} is not None and {quoted} in {mocks}:")
-        self.write(f" {name} = call_mock({self.state}, {mocks}[{quoted}], ({''.join(arg + ', ' for arg in args)}))")
+        self.write(
+            f" {name} = call_mock({self.state}, {mocks}[{quoted}], ({''.join(arg + ', ' for arg in args)}))"
+        )
         self.write("else:")
         self.indent += 1
         inner = self._invoke(call, args)

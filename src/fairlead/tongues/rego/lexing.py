@@ -119,7 +119,11 @@ class Lexer:
         assert found is not None
         end, digits = found.end(), found.group()
         following = self.text[end : end + 1]
-        if following.isalnum() or following == "_" or (following == "." and self.text[end + 1 : end + 2].isdigit()):
+        if (
+            following.isalnum()
+            or following == "_"
+            or (following == "." and self.text[end + 1 : end + 2].isdigit())
+        ):
             raise self.bad("illegal number format")
         if len(digits) > 1 and digits[0] == "0" and digits[1].isdigit():
             raise self.bad("expected number without leading zero")

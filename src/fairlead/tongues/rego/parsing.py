@@ -131,7 +131,8 @@ class _Modules(Terms):
             self.version = "v1"
         elif path[0] not in {"data", "input"}:
             raise self.bad(
-                f"unexpected import path, must begin with one of: {{data, future, input, rego}}, got: {path[0]}", at
+                f"unexpected import path, must begin with one of: {{data, future, input, rego}}, got: {path[0]}",
+                at,
             )
         module.imports.append(Import(path, alias, at))
 
@@ -143,7 +144,9 @@ class _Modules(Terms):
             self.i += 1
             return [self._default(at)]
         ref, args = self._head()
-        rule = Rule(ref, "single", args, None, Scalar(True, at), (), at=at, file=self.file, package=self.package)
+        rule = Rule(
+            ref, "single", args, None, Scalar(True, at), (), at=at, file=self.file, package=self.package
+        )
         self._shape(rule, at)
         return [rule, *self._more_bodies(rule)]
 
@@ -152,7 +155,11 @@ class _Modules(Terms):
         name = self.token
         reserved = name.value in RESERVED or name.value in self.keywords
         if name.kind != "name" or (reserved and not self._is_head()):
-            if name.kind in {"string", "number", "[", "{", "template"} or name.value in {"true", "false", "null"}:
+            if name.kind in {"string", "number", "[", "{", "template"} or name.value in {
+                "true",
+                "false",
+                "null",
+            }:
                 raise self.bad("rule head must be a name")
             raise self.unexpected()
         self.i += 1
@@ -184,14 +191,19 @@ class _Modules(Terms):
         contains = False
         if self.is_word("contains"):
             if rule.args is not None:
-                raise self.bad("the contains keyword can only be used with multi-value rule definitions (e.g., p contains <VALUE> { ... })")
+                raise self.bad(
+                    "the contains keyword can only be used with multi-value rule definitions (e.g., p contains <VALUE> { ... })"
+                )
             self.i += 1
             contains = True
             rule.kind, rule.key = "set", self.infix()
         value = self._value()
         if value is not None:
             if contains:
-                raise self.bad("the contains keyword can only be used with multi-value rule definitions (e.g., p contains <VALUE> { ... })", at)
+                raise self.bad(
+                    "the contains keyword can only be used with multi-value rule definitions (e.g., p contains <VALUE> { ... })",
+                    at,
+                )
             rule.value, rule.assigned = value, True
         end = self.i
         uses_if = self._body(rule)
@@ -271,7 +283,17 @@ class _Modules(Terms):
                 raise self.bad("expected else keyword")
             at = self.token.at
             self.i += 1
-            made = Rule(rule.ref, rule.kind, rule.args, rule.key, rule.value, self.body("}"), at=at, file=self.file, package=self.package)
+            made = Rule(
+                rule.ref,
+                rule.kind,
+                rule.args,
+                rule.key,
+                rule.value,
+                self.body("}"),
+                at=at,
+                file=self.file,
+                package=self.package,
+            )
             made.assigned = rule.assigned
             self._else(made)
             found.append(made)
@@ -292,7 +314,9 @@ class _Modules(Terms):
             seen: set[str] = set()
             for arg in args:
                 if not isinstance(arg, Var):
-                    raise self.bad(f"invalid default rule {ref_text(ref)}: arguments must be plain variables", at)
+                    raise self.bad(
+                        f"invalid default rule {ref_text(ref)}: arguments must be plain variables", at
+                    )
                 if arg.name in seen:
                     raise self.bad("arguments cannot be repeated", at)
                 seen.add(arg.name)

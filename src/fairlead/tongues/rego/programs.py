@@ -14,7 +14,7 @@ from . import running, values
 from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .errors import BadModule, BadModules, Failed
-from .grouping import dotted, grouped
+from .grouping import Path, dotted, grouped
 from .parsing import parse, parse_query, parse_term
 from .resolving import Resolver, names_of
 from .running import Budget, Lazy, Mock, Node, State, document
@@ -40,13 +40,22 @@ _NAMES: Final[dict[str, Any]] = {
     "less": running.arithmetic_less,
     "at_most": running.arithmetic_at_most,
     "failed": running.builtin_failed,
-    **{
-        name: getattr(running, name)
-        for name in (
-            "call_mock conflict document each each_in_order force interpolated items items_in_order "
-            "member member_with_key printed put step walked"
-        ).split()
-    },
+    "call_mock": running.call_mock,
+    "conflict": running.conflict,
+    "document": running.document,
+    "each": running.each,
+    "each_in_order": running.each_in_order,
+    "force": running.force,
+    "interpolated": running.interpolated,
+    "items": running.items,
+    "items_in_order": running.items_in_order,
+    "member": running.member,
+    "member_with_key": running.member_with_key,
+    "printed": running.printed,
+    "put": running.put,
+    "step": running.step,
+    "step_base": running.step_base,
+    "walked": running.walked,
 }
 
 Bindings = dict[str, Value]
@@ -72,6 +81,8 @@ class Program:
         self._tree = Node(())
         for module in self._modules:
             self._tree.reach(module.package)
+        for path in functions:
+            self._tree.reach(path[:-1])
         for number, group in enumerate(groups):
             self._tree.reach(group.path).number = number
         self._size = len(groups)
@@ -119,7 +130,9 @@ class Program:
         what = body[0].what
         if len(body) != 1 or not isinstance(what, Ref | Var):
             raise BadModule(f"{path} is no path of a document", code="rego_parse_error")
-        steps = [step.value for step in what.path if isinstance(step, Scalar)] if isinstance(what, Ref) else []
+        steps = (
+            [step.value for step in what.path if isinstance(step, Scalar)] if isinstance(what, Ref) else []
+        )
         head = what.head if isinstance(what, Ref) else what
         if not isinstance(head, Var) or head.name != "data" or len(steps) != len(getattr(what, "path", ())):
             raise BadModule(f"{path} is no path of a document", code="rego_parse_error")
@@ -230,8 +243,8 @@ def _together(errors: list[BadModule]) -> BadModule:
     return ordered[0] if len(ordered) == 1 else BadModules(ordered)
 
 
-def _rule_names(modules: Iterable[Module]) -> dict[tuple[str, ...], set[str]]:
-    names: dict[tuple[str, ...], set[str]] = {}
+def _rule_names(modules: Iterable[Module]) -> dict[Path, set[str]]:
+    names: dict[Path, set[str]] = {}
     for module in modules:
         found = names.setdefault(module.package, set())
         for rule in module.rules:
@@ -242,7 +255,7 @@ def _rule_names(modules: Iterable[Module]) -> dict[tuple[str, ...], set[str]]:
 
 
 def _resolved(
-    modules: Iterable[Module], names: Mapping[tuple[str, ...], set[str]], errors: list[BadModule]
+    modules: Iterable[Module], names: Mapping[Path, set[str]], errors: list[BadModule]
 ) -> tuple[list[Rule], list[Ref | Var]]:
     rules: list[Rule] = []
     targets: list[Ref | Var] = []
@@ -263,16 +276,16 @@ def _mocked(targets: Iterable[Ref | Var], unit: Unit) -> frozenset[str]:
             continue
         path = tuple(str(step.value) for step in getattr(target, "path", ()) if isinstance(step, Scalar))
         name = ".".join((head.name, *path))
-        if (head.name == "data" and path in unit.functions) or (head.name != "data" and name in unit.builtins):
+        if (head.name == "data" and path in unit.functions) or (
+            head.name != "data" and name in unit.builtins
+        ):
             found.add(name)
     return frozenset(found)
 
 
-def _recursions(
-    needs: Mapping[tuple[str, ...], set[tuple[str, ...]]], rules: Iterable[Rule]
-) -> list[BadModule]:
+def _recursions(needs: Mapping[Path, set[Path]], rules: Iterable[Rule]) -> list[BadModule]:
     """Return an error for each document or function that needs itself."""
-    places: dict[tuple[str, ...], Rule] = {}
+    places: dict[Path, Rule] = {}
     for rule in rules:
         head = rule.ref[0]
         assert isinstance(head, Var)
@@ -290,27 +303,29 @@ def _recursions(
     return errors
 
 
-def _cycle(
-    start: tuple[str, ...], needs: Mapping[tuple[str, ...], set[tuple[str, ...]]]
-) -> list[tuple[str, ...]]:
+def _cycle(start: Path, needs: Mapping[Path, set[Path]]) -> list[Path]:
     """Return the shortest way from a path back to itself, or nothing."""
-    came: dict[tuple[str, ...], tuple[str, ...]] = {}
+    came: dict[Path, Path] = {}
     front = [start]
     while front:
-        following: list[tuple[str, ...]] = []
+        following: list[Path] = []
         for path in front:
             for other in sorted(needs.get(path, ())):
                 if other == start:
-                    route = [start]
-                    while path != start:
-                        route.append(path)
-                        path = came[path]
-                    return [start, *reversed(route[1:]), start]
+                    return _route(start, path, came)
                 if other not in came:
                     came[other] = path
                     following.append(other)
         front = following
     return []
+
+
+def _route(start: Path, last: Path, came: Mapping[Path, Path]) -> list[Path]:
+    route = [start]
+    while last != start:
+        route.append(last)
+        last = came[last]
+    return [start, *reversed(route)]
 
 
 def read_value(text: str) -> Value:

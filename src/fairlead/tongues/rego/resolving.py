@@ -250,7 +250,11 @@ class Resolver:
                 made = self._assign(what)
             case _:
                 made = self.term(what)
-        return [Statement(made, statement.negated, tuple([self._with(one) for one in statement.withs]), statement.at)]
+        return [
+            Statement(
+                made, statement.negated, tuple([self._with(one) for one in statement.withs]), statement.at
+            )
+        ]
 
     def _some_in(self, some: SomeIn) -> Term:
         domain = self.term(some.domain)
@@ -265,7 +269,9 @@ class Resolver:
 
     def _is_known(self, var: Var, some: SomeIn) -> bool:
         """Say whether a pattern's variable is the head of a reference, which declares nothing."""
-        return any(var is head for term in (some.key, some.value) if term is not None for head in _heads(term))
+        return any(
+            var is head for term in (some.key, some.value) if term is not None for head in _heads(term)
+        )
 
     def _wildcard(self, at: At) -> Var:
         self.count += 1
@@ -329,12 +335,15 @@ class Resolver:
             case SetTerm():
                 return SetTerm(tuple([self.term(item) for item in term.items]), term.at)
             case Object():
-                return Object(tuple([(self.term(key), self.term(value)) for key, value in term.items]), term.at)
+                return Object(
+                    tuple([(self.term(key), self.term(value)) for key, value in term.items]), term.at
+                )
             case Call():
                 return self._call(term)
             case Template():
                 return Template(
-                    tuple([part if isinstance(part, str) else self._part(part) for part in term.parts]), term.at
+                    tuple([part if isinstance(part, str) else self._part(part) for part in term.parts]),
+                    term.at,
                 )
             case Comprehension():
                 self._enter(term.body)

@@ -85,10 +85,29 @@ class Node:
 class State:
     """One evaluation, or a part of one under `with`. `memo` holds the rules' values by number."""
 
-    __slots__ = ("base", "budget", "context", "cut", "docs", "input", "memo", "mocks", "plain", "strict", "tree")
+    __slots__ = (
+        "base",
+        "budget",
+        "context",
+        "cut",
+        "docs",
+        "input",
+        "memo",
+        "mocks",
+        "plain",
+        "strict",
+        "tree",
+    )
 
     def __init__(
-        self, tree: Node, rules: int, given: Value, base: Value, context: Context, budget: Budget, strict: bool
+        self,
+        tree: Node,
+        rules: int,
+        given: Value,
+        base: Value,
+        context: Context,
+        budget: Budget,
+        strict: bool,
     ) -> None:
         self.tree = tree
         self.memo: list[Value] = [NOTHING_YET] * rules
@@ -183,7 +202,7 @@ class Lazy:
             child = self.node.children.get(name)
             if child is not None:
                 return _enter(self.state, child)
-        return step(self.base(), name)
+        return step_base(self.base(), name)
 
     def items(self) -> list[tuple[Value, Any]]:
         """Return everything below, by key."""
@@ -252,6 +271,14 @@ def step(value: Any, name: Value) -> Any:
     if kind is Lazy:
         return value.get(name)
     return U
+
+
+def step_base(value: Any, name: Value) -> Any:
+    """Return what is under a key in a base document, where a number also finds the key that is its text."""
+    found = step(value, name)
+    if found is U and type(value) is dict and type(name) is int:
+        return value.get(str(name), U)
+    return found
 
 
 def each(state: State, value: Any) -> Iterable[Any]:
@@ -365,7 +392,7 @@ def walked_values(state: State, value: Value) -> list[Value]:
 # Results.
 
 
-def put(state: State, made: dict[Any, Value], name: Value, value: Value, file: str, line: int) -> None:
+def put(made: dict[Any, Value], name: Value, value: Value, file: str, line: int) -> None:
     """Put a pair into an object under construction; raises Failed when the key has another value."""
     boxed = name if type(name) is str else Boxed(name)
     if boxed in made and not equal(made[boxed], value):
@@ -412,7 +439,9 @@ class Branch:
 
     def finished(self, state: State) -> dict[Any, Value]:
         """Return the document as an object."""
-        return {name: item.finished(state) if type(item) is Branch else item for name, item in self.below.items()}
+        return {
+            name: item.finished(state) if type(item) is Branch else item for name, item in self.below.items()
+        }
 
 
 def conflict(what: str, file: str, line: int) -> Failed:

@@ -227,7 +227,9 @@ class Terms:
             try:
                 middle = self.binary(1)
                 if self.accept_word("in"):
-                    call = Call("internal.member_3", (left, middle, self.binary(1)), left.at, ("internal", "member_3"))
+                    call = Call(
+                        "internal.member_3", (left, middle, self.binary(1)), left.at, ("internal", "member_3")
+                    )
                     return self._members(call)
             except BadModule:
                 pass
@@ -268,12 +270,11 @@ class Terms:
         if kind == "name":
             if token.value in _CONSTANTS:
                 return Scalar(_CONSTANTS[token.value], token.at)
-            if token.value in RESERVED or (token.value in self.keywords and not self._is_reference()):
-                if not self._is_reference():
-                    self.i -= 1
-                    raise self.unexpected()
+            if (token.value in RESERVED or token.value in self.keywords) and not self._is_reference():
+                self.i -= 1
+                raise self.unexpected()
             return self._tail(self._var(token))
-        if kind == "string" or kind == "number":
+        if kind in {"string", "number"}:
             return Scalar(token.value, token.at)
         if kind == "-":
             if self.token.kind != "number":
@@ -387,7 +388,11 @@ class Terms:
         self.deeper()
         first = self.binary(_TIGHTER_THAN_OR)
         body = self._comprehension("]")
-        found = Comprehension("array", None, first, body, at) if body else Array(tuple(self._rest(first, "]")), at)
+        found = (
+            Comprehension("array", None, first, body, at)
+            if body
+            else Array(tuple(self._rest(first, "]")), at)
+        )
         self.depth -= 1
         return found
 
