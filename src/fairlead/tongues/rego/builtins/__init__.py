@@ -27,6 +27,13 @@ class _Table(Mapping[str, Builtin]):
             found = self._known[name]
         return found
 
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[str(name)]
+        except KeyError:
+            return False
+        return True
+
     def __iter__(self) -> Iterator[str]:
         self._all()
         return iter(self._known)
@@ -46,10 +53,45 @@ class _Table(Mapping[str, Builtin]):
 
 
 def _core() -> Mapping[str, Builtin]:
-    return {}
+    from . import (
+        arithmetic,
+        collections,
+        encodings,
+        identifiers,
+        networks,
+        objects,
+        patterns,
+        strings,
+        surroundings,
+        templates,
+        times,
+    )
+
+    parts = (
+        arithmetic,
+        collections,
+        encodings,
+        identifiers,
+        networks,
+        objects,
+        patterns,
+        strings,
+        surroundings,
+        templates,
+        times,
+    )
+    return {name: found for part in parts for name, found in part.BUILTINS.items()}
 
 
-_LATER: dict[str, Callable[[], Mapping[str, Builtin]]] = {}
+def _yaml() -> Mapping[str, Builtin]:
+    from . import yamls
+
+    return yamls.BUILTINS
+
+
+_LATER: dict[str, Callable[[], Mapping[str, Builtin]]] = {
+    "yaml": _yaml,
+}
 """What a name's first word says of where it is; everything else is in the core."""
 
 BUILTINS: Mapping[str, Builtin] = _Table()

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from ..values import Set, type_name
+from fairlead.tongues.rego.values import Set, type_name
 
 MOST_ITEMS = 2_000_000
 """The most elements that one call may produce; a hostile policy must not fill the memory with one call."""
 LONGEST_TEXT = 64 << 20
 """The most characters that one call may produce."""
-LONGEST_NUMBER = 1 << 20
-"""The most bits that a number may have."""
-
-_T = TypeVar("_T")
+LONGEST_NUMBER = 14_000
+"""The most bits that a whole number may have: whatever writes JSON can still write it (Python stops at 4,300 digits)."""
 
 
 class BuiltinError(Exception):
@@ -150,6 +148,16 @@ def bounded(size: int, limit: int = MOST_ITEMS, what: str = "elements") -> int:
     if size > limit:
         raise BuiltinError(f"the result would have {size} {what}, more than the {limit} that are allowed")
     return size
+
+
+def encode(value: str) -> bytes:
+    """Return the bytes of a string: UTF-8, and the bytes that were no UTF-8 as they came in (see `decode`)."""
+    return value.encode("utf-8", "surrogateescape")
+
+
+def decode(value: bytes) -> str:
+    """Return bytes as a string; each byte that is no UTF-8 becomes one character that `encode` turns back."""
+    return value.decode("utf-8", "surrogateescape")
 
 
 def short(size: int) -> int:
