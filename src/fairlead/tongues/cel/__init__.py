@@ -11,6 +11,7 @@ Source: github.com/google/cel-spec; where that leaves a choice, what Kubernetes 
 
 from __future__ import annotations
 
+from fairlead.tongues.cel import kubernetes, optionals
 from fairlead.tongues.cel.costs import Meter
 from fairlead.tongues.cel.environments import Environment, Program
 from fairlead.tongues.cel.errors import BadExpression, Failed, TooCostly
@@ -49,6 +50,8 @@ __all__ = [
     "Type",
     "Uint",
     "equal",
+    "kubernetes",
+    "optionals",
     "to_json",
     "type_of",
 ]

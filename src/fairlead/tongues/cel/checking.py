@@ -78,6 +78,8 @@ class Checker:
         self.nodes: list[Node] = []
         self.names: set[str] = set()
         self.count = 0
+        self.mixed: set[Node] = set()
+        """Lists that may mix types where others must not: the arguments of format()."""
 
     def whole(self, node: Node) -> Node:
         """Return the checked tree; `faults` holds what was found."""
@@ -183,6 +185,9 @@ class Checker:
     # --- calls
 
     def call(self, node: Call) -> Node:
+        for one in node.args:
+            if node.name == "format" and isinstance(one, ListOf):
+                self.mixed.add(one)
         node.args = [self.visit(one) for one in node.args]
         function: Function | None = None
         if node.target is not None:
@@ -253,7 +258,9 @@ class Checker:
 
     # --- literals
 
-    def join(self, found: Type | None, kind: Type, pos: int, *, optional: bool = False) -> Type:
+    def join(
+        self, found: Type | None, kind: Type, pos: int, *, optional: bool = False, mixed: bool = False
+    ) -> Type:
         if optional:
             whole = self.unifier.resolve(kind)
             if whole.name == "optional_type" and whole.params:
@@ -265,7 +272,7 @@ class Checker:
         joined = self.unifier.join(found, kind)
         if joined is not None:
             return joined
-        if self.world.homogeneous and self.strict:
+        if self.world.homogeneous and self.strict and not mixed:
             shown = (self.unifier.resolve(found, final=True), self.unifier.resolve(kind, final=True))
             self.fault(f"expected type '{shown[0]}' but found '{shown[1]}'", pos)
         return t.DYN
@@ -274,7 +281,7 @@ class Checker:
         kind: Type | None = None
         node.items = [self.visit(one) for one in node.items]
         for at, one in enumerate(node.items):
-            kind = self.join(kind, one.type, one.pos, optional=at in node.optional)
+            kind = self.join(kind, one.type, one.pos, optional=at in node.optional, mixed=node in self.mixed)
         node.type = t.list_of(kind or self.unifier.fresh())
         return node
 

@@ -7,7 +7,7 @@ Source: github.com/google/cel-spec, doc/langdef.md; the texts are cel-go's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fairlead.tongues.cel import times
@@ -341,7 +341,7 @@ def optional_select(where: Any, key: Any) -> Optional:
     return optional_index(where, key)
 
 
-OPERATORS = {
+OPERATORS: dict[str, Callable[..., Any]] = {
     "_+_": add,
     "_-_": subtract,
     "_*_": multiply,

@@ -117,15 +117,13 @@ class Walker:
                 return then(frame) if o.truth(condition(frame)) else other(frame)
 
             return choose
+        if name in {"or", "orValue"} and node.target is not None and len(args) == 2:
+            return self.fallback(node, *args)
         member = node.target is not None
         operator = o.OPERATORS.get(name)
         function = self.functions.get(name)
-        call: Callable[..., Any]
-        if operator is not None:
-            call = operator
-        elif function is None:
-            call = _unknown(name)
-        else:
+        call: Callable[..., Any] = operator if operator is not None else _unknown(name)
+        if operator is None and function is not None:
             call = function.choosing(member, len(args))
         cost = self.costs.get(name) or call_cost(name)
 
@@ -141,6 +139,21 @@ class Walker:
             return result
 
         return run
+
+    def fallback(self, node: Call, first: Step, second: Step) -> Step:
+        """Take the second value only where the first is absent."""
+        bare = node.name == "orValue"
+
+        def choose(frame: list[Any]) -> Any:
+            frame[1].spend(1)
+            found = first(frame)
+            if found.__class__ is not Optional:
+                raise Failed(f"no such overload: {node.name}")
+            if found.present:
+                return found.value if bare else found
+            return second(frame)
+
+        return choose
 
     def logic(self, node: Call, *, stop: bool) -> Step:
         steps = [self.step(one) for one in node.args]
