@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from .errors import BadModule, BadModules
 from .expressions import Expressions
-from .resolving import closure_variables, inner_terms, parts, shown, statement_variables
+from .resolving import ROOTS, closure_variables, inner_terms, parts, shown, statement_variables
 from .running import Mock
 from .syntax import Body, Call, Comprehension, Every, Ref, Scalar, Statement, Template, Term, Var, With
 from .writing import NotYet
@@ -72,7 +72,9 @@ class Bodies(Expressions):
     def _closed(self, inside: Sequence[Var], others: Sequence[set[str]]) -> None:
         """Raise NotYet while a variable inside a closure will be bound by another statement."""
         for var in inside:
-            if var.name not in self.bound and any(var.name in names for names in others):
+            if var.name in self.bound or var.name in ROOTS:
+                continue
+            if any(var.name in names for names in others):
                 raise NotYet(var)
 
     def statement(self, statement: Statement) -> None:
