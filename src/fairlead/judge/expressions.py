@@ -316,7 +316,7 @@ class Compiler:
                     page.take("valueExpression"),
                     f"{page.where.path}.valueExpression",
                     "string",
-                    "null_type",
+                    "null",
                     "dyn",
                 ),
             )
