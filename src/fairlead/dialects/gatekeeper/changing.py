@@ -34,7 +34,7 @@ def _type(value: Any) -> str:
 
 
 class Change:
-    """What to do at a location. `tests` are conditions by the index of a step (see locations.tests_of).
+    """What to do at a location. `tests` are conditions by the index of a step (see locations.conditions_of).
 
     `keyed` gives the item to put where the location ends in a list; None where the mutator cannot.
     """

@@ -135,7 +135,7 @@ def told(location: Location) -> str:
 CONDITIONS: Final = ("MustExist", "MustNotExist")
 
 
-def tests_of(location: Location, tests: Iterable[tuple[str, str]]) -> Mapping[int, str]:
+def conditions_of(location: Location, tests: Iterable[tuple[str, str]]) -> Mapping[int, str]:
     """Return the condition by the index of the step that it is about. Raises BadLocation."""
     found: dict[int, str] = {}
     for path, condition in tests:

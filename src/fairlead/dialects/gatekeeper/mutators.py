@@ -155,7 +155,7 @@ class _Draft:
             for one in self.parameters.pages("pathTests")
         ]
         try:
-            self.tests = locations.tests_of(self.location, given)
+            self.tests = locations.conditions_of(self.location, given)
         except BadLocation as error:
             self.fault(".spec.parameters.pathTests", str(error))
 
