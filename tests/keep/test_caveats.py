@@ -26,26 +26,6 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("validatingwebhookconfigurations.admissionregistration.k8s.io", WEBHOOK, "its webhooks are not called"),
     ("mutatingwebhookconfigurations.admissionregistration.k8s.io", WEBHOOK, "its webhooks are not called"),
     (
-        "validatingadmissionpolicies.admissionregistration.k8s.io",
-        {
-            "metadata": {"name": "check"},
-            "spec": {
-                "matchConstraints": {
-                    "resourceRules": [
-                        {
-                            "apiGroups": ["apps"],
-                            "apiVersions": ["v1"],
-                            "operations": ["CREATE"],
-                            "resources": ["deployments"],
-                        }
-                    ]
-                },
-                "validations": [{"expression": "object.spec.replicas <= 5"}],
-            },
-        },
-        "admission policies are not evaluated",
-    ),
-    (
         "networkpolicies.networking.k8s.io",
         {"metadata": {"name": "check"}, "spec": {"podSelector": {}}},
         "traffic is not filtered",
@@ -69,7 +49,7 @@ def test_what_has_no_effect_says_so_when_it_is_created(
 
 
 def test_only_what_concerns_the_caveat_warns_again(cluster: Cluster) -> None:
-    warned(cluster, *CASES[3][:2])
+    warned(cluster, *CASES[2][:2])
     kind = cluster.kind("networkpolicies.networking.k8s.io")
 
     def patched(patch: dict[str, Any]) -> tuple[str, ...]:
@@ -80,15 +60,15 @@ def test_only_what_concerns_the_caveat_warns_again(cluster: Cluster) -> None:
     assert len(patched({"spec": {"policyTypes": ["Egress"]}})) == 1
 
 
-def test_a_namespace_that_asks_for_pod_security_is_warned_of_once(cluster: Cluster) -> None:
-    labels = {
-        "pod-security.kubernetes.io/enforce": "restricted",
-        "pod-security.kubernetes.io/enforce-version": "latest",
+def test_what_is_judged_here_needs_no_warning(cluster: Cluster) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    assert warned(cluster, "namespaces", {"metadata": {"name": "safe", "labels": labels}}) == ()
+    rule = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["deployments"],
     }
-    assert warned(cluster, "namespaces", {"metadata": {"name": "safe", "labels": labels}}) == (
-        (
-            "Namespace safe: the label pod-security.kubernetes.io/enforce has no effect yet: "
-            "pod security standards are not enforced"
-        ),
-    )
-    assert warned(cluster, "namespaces", {"metadata": {"name": "free"}}) == ()
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "true"}]}
+    policy = {"metadata": {"name": "check"}, "spec": spec}
+    assert warned(cluster, "validatingadmissionpolicies.admissionregistration.k8s.io", policy) == ()

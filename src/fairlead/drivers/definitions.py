@@ -14,6 +14,10 @@ import orjson
 VERSION = "v1.32.0"
 """The Kubernetes release whose definitions are used."""
 
+_MUTATING = "io.k8s.api.admissionregistration.v1alpha1.MutatingAdmissionPolicy"
+_LATER = {f"{_MUTATING}{part}": ("v1beta1", "v1") for part in ("", "List", "Binding", "BindingList")}
+"""Definitions that later releases serve unchanged in these versions too."""
+
 _FILE = Path("kubernetes-json-schema") / f"{VERSION}-local" / "_definitions.json"
 
 
@@ -34,6 +38,9 @@ def load() -> dict[str, Any]:
         except FileNotFoundError:
             continue
         definitions: dict[str, Any] = document["$defs"]
+        for name, versions in _LATER.items():
+            names = definitions[name]["x-kubernetes-group-version-kind"]
+            names += [{**names[0], "version": version} for version in versions]
         return definitions
     raise DefinitionsMissing(
         f"the Kubernetes definitions ({_FILE}) are missing: install the package kubernetes-validate"

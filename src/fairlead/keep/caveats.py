@@ -16,37 +16,19 @@ _STORED = "is stored, but has no effect yet"
 _ALWAYS: Mapping[Storage, str] = {
     (_ADMISSION, "validatingwebhookconfigurations"): "its webhooks are not called",
     (_ADMISSION, "mutatingwebhookconfigurations"): "its webhooks are not called",
-    (_ADMISSION, "validatingadmissionpolicies"): "admission policies are not evaluated",
-    (_ADMISSION, "validatingadmissionpolicybindings"): "admission policies are not evaluated",
-    (_ADMISSION, "mutatingadmissionpolicies"): "admission policies are not evaluated",
-    (_ADMISSION, "mutatingadmissionpolicybindings"): "admission policies are not evaluated",
     ("networking.k8s.io", "networkpolicies"): "traffic is not filtered",
     ("flowcontrol.apiserver.k8s.io", "flowschemas"): "requests are not classified or queued",
     ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): "requests are not classified or queued",
     ("certificates.k8s.io", "certificatesigningrequests"): "there is no signer",
 }
-_POD_SECURITY = "pod-security.kubernetes.io/"
 
 
 def _api_service(obj: Resource) -> str:
     return "requests are not passed on to its service" if (obj.get("spec") or {}).get("service") else ""
 
 
-def _namespace(obj: Resource) -> str:
-    labels = obj["metadata"].get("labels") or {}
-    wanted = sorted(
-        key
-        for key, value in labels.items()
-        if key.startswith(_POD_SECURITY) and not key.endswith("-version") and value != "privileged"
-    )
-    return (
-        f"the label {wanted[0]} has no effect yet: pod security standards are not enforced" if wanted else ""
-    )
-
-
 _SOMETIMES: Mapping[Storage, Callable[[Resource], str]] = {
     ("apiregistration.k8s.io", "apiservices"): _api_service,
-    ("", "namespaces"): _namespace,
 }
 
 

@@ -162,6 +162,17 @@ def _row(
     )
 
 
+_MUTATING_POLICIES = (
+    _row("MutatingAdmissionPolicy", "mutatingadmissionpolicies", cluster=True, category="api-extensions"),
+    _row(
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        cluster=True,
+        category="api-extensions",
+    ),
+)
+"""Served in the versions of all releases that have them: 1.32 has the first."""
+
 BUILT_IN: tuple[Kind, ...] = (
     *_group(
         "",
@@ -328,6 +339,11 @@ BUILT_IN: tuple[Kind, ...] = (
             cluster=True,
             category="api-extensions",
         ),
+    ),
+    *(
+        kind
+        for version in ("v1", "v1beta1", "v1alpha1")
+        for kind in _group("admissionregistration.k8s.io", version, *_MUTATING_POLICIES)
     ),
     *_group(
         "apiextensions.k8s.io",

@@ -59,6 +59,8 @@ STRATEGIES: Mapping[Storage, Strategy] = {
     ("", "services"): Strategy(upsert=True, returns_object=True, registry="services/specs"),
     (_ADMISSION, "mutatingwebhookconfigurations"): Strategy(generation=("webhooks",), unconditional=False),
     (_ADMISSION, "validatingwebhookconfigurations"): Strategy(generation=("webhooks",), unconditional=False),
+    (_ADMISSION, "mutatingadmissionpolicies"): Strategy(generation=SPEC, unconditional=False),
+    (_ADMISSION, "mutatingadmissionpolicybindings"): Strategy(generation=SPEC, unconditional=False),
     (_ADMISSION, "validatingadmissionpolicies"): Strategy(generation=SPEC, unconditional=False),
     (_ADMISSION, "validatingadmissionpolicybindings"): Strategy(generation=SPEC, unconditional=False),
     ("apiextensions.k8s.io", "customresourcedefinitions"): Strategy(generation=SPEC, unconditional=False),

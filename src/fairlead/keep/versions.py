@@ -18,6 +18,11 @@ from fairlead.words import Resource
 
 STORED_AS: Mapping[Storage, tuple[str, str]] = {
     ("", "events"): ("", "v1"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"): ("admissionregistration.k8s.io", "v1"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"): (
+        "admissionregistration.k8s.io",
+        "v1",
+    ),
     ("autoscaling", "horizontalpodautoscalers"): ("autoscaling", "v2"),
 }
 """Built-in kinds that are served in several versions: the group and version that they are stored in."""

@@ -22,6 +22,7 @@ GROUPS: Mapping[str, str] = {
     "config.gatekeeper.sh": "gatekeeper",
     "constraints.gatekeeper.sh": "gatekeeper",
     "expansion.gatekeeper.sh": "gatekeeper",
+    "externaldata.gatekeeper.sh": "gatekeeper",
     "kyverno.io": "kyverno",
     "mutations.gatekeeper.sh": "gatekeeper",
     "pod-security.admission.config.k8s.io": "podsecurity",

@@ -30,6 +30,9 @@ from fairlead.faces.kube import loops
 from fairlead.faces.kube.app import App
 from fairlead.faces.kube.site import Site, clock
 from fairlead.keep import bootstrapping
+from fairlead.reactor import policing_kinds
+from fairlead.reactor.admit import PolicyGate
+from fairlead.reactor.judging import Answerer
 from fairlead.reactor.keeping import Keeper
 
 log = logging.getLogger("fairlead.kube")
@@ -88,6 +91,8 @@ async def run(data: Path, host: str, port: int) -> None:
             address = _address(host, port)
             own = address.rpartition(":")[0].strip("[]")
             await keeper.write(lambda world: bootstrapping.advertise(world, clock(), own, port))
+            await keeper.write(lambda world: policing_kinds.install(world, clock()))
+            keeper.guard(PolicyGate(Answerer(lambda: keeper.view).answer, lambda: keeper.view))
             keys.write_kubeconfigs(data, pki, f"https://{address}")
             await _serve(data, Site.over(keeper, pki, address), listener)
         finally:

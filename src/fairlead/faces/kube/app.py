@@ -218,6 +218,7 @@ class App:
         protocol = streaming.chosen(scope.get("subprotocols") or ())
         try:
             asked = self._admit_stream(call)
+            await self._judge_stream(call, asked)
         except Refusal as refusal:
             await _refuse_websocket(refusal, scope, send)
             return
@@ -255,6 +256,39 @@ class App:
         nodes.pod_of(self.site, asked.namespace or "", asked.name)
         call.tags.update(verb="CONNECT", group="", resource=f"pods/{asked.subresource}")
         return asked
+
+    async def _judge_stream(self, call: Call, asked: Target) -> None:
+        """Let policies judge a connection, as the CONNECT that it is."""
+        kind = self.site.world.catalogue.served("", "v1", "pods")
+        assert kind is not None
+        request = self.site.request(call, "")
+        options = _connect_options(call, asked.subresource)
+        namespace, name = asked.namespace or "", asked.name
+        await self.site.keeper.write(
+            lambda world: world.connect(kind, namespace, name, options, request, asked.subresource)
+        )
+
+
+_CONNECT_OPTIONS = {
+    "exec": "PodExecOptions",
+    "attach": "PodAttachOptions",
+    "portforward": "PodPortForwardOptions",
+}
+
+
+def _connect_options(call: Call, subresource: str) -> dict[str, Any]:
+    """Return what a connection asks for, as the object that admission sees."""
+    options: dict[str, Any] = {"kind": _CONNECT_OPTIONS[subresource], "apiVersion": "v1"}
+    if subresource == "portforward":
+        return {**options, "ports": [int(port) for port in call.query.get("ports", ()) if port.isdigit()]}
+    for name in ("stdin", "stdout", "stderr", "tty"):
+        if call.flag(name):
+            options[name] = True
+    if call.get("container"):
+        options["container"] = call.get("container")
+    if subresource == "exec":
+        options["command"] = call.query.get("command", [])
+    return options
 
 
 def _check_scope(kind: Kind, asked: Target) -> None:
