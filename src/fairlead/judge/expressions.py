@@ -62,7 +62,7 @@ class Fault:
     `index` is its place in the policy's list (-1: none in particular), `reason` Kubernetes' word for the Status ("" by default).
     """
 
-    result: Verdict
+    verdict: Verdict
     message: str
     index: int = -1
     reason: str = ""

@@ -224,7 +224,7 @@ class _Evaluation:
         return found
 
     def _outcome(self, fault: Fault) -> Outcome:
-        effective = fault.result == "fail" or not self.policy.open
+        effective = fault.verdict == "fail" or not self.policy.open
         reason = fault.reason or "Invalid"
         warnings: tuple[str, ...] = ()
         audit: dict[str, str] = {}
@@ -234,7 +234,7 @@ class _Evaluation:
         if effective and "audit" in self.actions:
             audit = {FAILURE_KEY: self._told(fault)}
         return Outcome(
-            result=fault.result,
+            result=fault.verdict,
             message=fault.message,
             actions=self.actions,
             warnings=warnings,

@@ -103,9 +103,28 @@ class Environment:
         self, variables: Iterable[str] | Mapping[str, Type | str] = (), libraries: Sequence[Library] = ()
     ) -> Environment:
         """Return an Environment with more variables and libraries; a name given again is replaced."""
+        if not libraries:
+            return self._with(_typed(variables))
         return Environment(
             {**self._variables, **_typed(variables)}, (*self._libraries, *libraries), self.container
         )
+
+    def _with(self, variables: dict[str, Type]) -> Environment:
+        """Return the same with more variables, at no cost but theirs."""
+        made: Environment = object.__new__(Environment)
+        world = self.world
+        made._variables = {**self._variables, **variables}
+        made._libraries, made._macros = self._libraries, self._macros
+        made.container, made.costs = self.container, self.costs
+        made.world = World(
+            {**world.variables, **variables},
+            world.constants,
+            world.functions,
+            world.makers,
+            world.container,
+            homogeneous=world.homogeneous,
+        )
+        return made
 
     def compile(self, text: str, *, check: bool = True) -> Program:
         """Return the program of an expression. Raises BadExpression; without `check` only for what cannot be read."""
