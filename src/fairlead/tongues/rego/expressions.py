@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .errors import BadModule
-from .resolving import shown
+from .resolving import shown, variables
 from .running import Node
 from .syntax import Array, At, Call, Comprehension, Object, Ref, Scalar, SetTerm, Template, Term, Var
 from .values import show
@@ -185,6 +185,8 @@ class Expressions(Writer):
 
     def _steps(self, start: _Start) -> tuple[str, bool]:
         name, sure, step = start.name, start.sure, start.step
+        if start.path and is_literal(name):
+            name = self.let(name)
         for term in start.path:
             if isinstance(term, Scalar):
                 key = self.literal(term.value)
@@ -233,8 +235,6 @@ class Expressions(Writer):
 
     def unbound(self, term: Term) -> list[Var]:
         """Return the variables of a term that are not bound."""
-        from .resolving import variables
-
         return [
             var for var in variables(term) if var.name not in self.bound and var.name not in {"data", "input"}
         ]
@@ -243,7 +243,7 @@ class Expressions(Writer):
 
     def unify(self, left: Term, right: Term) -> None:
         """Write what makes two terms equal, binding variables on either side."""
-        waiting: NotYet | None = None
+        missing: list[Var] = []
         for pattern, term in ((left, right), (right, left)):
             mark = self.mark()
             try:
@@ -251,7 +251,8 @@ class Expressions(Writer):
                 return
             except NotYet as error:
                 self.back(mark)
-                waiting = error
+                missing.extend(error.names)
+        waiting = NotYet(*missing)
         pairs: list[tuple[Term, Term]] = []
         if isinstance(left, Array) and isinstance(right, Array):
             if len(left.items) != len(right.items):
@@ -261,7 +262,6 @@ class Expressions(Writer):
         elif isinstance(left, Object) and isinstance(right, Object):
             pairs = self._same_keys(left, right)
         else:
-            assert waiting is not None
             raise waiting
         while pairs:
             for pair in pairs:
@@ -275,10 +275,12 @@ class Expressions(Writer):
                     pairs.remove(pair)
                     break
             else:
-                assert waiting is not None
                 raise waiting
 
     def _same_keys(self, left: Object, right: Object) -> list[tuple[Term, Term]]:
+        missing = [var for side in (left, right) for name, _ in side.items for var in variables(name)]
+        if missing:
+            raise NotYet(*missing)
         ours = {show(constant(name)): item for name, item in left.items}
         theirs = {show(constant(name)): item for name, item in right.items}
         if ours.keys() != theirs.keys():
@@ -421,6 +423,8 @@ class Expressions(Writer):
         return name
 
     def _mismatch(self, call: Call, arity: int) -> BadModule:
+        if call.path[0] != "data":
+            return BadModule(f"{call.name}: arity mismatch", self.file, *call.at, code="rego_type_error")
         return BadModule(
             f"function {call.name} has arity {arity}, got {len(call.args)} argument{'s' if len(call.args) != 1 else ''}",
             self.file,

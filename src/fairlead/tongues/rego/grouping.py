@@ -101,6 +101,11 @@ def _error(rule: Rule, message: str) -> BadModule:
     return BadModule(message, rule.file, *rule.at, code="rego_type_error")
 
 
+def _defaults(path: Path, rules: Iterable[Rule]) -> str:
+    places = ", ".join(f"{rule.file}:{rule.at[0]}" for rule in rules if rule.default)
+    return f"multiple default rules {dotted(path)} found at {places}"
+
+
 def _check_function(
     path: Path, rules: list[Rule], groups: dict[Path, Group], errors: list[BadModule]
 ) -> None:
@@ -108,7 +113,7 @@ def _check_function(
     if path in groups or len(arities) > 1:
         errors.append(_error(rules[0], f"conflicting rules {dotted(path)} found"))
     elif sum(rule.default for rule in rules) > 1:
-        errors.append(_error(rules[0], f"multiple default rules {dotted(path)} found"))
+        errors.append(_error(rules[0], _defaults(path, rules)))
 
 
 def _check_group(group: Group, errors: list[BadModule]) -> None:
@@ -122,7 +127,7 @@ def _check_group(group: Group, errors: list[BadModule]) -> None:
     elif len(kinds) > 1:
         errors.append(_error(first, f"conflicting rules {dotted(group.path)} found"))
     elif len(group.defaults) > 1:
-        errors.append(_error(first, f"multiple default rules {dotted(group.path)} found"))
+        errors.append(_error(first, _defaults(group.path, [rule for rule, _ in group.members])))
 
 
 def _check_nesting(groups: dict[Path, Group], errors: list[BadModule]) -> None:

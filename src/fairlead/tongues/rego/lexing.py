@@ -107,8 +107,8 @@ class Lexer:
                     return out
                 braces += (char == "{") - (char == "}")
                 token = Token(mark.group(), mark.group(), pos, mark.end(), line, column)
-            elif text.startswith("!", pos):
-                raise self.bad("unexpected ! token")
+            elif char == "!":
+                raise self.bad("illegal ! character")
             else:
                 raise self.bad(f"illegal token: unexpected character {char!r}")
             out.append(token)
@@ -158,7 +158,7 @@ class Lexer:
         try:
             value = json.loads(quoted, strict=False)
         except ValueError:
-            raise self.bad("illegal string escape sequence", pos) from None
+            raise self.bad("illegal escape sequence", pos) from None
         assert isinstance(value, str)
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

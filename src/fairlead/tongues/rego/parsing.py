@@ -9,7 +9,7 @@ from typing import Final
 
 from .errors import BadModule
 from .lexing import Lexer, Token
-from .syntax import At, Body, Call, Import, Module, Ref, Rule, Scalar, Statement, Term, Var
+from .syntax import At, Body, Call, Import, Module, Ref, Rule, Scalar, SetTerm, Statement, Term, Var
 from .terms import FUTURE, RESERVED, Terms
 
 LONGEST: Final = 4 << 20
@@ -74,12 +74,8 @@ class _Modules(Terms):
         self.package = path
         found = Module(self.file, path, version=self.version, at=at)
         while self.token.kind != "end":
-            if self.token.line == self.tokens[self.i - 1].line and self.tokens[self.i - 1].kind != ";":
-                if not self.accept(";"):
-                    raise self.unexpected("newline")
-                continue
-            if self.accept(";"):
-                continue
+            if self.token.line == self.tokens[self.i - 1].line:
+                raise self.unexpected("newline")
             if self.is_word("import") and not self._is_head():
                 self._import(found)
             else:
@@ -118,7 +114,7 @@ class _Modules(Terms):
                 raise self.bad(f"invalid import, got `{'.'.join(path)}`: must be `future.keywords`", at)
             named = set(path[2:]) or FUTURE
             if not named <= FUTURE:
-                raise self.bad(f"unexpected keyword, must be one of {sorted(FUTURE)}", at)
+                raise self.bad(f"unexpected keyword, must be one of [{' '.join(sorted(FUTURE))}]", at)
             if "every" in named:
                 named = {*named, "in"}
             self.keywords |= frozenset(named)
@@ -243,9 +239,12 @@ class _Modules(Terms):
         except BadModule as error:
             self.i, self.depth = mark, depth
             try:
-                return (self.statement(),)
+                statement = self.statement()
             except BadModule:
                 raise error from None
+            if isinstance(statement.what, SetTerm):  # a set is always true: what was meant is a body
+                raise error from None
+            return (statement,)
 
     def _else(self, rule: Rule) -> None:
         """Read the chain of elses that follows a body."""
@@ -306,8 +305,8 @@ class _Modules(Terms):
         value = self._value()
         if value is None:
             if self.is_word("contains"):
-                raise self.bad("default rules must not be partial", at)
-            raise self.bad("default rules must have a value (e.g. `default p := 1`)", at)
+                raise self.bad("illegal default rule (must have a value)", at)
+            raise self.bad("illegal default rule (must have a value)", at)
         if self.is_word("if") or (self.token.kind == "{" and self.token.line == self.tokens[self.i - 1].line):
             raise self.bad("default rules must not have a body", at)
         if args is not None:
@@ -343,11 +342,11 @@ def _check_default(parser: _Modules, value: Term, at: At) -> None:
     while pending:
         term = pending.pop()
         if isinstance(term, Call):
-            raise parser.bad("default rule value cannot contain call", at)
+            raise parser.bad("illegal default rule (value cannot contain call)", at)
         if isinstance(term, Ref):
-            raise parser.bad("default rule value cannot contain ref", at)
+            raise parser.bad("illegal default rule (value cannot contain ref)", at)
         if isinstance(term, Var):
-            raise parser.bad("default rule value cannot contain var", at)
+            raise parser.bad("illegal default rule (value cannot contain var)", at)
         inner = getattr(term, "items", ())
         for item in inner:
             pending.extend(item if isinstance(item, tuple) else (item,))

@@ -16,7 +16,7 @@ from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .errors import BadModule, BadModules, Failed
 from .grouping import Path, dotted, grouped
 from .parsing import parse, parse_query, parse_term
-from .resolving import Resolver, names_of
+from .resolving import Resolver, check_module, names_of
 from .running import Budget, Lazy, Mock, Node, State, document
 from .syntax import Import, Module, Ref, Rule, Scalar, Var
 from .values import UNDEFINED, Value
@@ -72,12 +72,16 @@ class Program:
         self._names = _rule_names(self._modules)
         errors: list[BadModule] = []
         self._rules, self._targets = _resolved(self._modules, self._names, errors)
+        if errors:
+            raise _together(errors)
         self._build(errors)
 
     def _build(self, errors: list[BadModule]) -> None:
         """Write and load the code; again when a query mocks what no module does."""
         groups, functions, conflicts = grouped(self._rules)
         errors.extend(conflicts)
+        if errors:
+            raise _together(errors)
         self._tree = Node(())
         for module in self._modules:
             self._tree.reach(module.package)
@@ -262,7 +266,7 @@ def _resolved(
     for module in modules:
         resolver = Resolver(module.file, names_of(module, names), strict=module.version == "v1")
         rules.extend([resolver.rule(rule) for rule in module.rules])
-        errors.extend(resolver.errors)
+        errors.extend([*check_module(module), *resolver.errors])
         targets.extend(resolver.targets)
     return rules, targets
 

@@ -33,6 +33,7 @@ from .syntax import (
     Var,
     With,
 )
+from .values import type_name
 
 ROOTS: Final = frozenset({"data", "input"})
 
@@ -199,6 +200,8 @@ class Resolver:
         name = var.name
         if name.endswith("$"):
             return var
+        if len(self.scopes) == 2 and name in self.scopes[0].declared and what != "declared":
+            self._bad(f"arg {name} redeclared", var.at)
         if name in ROOTS and self.strict:
             self._bad(f"variables must not shadow {name} (use a different variable name)", var.at)
         if name in scope.declared and not shadows:
@@ -290,7 +293,10 @@ class Resolver:
         left, right = call.args
         value = self.term(right)
         if isinstance(left, Ref | Scalar | Call | SetTerm | Comprehension | Template):
-            kind = "call" if isinstance(left, Call) else type(left).__name__.lower().removesuffix("term")
+            kind = type_name(left.value) if isinstance(left, Scalar) else type(left).__name__.lower()
+            kind = (
+                f"{left.kind}comprehension" if isinstance(left, Comprehension) else kind.removesuffix("term")
+            )
             self._bad(f"cannot assign to {kind}", call.at)
             return Call("eq", (self.term(left), value), call.at, ("eq",))
         heads = set(map(id, _heads(left)))
@@ -419,3 +425,24 @@ def names_of(module: Module, rules: Mapping[tuple[str, ...], set[str]]) -> dict[
         if one.path[0] in ROOTS:
             found[one.alias] = one.path
     return found
+
+
+def check_module(module: Module) -> list[BadModule]:
+    """Return what a v1 module does wrong with the names `input` and `data`, and with its imports."""
+    errors: list[BadModule] = []
+    if module.version != "v1":
+        return errors
+    for rule in module.rules:
+        head = rule.ref[0]
+        if isinstance(head, Var) and head.name in ROOTS:
+            message = f"rules must not shadow {head.name} (use a different rule name)"
+            errors.append(BadModule(message, module.file, *rule.at, code="rego_compile_error"))
+    seen: dict[str, tuple[str, ...]] = {}
+    for one in module.imports:
+        if one.path[0] not in ROOTS:
+            continue
+        if one.alias in seen:
+            message = f"import must not shadow import {'.'.join(seen[one.alias])}"
+            errors.append(BadModule(message, module.file, *one.at, code="rego_compile_error"))
+        seen.setdefault(one.alias, one.path)
+    return errors

@@ -139,8 +139,6 @@ class Terms:
         while not self.accept(closing):
             if found and not self._separated():
                 raise self.unexpected(f"\\n or {closing} or ;")
-            if self.token.kind == closing:
-                continue
             found.append(self.statement())
         self.depth -= 1
         if not found:
@@ -148,9 +146,7 @@ class Terms:
         return tuple(found)
 
     def _separated(self) -> bool:
-        if self.accept(";"):
-            return True
-        return self.token.line > self.tokens[self.i - 1].line or self.tokens[self.i - 1].kind == ";"
+        return self.accept(";") or self.token.line > self.tokens[self.i - 1].line
 
     def statement(self) -> Statement:
         """Read one statement with its modifiers."""
@@ -222,7 +218,7 @@ class Terms:
         """Read a term with operators, where `key, value in domain` may stand too."""
         left = self.binary(1)
         if self.token.kind == "," and "in" in self.keywords:
-            mark = self.i
+            mark, depth = self.i, self.depth
             self.i += 1
             try:
                 middle = self.binary(1)
@@ -233,7 +229,7 @@ class Terms:
                     return self._members(call)
             except BadModule:
                 pass
-            self.i = mark
+            self.i, self.depth = mark, depth
             return left
         return self._members(left)
 
