@@ -14,7 +14,7 @@ __all__ = ["BUILTINS", "Builtin", "BuiltinError", "Context", "Halt", "OperandErr
 
 
 class _Table(Mapping[str, Builtin]):
-    """The parts' tables as one; the part that holds a name is known by the name's first word."""
+    """The parts' tables as one; the part that holds a name is known by the name's first words."""
 
     def __init__(self) -> None:
         self._known: dict[str, Builtin] = {}
@@ -23,7 +23,8 @@ class _Table(Mapping[str, Builtin]):
     def __getitem__(self, name: str) -> Builtin:
         found = self._known.get(name)
         if found is None:
-            self._load(_LATER.get(name.partition(".")[0], _core))
+            words = name.split(".")
+            self._load(_LATER.get(".".join(words[:2])) or _LATER.get(words[0], _core))
             found = self._known[name]
         return found
 
@@ -89,10 +90,39 @@ def _yaml() -> Mapping[str, Builtin]:
     return yamls.BUILTINS
 
 
+def _crypto() -> Mapping[str, Builtin]:
+    from . import digests
+
+    return digests.BUILTINS
+
+
+def _x509() -> Mapping[str, Builtin]:
+    from . import certificates, chains, keys
+
+    return {**keys.BUILTINS, **certificates.BUILTINS, **chains.BUILTINS}
+
+
+def _tokens() -> Mapping[str, Builtin]:
+    from . import tokens
+
+    return tokens.BUILTINS
+
+
+def _providers() -> Mapping[str, Builtin]:
+    from . import providers
+
+    return providers.BUILTINS
+
+
 _LATER: dict[str, Callable[[], Mapping[str, Builtin]]] = {
+    "crypto": _crypto,
+    "crypto.parse_private_keys": _x509,
+    "crypto.x509": _x509,
+    "io": _tokens,
+    "providers": _providers,
     "yaml": _yaml,
 }
-"""What a name's first word says of where it is; everything else is in the core."""
+"""What the first words of a name say of where it is; everything else is in the core."""
 
 BUILTINS: Mapping[str, Builtin] = _Table()
 """Every built-in by its full name, such as `json.patch`. Operators are here under OPA's names (`plus`, `equal`)."""
