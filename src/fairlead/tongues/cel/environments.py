@@ -5,7 +5,7 @@ Both are immutable and may be used by many at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fairlead.tongues.cel import types as t
@@ -21,6 +21,7 @@ from fairlead.tongues.cel.standard import STANDARD
 from fairlead.tongues.cel.syntax import Node
 from fairlead.tongues.cel.types import Type
 from fairlead.tongues.cel.walking import Costs, Walker
+from fairlead.tongues.cel.writing import ERRORS, Writer, static_cost
 
 
 class Program:
@@ -29,7 +30,17 @@ class Program:
     `type` is the type of its result as far as it is known, `names` are the variables that it uses.
     """
 
-    __slots__ = ("_careful", "_environment", "_tree", "names", "text", "type")
+    __slots__ = (
+        "_careful",
+        "_counted",
+        "_environment",
+        "_plain",
+        "_static",
+        "_tree",
+        "names",
+        "text",
+        "type",
+    )
 
     def __init__(self, environment: Environment, text: str, tree: Node, names: frozenset[str]) -> None:
         self.text = text
@@ -37,17 +48,51 @@ class Program:
         self.names = names
         self._environment = environment
         self._tree = tree
-        self._careful = Walker(environment.world.functions, environment.costs).whole(tree)
+        self._static = static_cost(tree)
+        self._plain: Callable[..., Any] | None = None
+        self._counted: Callable[..., Any] | None = None
+        self._careful: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
         return f"<cel {self.text}>"
 
     def __call__(self, bindings: Mapping[str, Any], budget: int | None = None) -> Any:
         """Evaluate for the bindings, whose values may be Lazy. Raises Failed, or TooCostly beyond the budget."""
-        return self._careful(bindings, Meter(float("inf") if budget is None else budget))
+        if budget is not None:
+            return self.metered(bindings, Meter(budget))
+        try:
+            return (self._plain or self._write(counted=False))(bindings, None)
+        except TooCostly:
+            raise
+        except ERRORS:
+            return self._carefully(bindings, Meter(float("inf")))
 
     def metered(self, bindings: Mapping[str, Any], meter: Meter) -> Any:
         """Evaluate on a budget that several expressions share."""
+        left = meter.left
+        try:
+            meter.spend(self._static)
+            return (self._counted or self._write(counted=True))(bindings, meter)
+        except ERRORS:
+            if meter.left < 0 and left > 100 * self._static:
+                raise
+            meter.left = left
+            return self._carefully(bindings, meter)
+
+    def _write(self, *, counted: bool) -> Callable[..., Any]:
+        writer = Writer(self._environment.world.functions, self._environment.costs, counted=counted)
+        run = writer.whole(self._tree)
+        if counted:
+            self._counted = run
+        else:
+            self._plain = run
+        return run
+
+    def _carefully(self, bindings: Mapping[str, Any], meter: Meter) -> Any:
+        if self._careful is None:
+            self._careful = Walker(self._environment.world.functions, self._environment.costs).whole(
+                self._tree
+            )
         return self._careful(bindings, meter)
 
 

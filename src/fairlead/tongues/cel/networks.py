@@ -7,6 +7,7 @@ Source: k8s.io/apiserver/pkg/cel/library/ip.go and cidr.go.
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -106,10 +107,8 @@ def parse_cidr(text: str) -> CIDR:
         raise Failed(f'CIDR "{text[:100]}" with zone value is not allowed')
     address: Address | None = None
     number = back.isascii() and back.isdigit() and len(back) <= 3 and (back == "0" or back[0] != "0")
-    try:
+    with suppress(ValueError):
         address = ipaddress.ip_address(front)
-    except ValueError:
-        pass
     if address is None or not slash or not number or int(back) > address.max_prefixlen:
         raise Failed(f'network address parse error during conversion from string: "{text[:100]}"')
     if getattr(address, "ipv4_mapped", None) is not None:

@@ -20,6 +20,7 @@ from fairlead.tongues.cel.values import (
     Duration,
     Fields,
     Message,
+    MixedMap,
     Optional,
     Timestamp,
     Uint,
@@ -174,9 +175,17 @@ def _comparable(left: Any, right: Any) -> bool:
     return (a in _NUMBERS and b in _NUMBERS) or (a is b and (a in {str, bool, bytes, Timestamp, Duration}))
 
 
+def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+    """Return two values as they compare: a whole number beside a floating point one is rounded to such a one."""
+    if left.__class__ is not right.__class__ and float in {left.__class__, right.__class__}:
+        return float(left), float(right)
+    return left, right
+
+
 def less(left: Any, right: Any) -> bool:
     """Return `left < right`."""
     if _comparable(left, right):
+        left, right = _alike(left, right)
         return bool(left < right)
     raise no_overload()
 
@@ -184,6 +193,7 @@ def less(left: Any, right: Any) -> bool:
 def less_equal(left: Any, right: Any) -> bool:
     """Return `left <= right`."""
     if _comparable(left, right):
+        left, right = _alike(left, right)
         return bool(left < right or left == right)
     raise no_overload()
 
@@ -191,6 +201,7 @@ def less_equal(left: Any, right: Any) -> bool:
 def greater(left: Any, right: Any) -> bool:
     """Return `left > right`."""
     if _comparable(left, right):
+        left, right = _alike(left, right)
         return bool(right < left)
     raise no_overload()
 
@@ -198,6 +209,7 @@ def greater(left: Any, right: Any) -> bool:
 def greater_equal(left: Any, right: Any) -> bool:
     """Return `left >= right`."""
     if _comparable(left, right):
+        left, right = _alike(left, right)
         return bool(right < left or left == right)
     raise no_overload()
 
@@ -304,8 +316,13 @@ def make_map(entries: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
         if key.__class__ not in {str, int, Uint, bool}:
             raise Failed(f"unsupported key type: {type_of(key)}")
         if key in found:
-            raise Failed(f"Failed with repeated key: {_shown(key)}")
-        found[key] = value
+            if any(equal(one, key) for one in found):
+                raise Failed(f"Failed with repeated key: {_shown(key)}")
+            found = MixedMap([*found.items(), (key, value)])
+        elif found.__class__ is MixedMap:
+            found = MixedMap([*found.items(), (key, value)])
+        else:
+            found[key] = value
     return found
 
 

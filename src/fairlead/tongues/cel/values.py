@@ -224,6 +224,8 @@ def equal(left: Any, right: Any) -> bool:
     """Return whether two values are the same to the language: numbers across types, but never true and 1."""
     a, b = left.__class__, right.__class__
     if a in _SIMPLE and b in _SIMPLE:
+        if a is not b and (a is float or b is float) and a in _NUMBERS and b in _NUMBERS:
+            return float(left) == float(right)
         return bool(left == right)
     if a is bool or b is bool:
         return left is right if a is b else False
@@ -254,6 +256,55 @@ def _same_key(where: dict[Any, Any], key: Any) -> bool:
     return any(other == key and (other.__class__ is bool) == (key.__class__ is bool) for other in where)
 
 
+class MixedMap(dict[Any, Any]):
+    """A map that has both a truth value and the number that Python takes for the same among its keys."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: list[tuple[Any, Any]]) -> None:
+        super().__init__()
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (key for key, _ in self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return any(equal(one, key) for one, _ in self._entries)
+
+    def __getitem__(self, key: Any) -> Any:
+        for one, value in self._entries:
+            if equal(one, key):
+                return value
+        raise KeyError(key)
+
+    def items(self) -> Any:
+        """Return the entries."""
+        return list(self._entries)
+
+    def keys(self) -> Any:
+        """Return the keys."""
+        return [key for key, _ in self._entries]
+
+    def values(self) -> Any:
+        """Return the values."""
+        return [value for _, value in self._entries]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, dict)
+            and len(other) == len(self)
+            and all(
+                key in other and find(other, key)[0] and equal(value, find(other, key)[1])
+                for key, value in self.items()
+            )
+        )
+
+    __hash__ = None
+
+
 def find(where: Any, key: Any) -> tuple[bool, Any]:
     """Return whether a map has a key, and what is there. Keys of numbers are found by any type of number."""
     if where.__class__ is Fields:
@@ -261,7 +312,7 @@ def find(where: Any, key: Any) -> tuple[bool, Any]:
     kind = key.__class__
     if kind is str:
         return (True, where[key]) if key in where else (False, None)
-    if kind is bool or (kind in _NUMBERS and (key in (0, 1))):
+    if kind is bool or (kind in _NUMBERS and (key in (0, 1))):  # Python takes true for 1
         for other, value in where.items():
             if other.__class__ is not str and equal(other, key):
                 return True, value
