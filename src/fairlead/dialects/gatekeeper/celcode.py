@@ -51,9 +51,9 @@ class CelCode(NamedTuple):
         except (Unmet, OutOfBudget) as error:
             return [] if self.open else [Answer(str(error), True)]
         return [
-            Answer(fault.message, fault.result == "error")
+            Answer(fault.message, fault.verdict == "error")
             for fault in faults
-            if not (self.open and fault.result == "error")
+            if not (self.open and fault.verdict == "error")
         ]
 
 

@@ -157,12 +157,9 @@ def _namespaces(patterns: list[str], *, excluded: bool) -> Test:
 
     def meant(object_: Resource, space: Resource | None) -> bool:
         name = place_of(object_, space)
-        if name:
-            return test(name) is not excluded
-        if is_namespace(object_):
-            prefix = str(meta_of(object_).get("generateName") or "")
-            return any(_generated(one)(prefix) for one in patterns) is not excluded
-        return True
+        if not name and not is_namespace(object_):
+            return True
+        return test(name) is not excluded
 
     return meant
 

@@ -1,7 +1,7 @@
 """`input.review`: what a template sees of a request, made once for each subject and shared by all constraints.
 
 Objects are put in as they are, never copied. Source: github.com/open-policy-agent/gatekeeper pkg/target (gkReview is the JSON
-of an AdmissionRequest with `_unstable.namespace`), pkg/webhook (what is exempt).
+of an AdmissionRequest; older versions added `_unstable.namespace`, newer ones `namespaceObject`), pkg/webhook (what is exempt).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def review_of(subject: Subject, space: Resource | None) -> Review:
         review["namespace"] = namespace
     if space is not None:
         review["_unstable"] = {"namespace": space}
-        review["namespaceObject"] = space
+    review["namespaceObject"] = space
     return review
 
 

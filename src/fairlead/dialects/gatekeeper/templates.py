@@ -50,10 +50,7 @@ _SELECTOR: Final = {
         },
     },
 }
-_WILDCARD: Final = {
-    "type": "string",
-    "pattern": r"^(\*|\*-)?[a-z0-9]([-:a-z0-9]*[a-z0-9])?(\*|-\*)?$",
-}
+_WILDCARD: Final = {"type": "string", "pattern": r"^\*?[-:a-z0-9]*\*?$"}
 _MATCH: Final = {
     "type": "object",
     "properties": {
@@ -74,12 +71,11 @@ _SCOPED: Final = {
     "type": "array",
     "items": {
         "type": "object",
-        "required": ["action", "enforcementPoints"],
         "properties": {
-            "action": {"type": "string", "enum": ["deny", "warn", "dryrun"]},
+            "action": {"type": "string"},
             "enforcementPoints": {
                 "type": "array",
-                "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+                "items": {"type": "object", "properties": {"name": {"type": "string"}}},
             },
         },
     },
@@ -145,7 +141,7 @@ def _preserving_part(key: str, value: Any) -> Any:
 def _schema(parameters: Any, *, legacy: bool) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "match": _MATCH,
-        "enforcementAction": {"type": "string"},
+        "enforcementAction": {"type": "string", "default": "deny"},
         "scopedEnforcementActions": _SCOPED,
     }
     if isinstance(parameters, dict):
