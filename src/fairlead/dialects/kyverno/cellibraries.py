@@ -19,7 +19,7 @@ from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Lacking, Surroundings
 from fairlead.tongues import cel
 from fairlead.tongues.cel import kubernetes, syntax, types
-from fairlead.tongues.jmespath import Missing, Moment, drawing, to_json
+from fairlead.tongues.jmespath import Failed, Missing, Moment, drawing, to_json
 from fairlead.words import Need, Ref, Resource
 
 MOMENT = "__moment"
@@ -270,7 +270,7 @@ class Clock:
             self._moment = Moment(self._around.now, self._around.seed)
         try:
             return drawing.draw(pattern, self._moment)
-        except drawing.Failed as error:
+        except Failed as error:
             raise cel.Failed(str(error)) from None
 
 

@@ -96,10 +96,10 @@ def read(text: str) -> Picture:
         registry, repository = _DEFAULT_REGISTRY, named
     if registry == "docker.io":
         registry = _DEFAULT_REGISTRY
-    if registry == _DEFAULT_REGISTRY and "/" not in repository:
-        repository = f"library/{repository}"
     if not _REPOSITORY.fullmatch(repository) or not _REGISTRY.fullmatch(registry):
         raise cel.Failed(f"could not parse reference: {text}")
+    if registry == _DEFAULT_REGISTRY and "/" not in repository:
+        repository = f"library/{repository}"
     return Picture(text, registry, repository, tag, digest, explicit)
 
 

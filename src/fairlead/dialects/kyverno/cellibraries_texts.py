@@ -16,7 +16,7 @@ import yaml
 
 from fairlead.tongues import cel
 from fairlead.tongues.cel import types
-from fairlead.tongues.jmespath import certificates, to_json
+from fairlead.tongues.jmespath import Failed, certificates, to_json
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _LONGEST = 16 * 1024 * 1024
@@ -80,7 +80,7 @@ def _hash(name: str) -> Any:
 def _decode(text: str) -> Any:
     try:
         return certificates.decode(text)
-    except certificates.Failed as error:
+    except Failed as error:
         raise cel.Failed(str(error)) from None
 
 
