@@ -8,10 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .errors import BadModule, BadModules
-from .expressions import Expressions
+from .expressions import Expressions, is_condition
 from .resolving import ROOTS, closure_variables, inner_terms, parts, shown, statement_variables
 from .running import Mock
-from .syntax import Body, Call, Comprehension, Every, Ref, Scalar, Statement, Template, Term, Var, With
+from .syntax import (
+    Array,
+    Body,
+    Call,
+    Comprehension,
+    Every,
+    Object,
+    Ref,
+    Scalar,
+    SetTerm,
+    Statement,
+    Template,
+    Term,
+    Var,
+    With,
+)
 from .writing import NotYet
 
 
@@ -196,6 +211,14 @@ class Bodies(Expressions):
         self.write("break" if self.in_loop else "return")
 
     def _negated(self, statement: Statement) -> None:
+        """Write a negation. What its calls are given is computed before it, as OPA does, and must be defined."""
+        assert not isinstance(statement.what, Every)
+        what = self._lifted(statement.what)  # type: ignore[arg-type]
+        if isinstance(what, Call) and self._is_plain(what):
+            name = self._invoke(what, self.values(what.args))
+            self.refuse(f"{name} is not U and {name} is not False")
+            return
+        statement = Statement(what, at=statement.at)
         flag = self.let("True")
         looped = self.looped
         kept = self._inside((flag,), ordered=False)
@@ -206,6 +229,50 @@ class Bodies(Expressions):
         self._outside(kept, f"not {flag}")
         self.looped = looped
         self.require(flag)
+
+    def _is_plain(self, call: Call) -> bool:
+        """Say whether a call has one result and nothing unbound."""
+        if (
+            call.name in {"eq", "equal", "print", "walk"}
+            or self._mocked(call)
+            or len(call.args) != self._arity(call)
+        ):
+            return False
+        if call.path[0] != "data" and (is_condition(call) or self.unit.builtins[call.name].relation):
+            return False
+        return not any(self.unbound(arg) for arg in call.args)
+
+    def _lifted(self, what: Term) -> Term:
+        """Write the terms inside a negated one that are computed before it; return it with their names instead."""
+        if isinstance(what, Call) and what.name not in {"eq", "equal"}:
+            return Call(what.name, tuple([self._lift(arg) for arg in what.args]), what.at, what.path)
+        if isinstance(what, Call):
+            return Call(what.name, tuple([self._lift_inside(arg) for arg in what.args]), what.at, what.path)
+        return self._lift_inside(what)
+
+    def _lift_inside(self, term: Term) -> Term:
+        if isinstance(term, Ref):
+            head = term.head if isinstance(term.head, Var) else self._lift(term.head)
+            return Ref(head, tuple([self._lift(step) for step in term.path]), term.at)
+        return term if isinstance(term, Comprehension) else self._lift(term)
+
+    def _lift(self, term: Term) -> Term:
+        match term:
+            case Ref() | Comprehension() | Call() | Template():
+                lifted = Var(f"lifted#{self.fresh()}", term.at)
+                self.bind(lifted, self.value(term))
+                return lifted
+            case Var() if term.name in ROOTS and term.name not in self.bound:
+                return self._lift(Ref(term, (), term.at))
+            case Array():
+                return Array(tuple([self._lift(item) for item in term.items]), term.at)
+            case SetTerm():
+                return SetTerm(tuple([self._lift(item) for item in term.items]), term.at)
+            case Object():
+                pairs = [(self._lift(name), self._lift(item)) for name, item in term.items]
+                return Object(tuple(pairs), term.at)
+            case _:
+                return term
 
     def _every(self, every: Every) -> None:
         domain = self.value(every.domain)

@@ -471,6 +471,11 @@ class Expressions(Writer):
         return f"{self.unit.file_name(self.file)}, {at[0]}"
 
 
+def is_condition(call: Call) -> bool:
+    """Say whether a call is a comparison or membership, which is written without a call."""
+    return call.name in _CONDITIONS
+
+
 def names_of(error: NotYet) -> list[str]:
     """Return the variables that were missing, as their author wrote them."""
     return [shown(var.name) for var in error.names]

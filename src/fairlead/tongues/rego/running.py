@@ -263,8 +263,6 @@ def step(value: Any, name: Value) -> Any:
     if kind is list:
         if type(name) is int:
             return value[name] if 0 <= name < len(value) else U
-        if type(name) is float and name.is_integer() and 0 <= name < len(value):
-            return value[int(name)]
         return U
     if kind is Set:
         return value.items.get(key(name), U)
