@@ -112,6 +112,10 @@ class Context:
         finally:
             self.data, self.element = before, element
 
+    def states(self, name: str) -> bool:
+        """Return whether a value is given for a name, or for something below it."""
+        return any(one == name or one.startswith(f"{name}.") for one in self.given)
+
     def query(self, text: str) -> Any:
         """Return what an expression comes to. Raises jmespath's BadExpression, NotFound or Failed."""
         if self.deleting and "request.object" in text:
@@ -158,7 +162,7 @@ def _copied(value: Any) -> dict[str, Any]:
 def request_of(subject: Subject) -> dict[str, Any]:
     """Return the request as expressions see it: an AdmissionRequest with the user's roles.
 
-    For an object under scan there is no old object, and nobody asked. For DELETE, `object` is null.
+    For an object under scan there is no old object, and nobody asked: then there is no user either. For DELETE, `object` is null.
     """
     target, user = subject.target, subject.user
     kind = {"group": target.group, "version": target.version, "kind": target.kind}
@@ -171,17 +175,20 @@ def request_of(subject: Subject) -> dict[str, Any]:
         "requestResource": resource,
         "name": subject.name,
         "operation": target.operation,
-        "userInfo": {
-            "username": user.name,
-            "uid": user.uid,
-            "groups": list(user.groups),
-            "extra": {key: list(values) for key, values in user.extra},
-        },
-        "roles": list(subject.roles),
-        "clusterRoles": list(subject.cluster_roles),
         "object": subject.object,
         "dryRun": subject.dry_run,
     }
+    if not is_anonymous(subject):
+        request |= {
+            "userInfo": {
+                "username": user.name,
+                "uid": user.uid,
+                "groups": list(user.groups),
+                "extra": {key: list(values) for key, values in user.extra},
+            },
+            "roles": list(subject.roles),
+            "clusterRoles": list(subject.cluster_roles),
+        }
     if target.subresource:
         request["subResource"] = request["requestSubResource"] = target.subresource
     if subject.namespace:
@@ -193,6 +200,12 @@ def request_of(subject: Subject) -> dict[str, Any]:
     return request
 
 
+def is_anonymous(subject: Subject) -> bool:
+    """Return whether nobody is known to have asked: an object under scan, or a file."""
+    user = subject.user
+    return not (user.name or user.groups or user.uid or subject.roles or subject.cluster_roles)
+
+
 def _images(context: Context) -> Any:
     from fairlead.dialects.kyverno.contents import images_of
 
@@ -200,16 +213,18 @@ def _images(context: Context) -> Any:
     return found or Missing("images")
 
 
-def _account(context: Context) -> tuple[str, str]:
-    """Return the service account's namespace and name, empty when the user is none."""
+def _account(context: Context, part: int) -> Any:
+    """Return the service account's namespace (0) or name (1): empty when the user is none, missing when there is no user."""
+    if is_anonymous(context.subject):
+        return Missing("serviceAccountName" if part else "serviceAccountNamespace")
     name = context.subject.user.name
     parts = name.removeprefix(_ACCOUNT).split(":") if name.startswith(_ACCOUNT) else []
-    return (parts[0], parts[1]) if len(parts) >= 2 else ("", "")
+    return parts[part] if len(parts) >= 2 else ""
 
 
 _BUILT_IN: Mapping[str, Load] = {
     "request": lambda context: request_of(context.subject),
     "images": _images,
-    "serviceAccountNamespace": lambda context: _account(context)[0],
-    "serviceAccountName": lambda context: _account(context)[1],
+    "serviceAccountNamespace": lambda context: _account(context, 0),
+    "serviceAccountName": lambda context: _account(context, 1),
 }

@@ -54,7 +54,7 @@ def compile_entries(document: Any, source: Source, path: str) -> Entries | None:
     def add(context: Context) -> None:
         given = context.given
         for name, load, own in entries:
-            if own or not given or name not in given:
+            if own or not given or not context.states(name):
                 context.data.add(name, load)
 
     return add

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from fairlead.dialects.kyverno.contexts import is_anonymous
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import globs, selectors
@@ -185,7 +186,7 @@ class Matching:
         look = Look(resource, meta if isinstance(meta, dict) else {}, subject, around)
         if self._namespace and look.meta.get("namespace", subject.namespace) != self._namespace:
             return False
-        anonymous = _is_anonymous(subject)
+        anonymous = is_anonymous(subject)
         every = all if plan.match_every else any
         if not every(block.holds(look, anonymous=anonymous) for block in plan.matching):
             return False
@@ -193,11 +194,6 @@ class Matching:
             return True
         every = all if plan.exclude_every else any
         return not every(block.holds(look, anonymous=False) for block in plan.excluding)
-
-
-def _is_anonymous(subject: Subject) -> bool:
-    user = subject.user
-    return not (user.name or user.groups or user.uid or subject.roles or subject.cluster_roles)
 
 
 def _compile_blocks(document: Any, where: str) -> tuple[tuple[_Block, ...], bool]:

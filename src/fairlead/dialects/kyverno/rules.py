@@ -35,6 +35,8 @@ from fairlead.words import Finding, Resource
 DENY: frozenset[Action] = frozenset({"deny"})
 AUDIT: frozenset[Action] = frozenset({"audit"})
 _BACKGROUND = "system:serviceaccount:kyverno:kyverno-background-controller"
+_COMPARED = ("pattern", "anyPattern", "podSecurity")
+"""The ways of validating for which an update may leave as it was what was wrong before."""
 _BODIES = ("validate", "mutate", "generate", "verifyImages")
 
 Act: TypeAlias = Callable[[Context], "Outcome | Sequence[Outcome] | None"]
@@ -331,7 +333,9 @@ def _compile(
             actions,
             f"{path}.validate.failureActionOverrides",
         )
-        existing = body.get("allowExistingViolations") is not False
+        existing = body.get("allowExistingViolations") is not False and any(
+            body.get(way) is not None for way in _COMPARED
+        )
         check_of, quick = _validation(document, body, name, source, path, findings)
         compiled = (check_of, None, quick)
     else:

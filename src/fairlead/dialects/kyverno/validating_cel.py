@@ -80,10 +80,8 @@ def _judged(compiled: Expressions, context: Context, params: Any) -> Said | None
         notes = {}
     if not faults:
         return Said("pass", "", properties=notes) if notes else None
-    first = faults[0]
-    if first.verdict == "error":
-        return Said("error", first.message, properties=notes)
-    return Said("fail", first.message, properties=notes)
+    # an expression that cannot be evaluated denies, as the webhook's failurePolicy Fail has it
+    return Said("fail", faults[0].message, properties=notes)
 
 
 class _Params:
