@@ -26,6 +26,22 @@ _CONDITIONS: Final = {
     "internal.member_2": "member({0}, {1})",
     "internal.member_3": "member_with_key({0}, {1}, {2})",
 }
+_DEPRECATED: Final = frozenset(
+    {
+        "all",
+        "any",
+        "cast_array",
+        "cast_boolean",
+        "cast_null",
+        "cast_object",
+        "cast_set",
+        "cast_string",
+        "net.cidr_overlap",
+        "re_match",
+        "set_diff",
+    }
+)
+"""What v1 refuses to call."""
 _ARITHMETIC: Final = {"plus": "+", "minus": "-"}
 
 
@@ -394,6 +410,9 @@ class Expressions(Writer):
                 self.needs.add(call.path[1:])
                 return function
         elif call.name in self.unit.builtins:
+            if call.name in _DEPRECATED and self.file in self.unit.strict:
+                message = f"deprecated built-in function calls in expression: {call.name}"
+                raise BadModule(message, self.file, *call.at, code="rego_type_error")
             return None
         raise BadModule(f"undefined function {call.name}", self.file, *call.at, code="rego_type_error")
 

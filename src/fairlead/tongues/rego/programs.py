@@ -96,6 +96,7 @@ class Program:
         }
         self._unit = Unit(self._tree, known, self._builtins)
         self._unit.names.update(_NAMES)
+        self._unit.strict = frozenset(module.file for module in self._modules if module.version == "v1")
         self._unit.mocked = self._mocked | _mocked(self._targets, self._unit)
         assembler = Assembler(self._unit)
         for number, group in enumerate(groups):

@@ -285,6 +285,9 @@ class Resolver:
         self.scopes.append(_Scope({}, set(), set()))
         key = self._declare(every.key) if every.key is not None else None
         value = self._declare(every.value)
+        for var, written in ((key, every.key), (value, every.value)):
+            if var is not None and written is not None and not var.name.endswith("$"):
+                self.somes[var.name] = written
         body = self._body(every.body)
         self.scopes.pop()
         return Every(key, value, domain, body, every.at)

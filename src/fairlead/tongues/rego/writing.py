@@ -47,6 +47,7 @@ class Unit:
     functions: dict[tuple[str, ...], Function]
     builtins: Mapping[str, Builtin]
     mocked: frozenset[str] = frozenset()
+    strict: frozenset[str] = frozenset()  # the files of v1 modules
     names: dict[str, Any] = field(default_factory=dict)
     calls: dict[str, str] = field(default_factory=dict)
     nodes: dict[tuple[str, ...], str] = field(default_factory=dict)
