@@ -7,7 +7,7 @@ does. Source: k8s.io/apiserver pkg/admission/plugin/policy/matching, plugin/webh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fairlead.judge.reading import Source, broken
@@ -59,6 +59,17 @@ class ResourceRule:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which rules fit one sort of request, as it is and in another version; `always`: every such request is meant."""
+
+    rules: tuple[ResourceRule, ...]
+    other: tuple[ResourceRule, ...]
+    excluded: tuple[ResourceRule, ...]
+    excluded_other: tuple[ResourceRule, ...]
+    always: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Constraints:
     """What a policy, or a binding, is about. Without rules: everything that the selectors let through."""
 
@@ -67,6 +78,7 @@ class Constraints:
     spaces: selectors.Expr = selectors.EVERYTHING
     objects: selectors.Expr = selectors.EVERYTHING
     exact: bool = False
+    _plans: dict[Target, _Plan] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def concerns(self, target: Target) -> bool:
         """Whether a request of this sort may be meant."""
@@ -80,24 +92,46 @@ class Constraints:
         It is another one only where the policy names another version of the kind (matchPolicy Equivalent). Raises LookupError
         when the labels of its namespace are needed and not known.
         """
+        plan = self._plans.get(subject.target)
+        if plan is None:
+            plan = self._plans[subject.target] = self._plan(subject.target)
+        if plan.always:
+            return subject
         if not self._object_selected(subject):
             return None
-        if self.excluded and self._ruled(self.excluded, subject, around) is not None:
+        if self.excluded and self._ruled(plan.excluded, plan.excluded_other, subject, around) is not None:
             return None
-        found = self._ruled(self.rules, subject, around) if self.rules else subject
+        found = self._ruled(plan.rules, plan.other, subject, around) if self.rules else subject
         if found is None or not self._space_selected(subject, around):
             return None
         return found
 
-    def _ruled(self, rules: Sequence[ResourceRule], subject: Subject, around: Surroundings) -> Subject | None:
-        target = subject.target
+    def _plan(self, target: Target) -> _Plan:
+        """Sort out once which rules fit a sort of request, and which would in another version."""
+        rules = tuple(rule for rule in self.rules if rule.fits(target))
+        excluded = tuple(rule for rule in self.excluded if rule.fits(target))
+        other, excluded_other = (
+            tuple(rule for rule in of if not self.exact and rule.fits(target, any_version=True))
+            for of in (self.rules, self.excluded)
+        )
+        always = (
+            (not self.rules or any(rule.absolute for rule in rules))
+            and not (excluded or excluded_other)
+            and self.spaces.empty
+            and self.objects.empty
+        )
+        return _Plan(rules, other, excluded, excluded_other, always)
+
+    @staticmethod
+    def _ruled(
+        rules: Sequence[ResourceRule], other: Sequence[ResourceRule], subject: Subject, around: Surroundings
+    ) -> Subject | None:
         for rule in rules:
-            if rule.fits(target) and rule.meets(subject):
+            if rule.meets(subject):
                 return subject
-        if self.exact:
-            return None
-        for rule in rules:
-            if rule.fits(target, any_version=True) and rule.meets(subject):
+        target = subject.target
+        for rule in other:
+            if rule.meets(subject):
                 served = around.kinds.version(target.group, target.kind)
                 if served and served != target.version and served in rule.versions and _custom(target.group):
                     return _as_version(subject, served)

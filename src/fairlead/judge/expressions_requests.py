@@ -15,18 +15,29 @@ from fairlead.tongues import cel
 from fairlead.tongues.cel import kubernetes
 from fairlead.words import User
 
+_KEPT = "expressions.surroundings"
+
 
 def surroundings_of(subject: Subject, around: Surroundings, params: Any = None) -> dict[str, Any]:
-    """Return the bindings of Kubernetes' variables for admission policies."""
-    return {
-        "object": subject.object,
-        "oldObject": subject.old,
-        "request": cel.Lazy(lambda: request_of(subject)),
-        "params": params,
-        "namespaceObject": subject.space,
-        "authorizer": cel.Lazy(lambda: authorizer_of(subject, around)),
-        "authorizer.requestResource": cel.Lazy(lambda: request_resource_of(subject, around)),
-    }
+    """Return the bindings of Kubernetes' variables for admission policies.
+
+    What policies of one subject share is made once: the last subject's is kept in the moment's memo.
+    """
+    kept = around.memo.get(_KEPT)
+    if kept is None or kept[0] is not subject:
+        made = {
+            "object": subject.object,
+            "oldObject": subject.old,
+            "request": cel.Lazy(lambda: request_of(subject)),
+            "params": None,
+            "namespaceObject": subject.space,
+            "authorizer": cel.Lazy(lambda: authorizer_of(subject, around)),
+            "authorizer.requestResource": cel.Lazy(lambda: request_resource_of(subject, around)),
+        }
+        kept = around.memo[_KEPT] = (subject, made)
+    found: dict[str, Any] = kept[1].copy()
+    found["params"] = params
+    return found
 
 
 def request_of(subject: Subject, *, whole: bool = False) -> dict[str, Any]:

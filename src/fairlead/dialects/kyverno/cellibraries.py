@@ -334,18 +334,32 @@ MUTATING = ENVIRONMENT.extend(libraries=kubernetes.MUTATION)
 GENERATING = ENVIRONMENT.extend(variables={"generator": Generator.cel_type}, libraries=(GENERATOR,))
 """What a GeneratingPolicy may use: `generator` as well."""
 
+_KEPT = "kyverno.celpolicies"
 _JSON = Json()
 _YAML = Yaml()
 
 
 def bindings_of(subject: Subject, around: Surroundings, space: str = "") -> dict[str, Any]:
-    """Return the names that one subject gives expressions; `space` is the namespace of a namespaced policy."""
+    """Return the names that one subject gives expressions; `space` is the namespace of a namespaced policy.
+
+    What policies of one subject share is made once: the last subject's is kept in the moment's memo.
+    """
+    kept = around.memo.get(_KEPT)
+    if kept is None or kept[0] is not subject:
+        kept = around.memo[_KEPT] = (subject, _names_of(subject, around))
+    found: dict[str, Any] = kept[1].copy()
+    if space:
+        found["resource"] = Resources(around, space)
+    return found
+
+
+def _names_of(subject: Subject, around: Surroundings) -> dict[str, Any]:
     found = surroundings_of(subject, around)
     pictures = Pictures(subject, around)
     found["request"] = cel.Lazy(lambda: request_of(subject, whole=True))
     found["images"] = cel.Lazy(pictures.images)
     found["image"] = found["imageData"] = pictures
-    found["resource"] = Resources(around, space)
+    found["resource"] = Resources(around)
     found["http"] = Http(around)
     found["globalContext"] = Globals(subject, around)
     found["json"] = _JSON

@@ -154,7 +154,7 @@ def meet(
             spared = spare(exceptions, bindings, around.now)
             if spared.outcome is not None:
                 return spared.outcome
-        bindings["exceptions"] = spared.allowed
+            bindings["exceptions"] = spared.allowed
         bindings["variables"] = expressions.composed(bindings, purse)
         if expressions.conditions and expressions.unmatched(bindings, Purse(CONDITIONS_BUDGET)) is not None:
             return Outcome(result="skip", message="skip", actions=head.actions)
