@@ -64,6 +64,8 @@ def test_a_compiled_patch_serves_many_documents() -> None:
         ([op("add", "/x/y/z", value=1)], {"l": [1], "x": {"y": {"z": 1}}}),
         ([op("add", "/x/-", value=1)], {"l": [1], "x": [1]}),
         ([op("add", "/x/0/y", value=1)], {"l": [1], "x": [{"y": 1}]}),
+        ([op("add", "/x/-1/y/-1", value=1)], {"l": [1], "x": [{"y": [1]}]}),
+        ([op("add", "/l/2/y", value=1)], {"l": [1, None, {"y": 1}]}),
         ([op("add", "/l/-", value=2)], {"l": [1, 2]}),
         ([op("add", "/n/m", value=2), op("replace", "/n/m", value=3)], {"l": [1], "n": {"m": 3}}),
     ],

@@ -200,17 +200,14 @@ def _ensure(state: _State, path: _Path) -> None:
 
 def _place(container: Any, step: str, made: Any) -> None:
     """Put a new container where nothing, or null, was; a list is filled with nulls up to there."""
-    if isinstance(container, dict):
-        container[step] = made
-    elif step == "-":
-        container.append(made)
-    else:
+    if isinstance(container, list) and step != "-":
         index = _number(step)
-        if len(container) <= index <= 10_000:
+        if 0 <= index < len(container):
+            container[index] = made
+            return
+        if len(container) < index <= 10_000:
             container.extend([None] * (index - len(container)))
-            container.append(made)
-        else:
-            container[_position(container, step)] = made
+    _insert(container, step, made)
 
 
 def _remove(operation: Operation, lenient: bool) -> _Step:

@@ -18,6 +18,7 @@ from fairlead.judge.subjects import ANONYMOUS
 from fairlead.tongues.paths import find, mapping, mappings, text, words
 from fairlead.words import Finding, Page, Resource, User
 
+OPERATIONS = frozenset({"CREATE", "UPDATE", "DELETE"})
 RESULTS = frozenset({"pass", "fail", "warn", "error", "skip"})
 
 _PATHS = ("policies", "resources", "targetResources", "paramResources", "exceptions", "clusterResources")
@@ -254,8 +255,16 @@ class Values:
 
     def given(self, policy: str, rule: str, resource: str) -> Mapping[str, Any]:
         """Return all variables that are stated for a rule of a policy about a resource (see Surroundings.given)."""
-        return {**self.of_resource(policy, resource), **self.rules.get((policy, _plain(rule)), {}),
-                **self.rules.get((policy, rule), {})}  # fmt: skip
+        stated = {
+            **self.of_resource(policy, resource),
+            **self.rules.get((policy, _plain(rule)), {}),
+            **self.rules.get((policy, rule), {}),
+        }
+        if stated.get("request.operation") in OPERATIONS:
+            del stated[
+                "request.operation"
+            ]  # the request itself says so, until a rule looks at what was before
+        return stated
 
 
 def _plain(rule: str) -> str:

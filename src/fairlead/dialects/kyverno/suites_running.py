@@ -445,10 +445,11 @@ def _compared(
             if not _is_rule(expected, one.rule.name):
                 continue
             if one.rule.phase == "generate":
-                for resource in _proposed(one.outcome):
+                proposed = _proposed(one.outcome) if one.outcome.result == "pass" else []
+                for resource in proposed:
                     count += 1
                     yield _checked_result(bench, expected, row, one.outcome, resource)
-                if one.outcome.result != "pass":
+                if not proposed:
                     count += 1
                     yield _checked_result(bench, expected, row, one.outcome, None)
             else:
@@ -475,6 +476,10 @@ def _as_target(
 
 
 def _proposed(outcome: Outcome) -> list[Resource]:
+    """Return what there should be by a rule, whether it is to be written or there already."""
+    generated = outcome.properties.get("generated")
+    if isinstance(generated, list):
+        return generated
     return [
         change.body for change in outcome.changes if change.verb != "delete" and isinstance(change.body, dict)
     ]
@@ -492,11 +497,14 @@ def _checked_result(
         if not wanted:
             return replace(row, reason=f"Resource error: {file} is not there")
         alike = wanted.get(_key(bench.placed(resource)))
+        as_wanted = expected.result == "fail" and got == "pass"  # what is made must not be what the file says
         if alike is None:
+            if as_wanted:
+                return replace(row, ok=True, reason=f"Resource diff: not in {file}")
             continue
         differing = matching(tidied(resource), tidied(alike))
         if differing is not None:
-            return replace(row, reason=f"Resource diff: {differing}")
+            return replace(row, ok=as_wanted, reason=f"Resource diff: {differing}")
     if got != expected.result:
         return replace(row, reason=f"Want {expected.result}, got {got}")
     return replace(row, ok=True, reason="Ok")
