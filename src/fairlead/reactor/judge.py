@@ -23,7 +23,7 @@ from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
 from fairlead.reactor.discovering import discover, listable
 from fairlead.reactor.examine import gather, read_files
 from fairlead.reactor.kindnames import KindNames, catalogue_of
-from fairlead.reactor.policies import Loaded, dialect_of, load
+from fairlead.reactor.policies import ALWAYS, Loaded, dialect_of, load
 from fairlead.tongues import jsonpatch
 from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, User, View, Where
 
@@ -163,9 +163,9 @@ class Bench:
         return found
 
     def _judgement(self) -> Judgement:
-        book = self.loaded.book
-        rules = sum(len(policy.rules) for policy in book.policies)
-        return Judgement(findings=list(self.findings), policies=len(book.policies), rules=rules)
+        policies = [one for one in self.loaded.book.policies if one.dialect not in ALWAYS]
+        rules = sum(len(policy.rules) for policy in policies)
+        return Judgement(findings=list(self.findings), policies=len(policies), rules=rules)
 
     def subject(self, content: Resource) -> Subject:
         """Return the request that is imagined for an object."""

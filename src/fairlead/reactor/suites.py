@@ -120,4 +120,27 @@ def _kyverno(path: Path, text: str) -> Iterator[Run]:
 
 
 def _gatekeeper(path: Path, text: str) -> Iterator[Run]:
-    raise NotImplementedError
+    from fairlead.dialects.gatekeeper.suites import is_suite, judge_suite, read_suite
+
+    for source in parse(str(path), text):
+        if is_suite(source.content):
+            suite, wrong = read_suite(str(path), source)
+            files = dict(_texts(suite.files))
+            rows, said = judge_suite(suite, files, parse=parse, kinds=KindNames(Catalogue()))
+            cases = tuple(
+                Case(
+                    file=str(path),
+                    policy=row.policy,
+                    rule=row.rule,
+                    kind=row.kind,
+                    resource=row.resource,
+                    wanted=row.wanted,
+                    got=row.got,
+                    ok=row.ok,
+                    reason=row.reason,
+                    skipped=row.skipped,
+                    error=row.error,
+                )
+                for row in rows
+            )
+            yield Run(str(path), cases, (*wrong, *said))

@@ -51,6 +51,7 @@ def declare(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the tests, print, and return the exit code."""
+    from fairlead.faces.cli.findings import VERSION
     from fairlead.reactor.suites import run as run_suites
 
     try:
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         for line in _table(runs, counts, pen(args), every=args.every):
             print(line)
     else:
-        print_document({"apiVersion": "fairlead.dev/v1", "kind": "TestRun", "summary": counts,
+        print_document({"apiVersion": VERSION, "kind": "TestRun", "summary": counts,
                         "results": [_case(case) for one in runs for case in one.cases]}, args.output)  # fmt: skip
     return 1 if counts["failed"] or counts["errors"] else 0
 

@@ -56,7 +56,8 @@ def table(found: Judgement, pen: Pen, *, every: bool) -> list[str]:
         for row in rows:
             lines += _told(row, pen)
         lines.append("")
-    for text in dict.fromkeys(text for row in found.rows for text in row.warnings):
+    told = {row.message for row in shown}
+    for text in dict.fromkeys(text for row in found.rows for text in row.warnings if text not in told):
         lines += pen.wrap(f"Warning: {text}", "", "33", hang="  ")
     return [*lines, _sum(found, pen)]
 
