@@ -231,61 +231,69 @@ def _not_equals(key: Any, value: Any) -> bool:
     return key is not None and not _equals(key, value)
 
 
-def _texts(value: Any) -> list[str] | None:
-    """Return the texts of a list, of a text that is a JSON list of texts, or of one plain text; None when it is neither."""
-    if isinstance(value, list):
-        return [sprint(item) for item in value]
-    if not isinstance(value, str):
-        return None
+def _listed_texts(value: str) -> list[str] | None:
+    """Return the texts of a JSON list of texts, or the text alone where it is no JSON. None for any other JSON."""
     try:
         found = json.loads(value)
     except (ValueError, RecursionError):
         return [value]
-    if isinstance(found, list) and all(isinstance(item, str) for item in found):
-        return found
-    return None if isinstance(found, dict | list) else [value]
-
-
-def _keys(key: Any) -> list[str] | None:
-    if isinstance(key, list):
-        return [sprint(item) for item in key]
-    if isinstance(key, str | int | float):
-        return [sprint(key)]
-    return None
+    if found is None:
+        return []
+    return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
 
 
 def _alike(one: str, other: str) -> bool:
     return one == other or globs.matches(one, other) or globs.matches(other, one)
 
 
-def _is_range(value: Any) -> bool:
-    return isinstance(value, str) and patterns.operator_of(value) in {"-", "!-"}
+def _is_range(value: str) -> bool:
+    return patterns.operator_of(value) in {"-", "!-"}
 
 
-def _found(key: str, value: Any, options: list[str] | None) -> bool | None:
-    """Return whether one key is among the values, None when the values are of no use."""
+def _one_found(key: str, value: Any) -> bool | None:
+    """Return whether a key is among the values, None when the values are of no use."""
+    if isinstance(value, list):
+        return any(_alike(key, sprint(item)) for item in value)
+    if not isinstance(value, str):
+        return None
+    if globs.matches(value, key):
+        return True
     if _is_range(value):
         return patterns.matches(key, value)
+    options = _listed_texts(value)
+    return None if options is None else key in options
+
+
+def _each_found(keys: list[str], value: Any) -> list[bool] | None:
+    """Return for each key whether it is among the values, None when the values are of no use."""
+    if isinstance(value, list):
+        options: list[str] | None = [sprint(item) for item in value]
+    elif _number(value):
+        options = [sprint(value)]
+    elif not isinstance(value, str):
+        return None
+    elif keys == [value]:
+        return [True]
+    elif _is_range(value):
+        return [patterns.matches(key, value) for key in keys]
+    else:
+        options = _listed_texts(value)
     if options is None:
         return None
-    return any(_alike(key, option) for option in options)
+    return [any(_alike(key, option) for option in options) for key in keys]
 
 
 def _membership(wanted: Callable[[list[bool]], bool]) -> Test:
     """Make a test from what must hold of each key's being among the values."""
 
     def test(key: Any, value: Any) -> bool:
-        keys = _keys(key)
-        if keys is None:
+        if isinstance(key, list):
+            found = _each_found([sprint(item) for item in key], value)
+            return found is not None and wanted(found)
+        if not isinstance(key, str | int | float):
             return False
-        options = None if _is_range(value) else _texts(value)
-        found: list[bool] = []
-        for one in keys:
-            here = _found(one, value, options)
-            if here is None:
-                return False
-            found.append(here)
-        return wanted(found)
+        one = _one_found(sprint(key), value)
+        return one is not None and wanted([one])
 
     return test
 
@@ -299,30 +307,23 @@ def _none(found: list[bool]) -> bool:
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Test:
+    """Make a test of order: durations first, then quantities (both written as texts), numbers, and versions."""
+
     def test(key: Any, value: Any) -> bool:
         pair = _durations(key, value)
         if pair is not None:
             return compare(*pair)
-        if isinstance(key, bool) or isinstance(value, bool):
-            return False
-        left = _float(key) if isinstance(key, str) else key if _number(key) else None
-        if left is not None:
-            right = _float(value) if isinstance(value, str) else value if _number(value) else None
-            if right is not None:
+        if isinstance(key, str) and isinstance(value, str):
+            left, right = _quantity(key), _quantity(value)
+            if left is not None and right is not None:
                 return compare(left, right)
-        if left is None and isinstance(key, str):
-            return _compare_quantities(key, value, compare) or _compare_versions(key, value, compare)
-        if left is not None and isinstance(value, str):
-            return _compare_quantities(str(key), value, compare)
-        return False
+        number = _float(key) if isinstance(key, str) else key if _number(key) else None
+        if number is not None:
+            other = _float(value) if isinstance(value, str) else value if _number(value) else None
+            return other is not None and compare(number, other)
+        return isinstance(key, str) and _compare_versions(key, value, compare)
 
     return test
-
-
-def _compare_quantities(key: str, value: Any, compare: Callable[[Any, Any], bool]) -> bool:
-    left = _quantity(key)
-    right = _quantity(value) if isinstance(value, str) or _number(value) else None
-    return left is not None and right is not None and compare(left, right)
 
 
 def _compare_versions(key: str, value: Any, compare: Callable[[Any, Any], bool]) -> bool:

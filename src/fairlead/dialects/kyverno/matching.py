@@ -60,9 +60,13 @@ def parse_kind(text: str) -> Kind:
     if len(parts) == 2:
         if parts == ["*", "*"]:
             return Kind("*", "*", "*", "*")
+        if parts[0] == "*" and parts[1][:1].islower():
+            return Kind("*", "*", "*", parts[1])
         if _VERSION.match(parts[0]):
             return Kind("*", parts[0], parts[1], "")
         return Kind("*", "*", parts[0], parts[1])
+    if parts == ["*"] * 3:
+        return Kind("*", "*", "*", "*")
     if len(parts) == 3:
         if _VERSION.match(parts[0]) and not _VERSION.match(parts[1]):
             return Kind("*", parts[0], parts[1], parts[2])
