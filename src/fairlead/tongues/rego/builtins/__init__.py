@@ -102,6 +102,18 @@ def _x509() -> Mapping[str, Builtin]:
     return {**keys.BUILTINS, **certificates.BUILTINS, **chains.BUILTINS}
 
 
+def _graphql() -> Mapping[str, Builtin]:
+    from . import graphqls
+
+    return graphqls.BUILTINS
+
+
+def _schemas() -> Mapping[str, Builtin]:
+    from . import schemas
+
+    return schemas.BUILTINS
+
+
 def _tokens() -> Mapping[str, Builtin]:
     from . import tokens
 
@@ -118,7 +130,10 @@ _LATER: dict[str, Callable[[], Mapping[str, Builtin]]] = {
     "crypto": _crypto,
     "crypto.parse_private_keys": _x509,
     "crypto.x509": _x509,
+    "graphql": _graphql,
     "io": _tokens,
+    "json.match_schema": _schemas,
+    "json.verify_schema": _schemas,
     "providers": _providers,
     "yaml": _yaml,
 }

@@ -6,6 +6,7 @@ Source: Go's crypto/x509 and encoding/json over its types.
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -120,7 +121,9 @@ def _elements(raw: bytes) -> Iterator[bytes]:
 
 def _certificate(der: bytes) -> x509.Certificate:
     try:
-        found = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it will refuse one day, it reads today
+            found = x509.load_der_x509_certificate(der)
         found.extensions  # noqa: B018  # read here, where it may fail
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BuiltinError(f"x509: malformed certificate: {error}") from None
@@ -282,7 +285,7 @@ def value_of(found: x509.Certificate) -> dict[str, Any]:
         "PublicKeyAlgorithm": _key_algorithm(key),
         "PublicKey": public_value(key),
         "Version": found.version.value + 1,
-        "SerialNumber": found.serial_number,
+        "SerialNumber": _serial(found),
         "Issuer": _name(found.issuer),
         "Subject": _name(found.subject),
         "NotBefore": _time(found.not_valid_before_utc),
@@ -316,6 +319,12 @@ def value_of(found: x509.Certificate) -> dict[str, Any]:
         "Policies": [policy.policy_identifier.dotted_string for policy in policies] or None,
         "URIStrings": strings or None,
     }
+
+
+def _serial(found: x509.Certificate) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return found.serial_number
 
 
 def _constraint_values(found: x509.Certificate) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def _verified(context: Context, source: Any, options: _Options) -> list[Any]:
         chain = _chain(context, found[-1], found[1:-1], found[0], options)
     except (BuiltinError, ValueError, UnsupportedAlgorithm):
         return [False, []]
-    return [True, [value_of(one) for one in chain]] if chain else [False, []]
+    return [bool(chain), [value_of(one) for one in chain]]
 
 
 def _chain(
@@ -249,7 +249,10 @@ def verify_with_options(context: Context, value: Any, options: Any) -> list[Any]
         load(value)
     except BuiltinError:
         return [False, []]
-    return _verified(context, value, _options(context, asked))
+    fine, chain = _verified(context, value, _options(context, asked))
+    for one in chain:
+        del one["URIStrings"]  # OPA adds these to the other function's only
+    return [fine, chain]
 
 
 BUILTINS = table(

@@ -10,28 +10,16 @@ import hmac
 import urllib.parse
 from typing import Any
 
-from fairlead.tongues.rego.values import Set, show
+from fairlead.tongues.rego.values import show
 
 from .encodings import marshal
 from .kinds import Builtin, BuiltinError, Context, OperandError, an_object, encode, number, table, wrong
 from .layouts import Moment, write
+from .requests import checked, listed
 
 _CONFIG = ("aws_access_key", "aws_region", "aws_secret_access_key", "aws_service")
 _REQUEST = ("method", "url")
 _UNSIGNED = {"authorization", "user-agent", "x-amzn-trace-id"}
-_PARAMETERS = {
-    "method", "url", "body", "enable_redirect", "force_json_decode", "force_yaml_decode", "headers", "raw_body",
-    "tls_use_system_certs", "tls_ca_cert", "tls_ca_cert_file", "tls_ca_cert_env_variable", "tls_client_cert",
-    "tls_client_cert_file", "tls_client_cert_env_variable", "tls_client_key", "tls_client_key_file",
-    "tls_client_key_env_variable", "tls_insecure_skip_verify", "tls_server_name", "timeout", "cache", "force_cache",
-    "force_cache_duration_seconds", "raise_error", "caching_mode", "max_retry_attempts",
-    "cache_ignored_headers",
-}  # fmt: skip
-"""What a request may have."""
-
-
-def _listed(names: list[str]) -> str:
-    return show(Set(names))
 
 
 def _code(key: bytes, said: str) -> bytes:
@@ -43,27 +31,22 @@ def sign(_: Context, request: Any, config: Any, at: Any) -> dict[Any, Any]:
     asked, settings = an_object(request, 1), an_object(config, 1)
     missing = [name for name in _CONFIG if name not in settings]
     if missing:
-        raise OperandError(f"operand 2 missing required AWS config parameters(s): {_listed(missing)}")
+        raise OperandError(f"operand 2 missing required AWS config parameters(s): {listed(missing)}")
     invalid = [name for name in _CONFIG if type(settings[name]) is not str]
     if invalid:
         raise OperandError(
-            f"operand 2 invalid values for required AWS config parameters(s): {_listed(invalid)}"
+            f"operand 2 invalid values for required AWS config parameters(s): {listed(invalid)}"
         )
     moment = number(at, 1)
     if type(moment) is not int or not 0 <= moment < 1 << 63:
         raise OperandError("operand 3 could not convert time_ns value into a unix timestamp")
-    strange = [name for name in asked if name not in _PARAMETERS]
-    if strange:
-        raise OperandError(f"operand 1 invalid request parameters(s): {show(Set(strange))}")
-    missing = [name for name in _REQUEST if name not in asked]
-    if missing:
-        raise OperandError(f"operand 1 missing required request parameters(s): {_listed(missing)}")
+    checked(asked)
     headers = asked.get("headers", {})
     if type(headers) is not dict:
         raise wrong(0, headers, "object")
     invalid = [name for name in _REQUEST if type(asked[name]) is not str]
     if invalid:
-        raise OperandError(f"operand 1 invalid values for required request parameters(s): {_listed(invalid)}")
+        raise OperandError(f"operand 1 invalid values for required request parameters(s): {listed(invalid)}")
     unsigned = settings.get("disable_payload_signing", False)
     if type(unsigned) is not bool:
         raise OperandError("operand 2 invalid value for 'disable_payload_signing' in AWS config")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .kinds import Builtin, BuiltinError, Context, array, bounded, table, text
+from .requests import checked
 from .strings import said
 
 _MOST_LINES = 10_000
@@ -45,7 +46,7 @@ def runtime(context: Context) -> dict[str, Any]:
 
 def send(_: Context, request: Any) -> Any:
     """Refuse to send a request."""
-    where = request.get("url") if type(request) is dict else None
+    where = checked(request)["url"]
     target = f" to {where}" if type(where) is str else ""
     raise BuiltinError(f"requests{target} are not sent: policies have no network here")
 
