@@ -14,7 +14,7 @@ from conformance import Rates
 from fairlead.tongues import rego
 from fairlead.tongues.rego.values import in_order, order, show
 
-NOW = 1_700_000_000_000_000_000
+NOW = 1_790_000_000_000_000_000
 STEPS = 20_000_000
 
 

@@ -82,9 +82,7 @@ def parse(source: str) -> g.DocumentNode:
 
 def _pruned(**fields: Any) -> dict[str, Any]:
     """Return an object without nulls and empty lists."""
-    return {
-        name: value for name, value in fields.items() if value is not None and value != [] and value != {}
-    }
+    return {name: value for name, value in fields.items() if value or type(value) in {bool, int, str}}
 
 
 def _name(node: Any) -> str:
