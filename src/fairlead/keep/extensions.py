@@ -1,13 +1,13 @@
 """What a CustomResourceDefinition defines: kinds, their types and checks, and the status that says it is served.
 
-Reads a definition that was defaulted and validated; changes nothing but what it is told to learn. Rules in CEL and
-webhook conversion are not supported yet: `warnings` names each place.
+Reads a definition that was defaulted and validated; changes nothing but what it is told to learn. Webhook conversion is
+not supported yet: `warnings` says so.
 Source: k8s.io/apiextensions-apiserver (pkg/apiserver, pkg/controller/status).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from fairlead.keep import rules
 from fairlead.keep.decoding import Undecodable, compiled
 from fairlead.keep.errors import bad_request
 from fairlead.keep.kinds import ALL_VERBS, Catalogue, Kind, version_order
@@ -91,7 +92,7 @@ def teach(version: Version, schemas: Schemas) -> None:
     kind = version.kind
     check_meta = compiled(meta)
     prune, fill = pruning(schema, root=True), filling(schema)
-    judge = _judge(orjson.dumps(schema))
+    judge, rule = _judge(orjson.dumps(schema))
 
     def decode(obj: Resource, unknown: list[str]) -> None:
         found = obj.get("metadata")
@@ -110,9 +111,12 @@ def teach(version: Version, schemas: Schemas) -> None:
         if fill is not None:
             fill(obj)
 
-    def faults(obj: Resource) -> Causes:
+    def faults(obj: Resource, old: Resource | None) -> Causes:
         causes: Causes = []
         judge(obj, "", causes)
+        if rule is not None:
+            blocked = rules.blocked(causes)
+            causes += [blocked] if blocked is not None else rule(obj, old)
         return causes
 
     schemas.learn(
@@ -121,8 +125,9 @@ def teach(version: Version, schemas: Schemas) -> None:
 
 
 @lru_cache(maxsize=512)
-def _judge(schema: bytes) -> Judge:
-    return judging(orjson.loads(schema), root=True)
+def _judge(text: bytes) -> tuple[Judge, rules.Validate | None]:
+    schema = orjson.loads(text)
+    return judging(schema, root=True), rules.ruling(schema)
 
 
 def _undecodable(kind: Kind, text: str) -> Exception:
@@ -221,25 +226,4 @@ def warnings(definition: Resource) -> list[str]:
         found.append(
             "spec.conversion: conversion by webhook is not supported yet; versions are served unconverted"
         )
-    for index, version in enumerate(spec.get("versions", ())):
-        schema = version.get("schema", {}).get("openAPIV3Schema", {})
-        place = f"spec.versions[{index}].schema.openAPIV3Schema"
-        found += [
-            f"{path}.x-kubernetes-validations: rules in CEL are not supported yet and are not enforced"
-            for path in _ruled(schema, place)
-        ]
     return found
-
-
-def _ruled(schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    if schema.get("x-kubernetes-validations"):
-        yield path
-    for name, inner in schema.get("properties", {}).items():
-        yield from _ruled(inner, f"{path}.properties[{name}]")
-    for name in ("items", "additionalProperties", "not"):
-        inner = schema.get(name)
-        if isinstance(inner, Mapping):
-            yield from _ruled(inner, f"{path}.{name}")
-    for name in ("allOf", "anyOf", "oneOf"):
-        for index, inner in enumerate(schema.get(name, ())):
-            yield from _ruled(inner, f"{path}.{name}[{index}]")

@@ -26,14 +26,15 @@ Mode: TypeAlias = Literal["Strict", "Warn", "Ignore"]
 class Custom:
     """A custom resource's type in one version, as functions that change an object in place or judge it.
 
-    `decode` prunes and names unknown fields in the list; `default` fills in; `faults` says what the schema refuses.
+    `decode` prunes and names unknown fields in the list; `default` fills in; `faults` says what the schema and its rules refuse,
+    given the object and what it was before.
     `schema` is the definition's own; `warning` is what its users are told when the version is deprecated.
     """
 
     node: Node
     decode: Callable[[Resource, list[str]], object]
     default: Callable[[Resource], object]
-    faults: Callable[[Resource], list[Cause]]
+    faults: Callable[[Resource, Resource | None], list[Cause]]
     schema: Mapping[str, Any]
     warning: str = ""
 
@@ -68,10 +69,10 @@ class Schemas:
         if custom is not None:
             custom.default(obj)
 
-    def faults(self, kind: Kind, obj: Resource) -> list[Cause]:
-        """Return what a custom resource's schema refuses; built-in kinds are `validating`'s."""
+    def faults(self, kind: Kind, obj: Resource, old: Resource | None = None) -> list[Cause]:
+        """Return what a custom resource's schema and rules refuse; built-in kinds are `validating`'s."""
         custom = self.custom(kind)
-        return custom.faults(obj) if custom is not None else []
+        return custom.faults(obj, old) if custom is not None else []
 
     def forget(self, kind: Kind) -> None:
         """Drop what was learnt about the kind, if anything."""

@@ -1,6 +1,6 @@
 """What a custom resource's structural schema refuses, in the words of Kubernetes' schema validator.
 
-A schema is compiled once into a function over values. Rules in CEL are not judged here.
+A schema is compiled once into a function over values. Rules in CEL are `rules`'.
 Source: k8s.io/kube-openapi/pkg/validation, k8s.io/apiextensions-apiserver/pkg/apiserver/validation.
 """
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.keep import rules
 from fairlead.keep import validating_values as v
 from fairlead.keep.validating_policies import client_config
 from fairlead.keep.validating_values import Causes
@@ -102,7 +103,8 @@ def _versions(spec: Mapping[str, Any]) -> Causes:
             text = "schemas are required"
             causes.append(v.required(f"{place}.schema.openAPIV3Schema", text))
         else:
-            causes += _schema(schema, f"{place}.schema.openAPIV3Schema")
+            faults = _schema(schema, f"{place}.schema.openAPIV3Schema")
+            causes += faults or rules.check(schema, f"{place}.schema.openAPIV3Schema")
         scale = version.get("subresources", {}).get("scale")
         if scale is not None:
             causes += _scale(scale, f"{place}.subresources.scale")

@@ -342,7 +342,7 @@ class Writer:
         if kind.storage in STORED_AS:
             causes = self._validate_as_stored(kind, obj, old)
         else:
-            causes = [*validate(kind, obj, old), *self.schemas.faults(kind, obj)]
+            causes = [*validate(kind, obj, old), *self.schemas.faults(kind, obj, old)]
         meta = obj["metadata"]
         if old is not None and meta.get("deletionTimestamp") and not old["metadata"].get("deletionTimestamp"):
             text = f'Invalid value: "{meta["deletionTimestamp"]}": field is immutable'

@@ -86,7 +86,8 @@ def add(left: Any, right: Any) -> Any:
     if a is Duration and b is Timestamp:
         return times.moment(left.ns + right.ns)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        return add(list(left), list(right))
+        own = getattr(left, "cel_add", None)
+        return own(right) if own is not None else add(list(left), list(right))
     raise no_overload()
 
 

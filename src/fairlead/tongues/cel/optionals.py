@@ -15,6 +15,11 @@ from fairlead.tongues.cel.operators import index, optional_select
 from fairlead.tongues.cel.values import NONE, Duration, Message, Optional, Timestamp
 
 
+def of_type(kind: t.Type) -> t.Type:
+    """Return the type of optional values of a type."""
+    return t.optional_of(kind)
+
+
 def is_zero(value: Any) -> bool:
     """Return whether a value is what its type begins with: 0, empty, false, null."""
     if value is None or value is False:

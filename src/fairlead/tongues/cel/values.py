@@ -232,6 +232,9 @@ def equal(left: Any, right: Any) -> bool:
     if (a is list or a is dict) and a is b:
         return bool(left == right) and _deeply(left, right)
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        own = getattr(left, "cel_equal", None) or getattr(right, "cel_equal", None)
+        if own is not None:
+            return bool(own(right if own.__self__ is left else left))
         return len(left) == len(right) and all(equal(x, y) for x, y in zip(left, right, strict=True))
     return bool(left == right)
 
