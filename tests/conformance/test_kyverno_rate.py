@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from conformance import kyverno
 
 MISSES = Path(__file__).parent / "misses" / "kyverno.yaml"

@@ -126,7 +126,6 @@ class RuleModel:
     check_of: Callable[[Sequence[Exclusion]], Check] | None
     act: Act | None
     quick: Callable[[Resource], bool] | None
-    passed: Said | None
     entries: Entries | None
     conditions: Conditions
     actions: Actions
@@ -152,7 +151,9 @@ class RuleModel:
             paths=said.paths,
             wanted=said.wanted,
             warnings=warnings,
-            properties={**self.whose.properties, **said.properties},
+            properties={**self.whose.properties, **said.properties}
+            if said.properties
+            else self.whose.properties,
         )
 
     def _checking(
@@ -163,15 +164,13 @@ class RuleModel:
         check = check_of(())
         plain = self.entries is None and not self.conditions and not exceptions and gate is None
         quick = self.quick if plain and not self.actions.overrides else None
-        passed = None
-        if quick is not None:
-            said = Said("pass", f"validation rule '{self.name}' passed.")
-            passed = Outcome(
-                result="pass",
-                message=said.message,
-                actions=self.actions.usual,
-                properties=self.whose.properties,
-            )
+        passed = Outcome(
+            result="pass",
+            message=f"validation rule '{self.name}' passed.",
+            actions=self.actions.usual,
+            properties=self.whose.properties,
+        )
+        usual = not self.actions.overrides
 
         def judge(subject: Subject, around: Surroundings) -> Said | None:
             context = Context(
@@ -201,6 +200,8 @@ class RuleModel:
             said = judge(subject, around)
             if said is None:
                 return None
+            if usual and said.result == "pass" and said.message == passed.message and not said.properties:
+                return passed
             if (
                 said.result == "fail"
                 and existing
@@ -339,7 +340,7 @@ def _compile(
         check_of, quick = _validation(document, body, name, source, path, findings)
         compiled = (check_of, None, quick)
     else:
-        phase, act = _action(bodies[0], document, source, path)
+        phase, act = _action(bodies[0], document, source, path, findings)
         compiled = (None, act, None)
     extractors = document.get("imageExtractors")
     properties = document.get("reportProperties")
@@ -354,7 +355,6 @@ def _compile(
             check_of=compiled[0],
             act=compiled[1],
             quick=compiled[2],
-            passed=None,
             entries=entries_of(document.get("context"), source, f"{path}.context"),
             conditions=conditions_of(document.get("preconditions"), f"{path}.preconditions"),
             actions=actions,
@@ -396,7 +396,9 @@ def _validation(
     return (lambda _: compiled.check), compiled.quick
 
 
-def _action(body: str, document: Mapping[str, Any], source: Source, path: str) -> tuple[Phase, Act]:
+def _action(
+    body: str, document: Mapping[str, Any], source: Source, path: str, findings: list[Finding]
+) -> tuple[Phase, Act]:
     """Compile what changes or brings forth objects, or looks at images; each is read only when it is there."""
     if body == "mutate":
         from fairlead.dialects.kyverno import mutating
@@ -409,4 +411,5 @@ def _action(body: str, document: Mapping[str, Any], source: Source, path: str) -
         return "generate", generating.compile_generation(document, source, path)
     from fairlead.dialects.kyverno import images
 
+    findings += images.doubts(document, source, path)
     return "validate", images.compile_verification(document, source, path)
