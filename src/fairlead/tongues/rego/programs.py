@@ -15,6 +15,7 @@ from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .errors import BadModule, BadModules, Failed
 from .grouping import Path, dotted, grouped
+from .memoising import remember
 from .parsing import parse, parse_query, parse_term
 from .resolving import Resolver, check_module, names_of
 from .running import Budget, Lazy, Mock, Node, State, document
@@ -108,6 +109,7 @@ class Program:
         if errors:
             raise _together(errors)
         self._load(assembler.lines)
+        remember(self._unit.names, functions, self._builtins)
         for number, group in enumerate(groups):
             self._tree.reach(group.path).rule = self._unit.names[f"r{number}"]
         self.source = "\n".join(assembler.lines)
