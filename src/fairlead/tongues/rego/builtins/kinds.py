@@ -144,9 +144,9 @@ def integer(value: Any, place: int) -> int:
 
 
 def bounded(size: int, limit: int = MOST_ITEMS, what: str = "elements") -> int:
-    """Return the size of a result to be, which must be within the limit."""
+    """Return the size of a result to be. Raises Halt above the limit: what was not computed must not pass for undefined."""
     if size > limit:
-        raise BuiltinError(f"the result would have {size} {what}, more than the {limit} that are allowed")
+        raise Halt(f"the result would have {size} {what}, more than the {limit} that are allowed")
     return size
 
 
