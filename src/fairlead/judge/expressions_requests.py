@@ -24,7 +24,7 @@ def surroundings_of(subject: Subject, around: Surroundings, params: Any = None) 
     What policies of one subject share is made once: the last subject's is kept in the moment's memo.
     """
     kept = around.memo.get(_KEPT)
-    if kept is None or kept[0] is not subject:
+    if kept is None or kept[0] is not subject or kept[1] is not around:
         made = {
             "object": subject.object,
             "oldObject": subject.old,
@@ -34,8 +34,8 @@ def surroundings_of(subject: Subject, around: Surroundings, params: Any = None) 
             "authorizer": cel.Lazy(lambda: authorizer_of(subject, around)),
             "authorizer.requestResource": cel.Lazy(lambda: request_resource_of(subject, around)),
         }
-        kept = around.memo[_KEPT] = (subject, made)
-    found: dict[str, Any] = kept[1].copy()
+        kept = around.memo[_KEPT] = (subject, around, made)
+    found: dict[str, Any] = kept[2].copy()
     found["params"] = params
     return found
 

@@ -345,9 +345,9 @@ def bindings_of(subject: Subject, around: Surroundings, space: str = "") -> dict
     What policies of one subject share is made once: the last subject's is kept in the moment's memo.
     """
     kept = around.memo.get(_KEPT)
-    if kept is None or kept[0] is not subject:
-        kept = around.memo[_KEPT] = (subject, _names_of(subject, around))
-    found: dict[str, Any] = kept[1].copy()
+    if kept is None or kept[0] is not subject or kept[1] is not around:
+        kept = around.memo[_KEPT] = (subject, around, _names_of(subject, around))
+    found: dict[str, Any] = kept[2].copy()
     if space:
         found["resource"] = Resources(around, space)
     return found

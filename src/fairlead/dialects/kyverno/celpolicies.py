@@ -5,8 +5,9 @@ The face that the dialect takes in: READS, and `assemble` over what these reader
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fairlead.dialects.kyverno.celpolicies_evaluating import CelPolicy
 from fairlead.dialects.kyverno.celpolicies_exceptions import CelException, of_policy, read_exception
@@ -22,6 +23,8 @@ GROUP = "policies.kyverno.io"
 
 Model: TypeAlias = CelPolicy | CelException
 Reader: TypeAlias = Callable[[Source], tuple[Sequence[Model], list[Finding]]]
+
+_LOOKS = re.compile(r"\b(?:resource|globalContext|generator)\s*\.")
 
 _KINDS: Mapping[str, Reader] = {
     "ValidatingPolicy": read_validating,
@@ -54,4 +57,17 @@ def assemble(models: Iterable[object]) -> Assembled:
         if kind.endswith("Policy") and (kind, name) not in known
     ]
     made = tuple(one.make(of_policy(exceptions, one.kind, one.name)) for one in policies)
-    return Assembled(made, tuple(findings), frozenset({("*", "*")}) if policies else frozenset())
+    wanted = frozenset[tuple[str, str]]().union(*(_wanted(one.source.content) for one in policies))
+    return Assembled(made, tuple(findings), wanted)
+
+
+def _wanted(value: Any) -> set[tuple[str, str]]:
+    """Return the kinds that a document's expressions may look at in the cluster: all, where they look things up at all."""
+    if isinstance(value, str):
+        return {("*", "*")} if _LOOKS.search(value) else set()
+    if isinstance(value, dict):
+        found = {("", "Namespace")} if value.get("namespaceSelector") else set()
+        if value.get("mutateExisting"):
+            found.add(("*", "*"))
+        return found.union(*map(_wanted, value.values()))
+    return set().union(*map(_wanted, value)) if isinstance(value, list) else set()
