@@ -33,7 +33,43 @@ VARIABLES = (
 )
 """What a policy's expressions may name, beside its own `variables.x`."""
 
-ADMISSION = cel.Environment(variables=VARIABLES, libraries=kubernetes.LIBRARIES)
+_TEXT = types.STRING
+_KIND = types.message("kubernetes.GroupVersionKind", {"group": _TEXT, "version": _TEXT, "kind": _TEXT})
+_RESOURCE = types.message(
+    "kubernetes.GroupVersionResource", {"group": _TEXT, "version": _TEXT, "resource": _TEXT}
+)
+_USER = types.message(
+    "kubernetes.UserInfo",
+    {
+        "username": _TEXT,
+        "uid": _TEXT,
+        "groups": types.list_of(_TEXT),
+        "extra": types.map_of(_TEXT, types.list_of(_TEXT)),
+    },
+)
+REQUEST = types.message(
+    "kubernetes.AdmissionRequest",
+    {
+        "kind": _KIND,
+        "resource": _RESOURCE,
+        "subResource": _TEXT,
+        "requestKind": _KIND,
+        "requestResource": _RESOURCE,
+        "requestSubResource": _TEXT,
+        "name": _TEXT,
+        "namespace": _TEXT,
+        "operation": _TEXT,
+        "userInfo": _USER,
+        "dryRun": types.BOOL,
+        "options": types.DYN,
+        "uid": _TEXT,
+    },
+)
+"""The type of `request`: naming a field that it does not have is refused when compiling."""
+
+ADMISSION = cel.Environment(
+    variables={**dict.fromkeys(VARIABLES, types.DYN), "request": REQUEST}, libraries=kubernetes.LIBRARIES
+)
 """Kubernetes' environment for admission policies. Extend it for more variables and libraries."""
 
 MUTATION = ADMISSION.extend(libraries=kubernetes.MUTATION)
