@@ -23,6 +23,7 @@ from .kinds import (
     Context,
     OperandError,
     an_object,
+    bounded,
     decode,
     encode,
     short,
@@ -33,6 +34,8 @@ from .kinds import (
 
 _STANDARD = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _URL = _STANDARD[:62] + "-_"
+_LONGEST_EXAMINED = 1 << 20
+_LONGEST_JSON = 16 << 20
 _LONE = re.compile("[\ud800-\udfff]")
 
 
@@ -57,6 +60,8 @@ def base64_decode(value: str, alphabet: str = _STANDARD) -> bytes:
 
 def _by_quantum(raw: bytes, alphabet: str) -> bytes:
     """Decode four characters at a time, to tell where the text goes wrong."""
+    if len(raw) > _LONGEST_EXAMINED:
+        raise BuiltinError("illegal base64 data")
     values = {ord(sign): place for place, sign in enumerate(alphabet)}
     out = bytearray()
     size = len(raw)
@@ -185,7 +190,9 @@ def encode_object(_: Context, value: Any) -> str:
 def decode_object(_: Context, value: Any) -> dict[str, list[str]]:
     """Return a URL's query as an object of arrays of strings."""
     found: dict[str, list[str]] = {}
-    for pair in text(value, 1).split("&"):
+    query = text(value, 1)
+    bounded(query.count("&"))
+    for pair in query.split("&"):
         if ";" in pair:
             raise BuiltinError("invalid semicolon separator in query")
         if pair:
@@ -296,6 +303,7 @@ def _never(name: str) -> Any:
 
 def unmarshal(value: str) -> Any:
     """Return the value that JSON text stands for. Raises BuiltinError as Go's decoder words it."""
+    bounded(len(value), _LONGEST_JSON, "characters of JSON")
     try:
         found = json.loads(clean(value), parse_int=_whole, parse_float=_parts, parse_constant=_never)
     except json.JSONDecodeError as error:

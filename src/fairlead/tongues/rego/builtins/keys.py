@@ -31,6 +31,7 @@ _BLOCK = re.compile(
 )
 _HEADER = re.compile(rb"[^\r\n]*:[^\r\n]*\r?\n")
 _LARGEST_INPUT = 4 << 20
+_LARGEST_MODULUS = 16_384
 
 
 def blocks(source: bytes) -> list[tuple[str, bytes, bytes]]:
@@ -219,6 +220,8 @@ def _jwk(key: Any) -> Any:
 
 def _rsa(key: dict[str, Any]) -> Any:
     public = rsa.RSAPublicNumbers(_whole(key, "e"), _whole(key, "n"))
+    if public.n.bit_length() > _LARGEST_MODULUS:
+        raise BuiltinError("the RSA key is too large")
     if "d" not in key:
         return public.public_key()
     secret = _whole(key, "d")

@@ -214,7 +214,7 @@ def patch(context: Context, document: Any, operations: Any) -> Any:
     result = document
     try:
         for operation in array(operations, 2):
-            context.spend(1)
+            context.spend(1 + (len(result) if type(result) in {list, dict, Set} else 0))
             result = _applied(result, operation)
     except _Failed:
         return UNDEFINED

@@ -62,6 +62,7 @@ def _matches(expression: Any, subject: str, limit: int = -1) -> Iterator[Any]:
     """Yield the matches one after another; an empty one that touches the match before it does not count."""
     end = -1
     left = limit
+    count = 0
     for found in expression.finditer(subject):
         if left == 0:
             return
@@ -69,15 +70,14 @@ def _matches(expression: Any, subject: str, limit: int = -1) -> Iterator[Any]:
             continue
         end = found.end()
         left -= 1
+        count = bounded(count + 1)
         yield found
 
 
 def find(_: Context, pattern: Any, value: Any, limit: Any) -> list[str]:
     """Return the first matches, all with a negative number."""
     expression, subject, most = text(pattern, 1), clean(text(value, 2)), integer(limit, 3)
-    found = [hit[0] for hit in _matches(compiled(expression), subject, most)]
-    bounded(len(found))
-    return found
+    return [hit[0] for hit in _matches(compiled(expression), subject, most)]
 
 
 def find_groups(_: Context, pattern: Any, value: Any, limit: Any) -> list[list[str]]:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from fairlead.tongues.rego.values import sorted_items, to_json
 
 from .formats import quoted
-from .kinds import Builtin, Context, an_object, short, table, text
+from .kinds import Builtin, Context, an_object, bounded, short, table, text
 from .rendering import FUNCTIONS, MISSING, fail, held, kind_of, shown, truth
 
 _TOKEN = re.compile(
@@ -37,6 +37,7 @@ _ESCAPED = re.compile(
 )
 _ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _DEEPEST = 100
+_LONGEST = 1 << 20
 _SPACE = " \t\r\n"
 
 Evaluate: TypeAlias = "Callable[[_Run, Any], Any]"
@@ -112,12 +113,14 @@ class _Parser:
     @staticmethod
     def cut(source: str) -> list[str | list[_Token]]:
         """Return texts and actions in turn, with the white space trimmed where a `-` asks for it."""
+        bounded(len(source), _LONGEST, "characters of a template")
         pieces: list[str | list[_Token]] = []
         place = 0
         trim = False
-        for match in _ACTION.finditer(source):
-            before = source[place : match.start()]
-            if "{{" in before:
+        while (begun := source.find("{{", place)) >= 0:
+            before = source[place:begun]
+            match = _ACTION.match(source, begun)
+            if match is None:
                 raise fail("unclosed action")
             before = before.lstrip(_SPACE) if trim else before
             pieces.append(before.rstrip(_SPACE) if match["left"] else before)
@@ -128,8 +131,6 @@ class _Parser:
             elif match["body"].strip(_SPACE):
                 raise fail("comment ends before closing delimiter")
         rest = source[place:]
-        if "{{" in rest:
-            raise fail("unclosed action")
         pieces.append(rest.lstrip(_SPACE) if trim else rest)
         return pieces
 

@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 from fairlead.tongues import durations
 from fairlead.tongues.rego.values import type_name
 
-from .kinds import Builtin, BuiltinError, Context, OperandError, integer, number, table, text
+from .kinds import Builtin, BuiltinError, Context, OperandError, bounded, integer, number, table, text
 from .layouts import DAYS, NAMED, SECONDS_A_DAY, Moment, date, days, read, write
 
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_STEPS = 10_000_000
+_LONGEST = 4096
 
 
 @lru_cache(maxsize=256)
@@ -65,13 +66,16 @@ def _safe(nanoseconds: int) -> int:
 
 def parse(_: Context, layout: Any, value: Any) -> int:
     """Read a time by a layout or the name of one."""
-    shape = text(layout, 1)
-    return _safe(read(NAMED.get(shape, shape), text(value, 2)).nanoseconds)
+    shape, said = text(layout, 1), text(value, 2)
+    bounded(max(len(shape), len(said)), _LONGEST, "characters")
+    return _safe(read(NAMED.get(shape, shape), said).nanoseconds)
 
 
 def parse_rfc3339(_: Context, value: Any) -> int:
     """Read a time as RFC 3339 writes it."""
-    return _safe(read(NAMED["RFC3339"], text(value, 1)).nanoseconds)
+    said = text(value, 1)
+    bounded(len(said), _LONGEST, "characters")
+    return _safe(read(NAMED["RFC3339"], said).nanoseconds)
 
 
 def parse_duration(_: Context, value: Any) -> int:
@@ -85,6 +89,7 @@ def parse_duration(_: Context, value: Any) -> int:
 def format_time(_: Context, value: Any) -> str:
     """Write a time by a layout; RFC 3339 with nanoseconds where none is given."""
     moment, _zone_of, layout = _operand(value)
+    bounded(len(layout), _LONGEST, "characters")
     return write(moment, NAMED.get(layout, layout) or NAMED["RFC3339Nano"])
 
 

@@ -16,7 +16,7 @@ from fairlead.tongues.rego.values import number, number_text, to_json
 
 from .encodings import clean
 from .formats import general
-from .kinds import MOST_ITEMS, Builtin, BuiltinError, Context, short, table, text
+from .kinds import MOST_ITEMS, Builtin, BuiltinError, Context, bounded, short, table, text
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -31,6 +31,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)")
 _BASE60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LONGEST = 4 << 20
+"""YAML needs a hundred times its length to be read."""
 _MERGE = "tag:yaml.org,2002:merge"
 _TEXT = "tag:yaml.org,2002:str"
 _PLAIN = "plain"
@@ -118,6 +120,7 @@ _Reader.add_constructor("tag:yaml.org,2002:seq", _LOADER.construct_yaml_seq)
 
 def parse(value: str) -> Any:
     """Return the first document as JSON. Raises BuiltinError as Go's parser words it."""
+    bounded(len(value), _LONGEST, "characters of YAML")
     reader = None
     try:
         reader = _Reader(clean(value))
