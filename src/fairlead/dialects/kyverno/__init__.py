@@ -11,8 +11,9 @@ from typing import Any
 
 from fairlead.dialects.kyverno import celpolicies, fields, policies
 from fairlead.dialects.kyverno.calls import GLOBAL_GROUP, GLOBAL_KIND
+from fairlead.dialects.kyverno.cleaning import read_cleanup_policy
 from fairlead.dialects.kyverno.exceptions import read_policy_exception
-from fairlead.judge.policies import Assembled
+from fairlead.judge.policies import Assembled, Policy
 from fairlead.judge.reading import Source, unsupported
 from fairlead.words import Finding
 
@@ -28,6 +29,8 @@ READS: Mapping[tuple[str, str], Callable[[Source], tuple[Sequence[Any], list[Fin
     ("kyverno.io", "ClusterPolicy"): policies.read_policy,
     ("kyverno.io", "Policy"): policies.read_policy,
     ("kyverno.io", "PolicyException"): read_policy_exception,
+    ("kyverno.io", "CleanupPolicy"): read_cleanup_policy,
+    ("kyverno.io", "ClusterCleanupPolicy"): read_cleanup_policy,
     (GLOBAL_GROUP, GLOBAL_KIND): read_global_entry,
     **celpolicies.READS,
 }
@@ -42,8 +45,11 @@ def assemble(models: Iterable[object]) -> Assembled:
     everything = list(models)
     made, wanted = policies.assemble(everything)
     parts = [celpolicies.assemble(everything)]
+    cleanups = [one for one in everything if isinstance(one, Policy)]
+    if cleanups:
+        wanted |= {("*", "*")}
     return Assembled(
-        (*made, *(policy for part in parts for policy in part.policies)),
+        (*made, *cleanups, *(policy for part in parts for policy in part.policies)),
         tuple(finding for part in parts for finding in part.findings),
         wanted.union(*(part.wanted for part in parts)),
     )

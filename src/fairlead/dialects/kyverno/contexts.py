@@ -95,7 +95,8 @@ class Context:
         self.deleting = subject.target.operation == "DELETE"
         self.element: Any = None
         self.extractors = extractors
-        self.moment = Moment(around.now, around.seed, self._resolve)
+        own = (around.seed, subject.uid, subject.target.kind, subject.namespace, subject.name)
+        self.moment = Moment(around.now, own, self._resolve)
         self.data = Root(self, None, _nested(self) if given else {})
 
     def add(self, name: str, load: Load) -> None:

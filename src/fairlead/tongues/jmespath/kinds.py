@@ -57,11 +57,11 @@ class Missing:
 class Moment:
     """What functions may ask beside their arguments: the time, and numbers that look random but follow from the seed.
 
-    `resolve` gives the addresses of a host's name, where someone can tell. `registry` is where images without one come from.
+    `seed` may be anything whose text says what the numbers follow from. `resolve` gives the addresses of a host's name, where someone can tell. `registry` is where images without one come from.
     """
 
     now: datetime = EPOCH
-    seed: int = 0
+    seed: object = 0
     resolve: Callable[[str], list[str]] | None = None
     registry: str = "docker.io"
     _drawn: int = field(default=0, repr=False)
