@@ -8,13 +8,17 @@ import pytest
 import yaml
 
 from fairlead.dialects import admissionpolicies
+from fairlead.dialects.admissionpolicies.typechecking import status
+from fairlead.drivers import definitions
 from fairlead.judge.judging import Verdict, admit
 from fairlead.judge.policies import Book
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Question, Surroundings
 from fairlead.keep.kinds import Catalogue
+from fairlead.keep.schemas import Schemas
 from fairlead.reactor.applying import Applier
+from fairlead.reactor.celtypes import types_of
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.words import Finding, Ref, Snapshot, User
 
@@ -165,15 +169,55 @@ def pod(name: str) -> dict[str, Any]:
 
 
 def test_type_checking_goes_into_the_status() -> None:
-    status = admissionpolicies.status(Source(policy(validations=[{"expression": "nobody.knows"}])))
-    (warning,) = status["typeChecking"]["expressionWarnings"]
+    found = status(policy(validations=[{"expression": "nobody.knows"}]))
+    (warning,) = found["typeChecking"]["expressionWarnings"]
     assert warning["fieldRef"] == "spec.validations[0].expression"
     assert "undeclared reference to 'nobody'" in warning["warning"]
-    assert status["observedGeneration"] == 3
-    assert admissionpolicies.status(Source(policy()))["typeChecking"] == {}
+    assert found["observedGeneration"] == 3
+    assert status(policy())["typeChecking"] == {}
 
 
 def test_kinds_of_parameters_are_wanted_in_the_view() -> None:
     document = policy(paramKind={"apiVersion": "rules.example.com/v1", "kind": "Limit"})
     models, _ = admissionpolicies.READS[GROUP, "ValidatingAdmissionPolicy"](Source(document))
     assert admissionpolicies.assemble(models).wanted == {("rules.example.com", "Limit")}
+
+
+def test_expressions_are_checked_against_the_kinds_that_are_named() -> None:
+    rule = {
+        "apiGroups": ["apps", "*"],
+        "apiVersions": ["v1"],
+        "operations": ["*"],
+        "resources": ["deployments", "statefulsets", "pods/status"],
+    }
+    document = policy(
+        matchConstraints={"resourceRules": [rule, {**rule, "apiGroups": [""], "resources": ["configmaps"]}]},
+        variables=[{"name": "spec", "expression": "object.spec"}],
+        validations=[
+            {"expression": "variables.spec.replicas > 1"},
+            {
+                "expression": "variables.spec.strategy.type == 'Recreate'",
+                "messageExpression": "variables.spec.paused",
+            },
+            {"expression": "object.metadata.labels['a'] == 'b' && has(oldObject.metadata)"},
+        ],
+    )
+    types = types_of(Catalogue(), Schemas(definitions.load()))
+    found = status(document, types=types)
+    warnings = {one["fieldRef"]: one["warning"] for one in found["typeChecking"]["expressionWarnings"]}
+    assert set(warnings) == {
+        "spec.variables[0].expression",
+        "spec.validations[1].messageExpression",
+        "spec.validations[1].expression",
+    }
+    assert warnings["spec.variables[0].expression"].startswith(
+        "/v1, Kind=ConfigMap: ERROR: <input>:1:7: undefined field 'spec'"
+    )
+    assert (
+        "apps/v1, Kind=StatefulSet: ERROR: <input>:1:15: undefined field 'strategy'"
+        in warnings["spec.validations[1].expression"]
+    )
+    assert (
+        "Kind=Deployment: must evaluate to string but got bool"
+        in warnings["spec.validations[1].messageExpression"]
+    )

@@ -1,17 +1,18 @@
 """Kubernetes' own admission policies: ValidatingAdmissionPolicy, MutatingAdmissionPolicy and their bindings.
 
-Reads them in every version that Kubernetes has served, joins policies with bindings, and gives the type checking's result
-back for a policy's status. A policy without a binding is in force nowhere, and says so in a finding.
+Reads them in every version that Kubernetes has served, joins policies with bindings, and gives a policy's status back with what
+type checking found. A policy without a binding is in force nowhere, and says so in a finding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from fairlead.dialects.admissionpolicies import mutating, validating
 from fairlead.dialects.admissionpolicies.mutating import Mutating, read_mutating
 from fairlead.dialects.admissionpolicies.parameters import Binding, read_binding
+from fairlead.dialects.admissionpolicies.typechecking import status
 from fairlead.dialects.admissionpolicies.validating import Validating, read_validating
 from fairlead.judge.policies import Assembled, Policy
 from fairlead.judge.reading import Source, broken
@@ -83,31 +84,5 @@ def _idle(source: Source) -> Finding:
     )
 
 
-def status(source: Source) -> Resource:
-    """Return the status that type checking gives a policy: the expressions that cannot be right, each with why."""
-    model = READS[GROUP, source.ref.kind](source)[0][0]
-    warnings: list[dict[str, Any]] = []
-    if isinstance(model, (Validating, Mutating)):
-        expressions = model.expressions
-        every = [
-            *(one for _, one in expressions.variables),
-            *(one for _, one in expressions.conditions),
-            *(one.expression for one in expressions.validations),
-            *(one.worded for one in expressions.validations if one.worded is not None),
-            *(one for _, one in expressions.annotations),
-            *((one.expression for one in model.mutations) if isinstance(model, Mutating) else ()),
-        ]
-        warnings = [
-            {"fieldRef": one.path.removeprefix("."), "warning": one.fault}
-            for one in every
-            if one.program is None
-        ]
-    found: Resource = {"typeChecking": {"expressionWarnings": warnings} if warnings else {}}
-    generation = (source.content.get("metadata") or {}).get("generation")
-    if generation is not None:
-        found["observedGeneration"] = generation
-    return found
-
-
-WRITES: Mapping[type[Any], Callable[[Source], Resource]] = {Policy: status}
-"""What is written back: a policy's status."""
+WRITES: Mapping[tuple[str, str], Callable[..., Resource]] = {(GROUP, "ValidatingAdmissionPolicy"): status}
+"""What writes the status of each kind; MutatingAdmissionPolicies have none."""
