@@ -27,7 +27,7 @@ from fairlead.judge.reading import Source
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import selectors
 from fairlead.tongues.jmespath import BadExpression, Failed
-from fairlead.tongues.paths import mapping, text
+from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Change, Ref, Resource
 
 MANAGED = "app.kubernetes.io/managed-by"
@@ -83,14 +83,21 @@ def compile_generation(rule: Mapping[str, Any], source: Source, path: str) -> Ge
     else:
         fill = _pattern(document, path)
         make = _once(fill)
-    existing = generates_existing(spec, rule)
+    existing, on_delete = generates_existing(spec, rule), asks_for_deletes(rule)
 
     def run(context: Context) -> Outcome | None:
-        if context.subject.scan and not existing:
+        if (context.subject.scan and not existing) or (context.deleting and not on_delete):
             return None
         return _made(maker, make(context, maker), context.around)
 
     return run
+
+
+def asks_for_deletes(rule: Mapping[str, Any]) -> bool:
+    """Return whether a rule's match names the operation DELETE: only then does the end of a trigger bring anything about."""
+    match = mapping(rule, "match")
+    filters = [match, *(one for key in ("any", "all") for _, one in mappings(match, key))]
+    return any("DELETE" in words(one, "resources", "operations") for one in filters)
 
 
 def generates_existing(spec: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:

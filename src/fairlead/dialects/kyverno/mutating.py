@@ -17,6 +17,7 @@ import yaml
 from fairlead.dialects.kyverno.conditions import Conditions
 from fairlead.dialects.kyverno.contexts import Context, Unresolved
 from fairlead.dialects.kyverno.entries import Entries
+from fairlead.dialects.kyverno.generating import asks_for_deletes
 from fairlead.dialects.kyverno.merging import Unmergeable, compile_merge
 from fairlead.dialects.kyverno.templates import compile_template, compile_text, has_variables
 from fairlead.dialects.kyverno.validating import (
@@ -58,7 +59,7 @@ def compile_mutation(rule: Mapping[str, Any], source: Source, path: str) -> Muta
     if not isinstance(targets, list) or not all(isinstance(one, Mapping) for one in targets):
         raise BadRule(f"{path}.targets", "targets must be a list of mappings")
     made = [_target(one, source, f"{path}.targets[{index}]") for index, one in enumerate(targets)]
-    return _of_targets(patch, made, source, str(rule.get("name") or ""))
+    return _of_targets(patch, made, source, rule)
 
 
 def on_policy_update(spec: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
@@ -287,11 +288,16 @@ def _target(document: Mapping[str, Any], source: Source, path: str) -> _Target:
     )
 
 
-def _of_targets(patch: _Patch, targets: Sequence[_Target], source: Source, rule: str) -> Mutation:
+def _of_targets(
+    patch: _Patch, targets: Sequence[_Target], source: Source, rule: Mapping[str, Any]
+) -> Mutation:
     within = source.ref.namespace if source.ref.kind == "Policy" else ""
-    why = f"rule {rule} of {source.ref}"
+    why = f"rule {rule.get('name')} of {source.ref}"
+    on_delete = asks_for_deletes(rule)
 
     def run(context: Context) -> list[Outcome] | None:
+        if context.deleting and not on_delete:
+            return None
         said: list[Outcome] = []
         for index, target in enumerate(targets):
             try:
