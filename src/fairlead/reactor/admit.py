@@ -21,7 +21,6 @@ from fairlead.judge.surroundings import Lacking, Question, Surroundings
 from fairlead.keep import authorizing
 from fairlead.keep.authorizing import RBAC_GROUP, Policies
 from fairlead.keep.chances import uid
-from fairlead.keep.comparing import merged
 from fairlead.keep.entries import Storage
 from fairlead.keep.errors import Refusal, qualified
 from fairlead.keep.gating import Passage
@@ -29,6 +28,7 @@ from fairlead.keep.kinds import Catalogue
 from fairlead.keep.schemas import Schemas
 from fairlead.keep.staging import Store
 from fairlead.reactor.admitviews import HeadView, Ticks
+from fairlead.reactor.applying import Applier
 from fairlead.reactor.exempting import OWN_DIALECTS, exempt, only_own
 from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.policies import GROUPS, POD_SECURITY, Library, Loaded
@@ -79,11 +79,12 @@ class PolicyGate:
 
     def attach(self, store: Store, catalogue: Catalogue, schemas: Schemas) -> Ticks:
         """See keep.gating.Gate."""
-        self._store, self._schemas = store, schemas
+        self._store = store
         self._ticks = Ticks(_is_policy)
         self._ticks.dirty.update(storage for storage in store.head.storages() if _is_policy(storage))
         self._view = HeadView(store, catalogue, self._ticks, self._lend)
         self._kinds = KindNames(catalogue)
+        self._applier = Applier(catalogue, schemas)
         return self._ticks
 
     @property
@@ -177,7 +178,8 @@ class PolicyGate:
             kinds=self._kinds,
             answers=self._answers,
             allowed=self._allowed,
-            merge=self._merge,
+            merge=self._applier.merge,
+            atomics=self._applier.atomics,
             seed=seed,
             memo=self._memo,
         )
@@ -286,14 +288,6 @@ class PolicyGate:
             )
         )
         return decision.allowed, decision.reason
-
-    def _merge(self, api_version: str, kind: str, live: Resource, applied: Resource) -> Resource:
-        group, _, version = api_version.rpartition("/")
-        found = self._view.catalogue.kind(group, kind, version)
-        if found is None:
-            raise LookupError(f'no matches for kind "{kind}" in version "{api_version}"')
-        made: Resource = merged(live, applied, self._schemas.node(found))
-        return made
 
     @staticmethod
     def _conclude(verdict: Verdict, passage: Passage) -> None:

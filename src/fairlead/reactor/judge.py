@@ -20,6 +20,7 @@ from fairlead.judge.policies import Action, Judged, Result
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
 from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
+from fairlead.reactor.applying import Applier
 from fairlead.reactor.discovering import discover, listable
 from fairlead.reactor.examine import gather, read_files
 from fairlead.reactor.kindnames import KindNames, catalogue_of
@@ -136,8 +137,14 @@ class Bench:
         self._view = view if view is not None else Snapshot(everything)
         self._kinds = kinds if kinds is not None else KindNames(catalogue_of(everything))
         self._answering = answering
+        applier = Applier(catalogue_of(everything))
         self.around = Surroundings(
-            view=self._view, now=now, kinds=self._kinds, given=values.given if values is not None else None
+            view=self._view,
+            now=now,
+            kinds=self._kinds,
+            merge=applier.merge,
+            atomics=applier.atomics,
+            given=values.given if values is not None else None,
         )
 
     async def judge(self) -> Judgement:
