@@ -107,7 +107,8 @@ class BadPattern(ValueError):
 
 def compile(pattern: Any) -> Match:  # noqa: A001  as in the standard library
     """Return the function that compares an object with the pattern. Raises BadPattern."""
-    node = _node(pattern, expand=False, depth=0)
+    _refuse_depth(pattern)
+    node = _node(pattern, expand=False)
     tracked = _has_anchor(pattern, _TRACKED)
 
     def match(value: Any) -> Mismatch | None:
@@ -145,6 +146,19 @@ def anchor_of(key: Any) -> tuple[str | None, str]:
     return (found[1] or "", found[2]) if found else (None, key if isinstance(key, str) else str(key))
 
 
+def _refuse_depth(pattern: Any) -> None:
+    level = [pattern]
+    for _ in range(_DEEPEST):
+        level = [
+            below
+            for one in level
+            for below in (one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ())
+        ]
+        if not level:
+            return
+    raise BadPattern("the pattern is nested too deeply")
+
+
 def _pointer(path: Path) -> str:
     return "/" + "".join(f"{step}/" for step in path)
 
@@ -155,14 +169,12 @@ def _has_anchor(pattern: Any, kinds: frozenset[str | None]) -> bool:
     return isinstance(pattern, list) and any(_has_anchor(item, kinds) for item in pattern)
 
 
-def _node(pattern: Any, *, expand: bool, depth: int) -> _Node:
+def _node(pattern: Any, *, expand: bool) -> _Node:
     """Compile any part of a pattern; `expand` says that keys may have wildcards (labels and annotations)."""
-    if depth > _DEEPEST:
-        raise BadPattern("the pattern is nested too deeply")
     if isinstance(pattern, Mapping):
-        return _map(pattern, expand=expand, depth=depth)
+        return _map(pattern, expand=expand)
     if isinstance(pattern, list):
-        return _list(pattern, depth)
+        return _list(pattern)
     return _value(pattern)
 
 
@@ -182,14 +194,14 @@ def _value(pattern: Any) -> _Node:
     return node
 
 
-def _list(pattern: list[Any], depth: int) -> _Node:
+def _list(pattern: list[Any]) -> _Node:
     if not pattern:
         return lambda _value, _seen: Mismatch("pattern Array empty")
     first = pattern[0]
     if isinstance(first, Mapping):
-        inner = _each(_node(first, expand=False, depth=depth + 1))
+        inner = _each(_node(first, expand=False))
     elif isinstance(first, list):
-        inner = _by_index([_node(item, expand=False, depth=depth + 1) for item in pattern])
+        inner = _by_index([_node(item, expand=False) for item in pattern])
     else:
         inner = _value(first)
 
@@ -245,7 +257,7 @@ def _by_index(nodes: Sequence[_Node]) -> _Node:
 _Entry: TypeAlias = "Callable[[Mapping[str, Any], _Seen], Mismatch | None]"
 
 
-def _map(pattern: Mapping[str, Any], *, expand: bool, depth: int) -> _Node:
+def _map(pattern: Mapping[str, Any], *, expand: bool) -> _Node:
     first: list[str] = []
     nested: list[str] = []
     plain: list[str] = []
@@ -257,9 +269,7 @@ def _map(pattern: Mapping[str, Any], *, expand: bool, depth: int) -> _Node:
             nested.insert(0, key)
         else:
             plain.append(key)
-    entries = tuple(
-        _entry(key, pattern[key], expand=expand, depth=depth) for key in (*first, *nested, *plain)
-    )
+    entries = tuple(_entry(key, pattern[key], expand=expand) for key in (*first, *nested, *plain))
     tracked = [(key, bare) for key in first for anchor, bare in (anchor_of(key),) if anchor in _TRACKED]
 
     def node(value: Any, seen: _Seen) -> Mismatch | None:
@@ -281,15 +291,15 @@ def _map(pattern: Mapping[str, Any], *, expand: bool, depth: int) -> _Node:
     return node
 
 
-def _entry(key: str, pattern: Any, *, expand: bool, depth: int) -> _Entry:
+def _entry(key: str, pattern: Any, *, expand: bool) -> _Entry:
     anchor, bare = anchor_of(key)
     if anchor == "+":  # adds in mutations; means nothing here, so that it is a key as any other
         anchor, bare = None, key
     if anchor == _EXISTENCE:
-        handle = _existence(pattern, depth)
+        handle = _existence(pattern)
     else:
         below = bare in {"labels", "annotations"} if expand else bare == "metadata"
-        inner = _node(pattern, expand=below, depth=depth + 1)
+        inner = _node(pattern, expand=below)
         if anchor is None and pattern != "*" and not (expand and globs.has_wildcard(bare)):
             return _plain(bare, inner)
         handle = _anchored(anchor, inner, pattern)
@@ -353,7 +363,7 @@ def _anchored(anchor: str | None, inner: _Node, pattern: Any) -> _Handler:
     return handlers[anchor]
 
 
-def _existence(pattern: Any, depth: int) -> _Handler:
+def _existence(pattern: Any) -> _Handler:
     complaint = ""
     nodes: list[_Node] = []
     if not isinstance(pattern, list):
@@ -363,7 +373,7 @@ def _existence(pattern: Any, depth: int) -> _Handler:
     elif not all(isinstance(item, Mapping) for item in pattern):
         complaint = f"invalid pattern type {_go_type(pattern)}: Pattern has to be of type map to compare against items in resource"
     else:
-        nodes = [_node(item, expand=False, depth=depth + 1) for item in pattern]
+        nodes = [_node(item, expand=False) for item in pattern]
 
     def handle(key: str, here: Mapping[str, Any], seen: _Seen) -> Mismatch | None:
         if key not in here:
