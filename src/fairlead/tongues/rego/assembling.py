@@ -61,8 +61,9 @@ class Assembler:
         self.needs.setdefault(path, set()).update(writer.needs)
         writer.close(0)
         self.lines.append(f"def {name}({', '.join(['S', *names, *given])}):")
-        if failing == "return U" and writer.looped:
+        if failing == "return U" and (writer.looped or writer.outlined):
             self.lines.append(" r = U")
+        if failing == "return U" and writer.looped:
             writer.write("return r")
         self.lines.extend(writer.lines or [" pass"])
 

@@ -128,7 +128,7 @@ class Bodies(Expressions):
                 name = (
                     ".".join(("data", *path)) if _head(target) == "data" else ".".join((_head(target), *path))
                 )
-                changes.append(f"('mock', ({name!r},), {self._mock(modifier.value)})")
+                changes.append(f"('mock', ({name!r},), {self._mock(modifier, self._arity_of(name))})")
             elif _head(target) == "data":
                 self._check_whole(path, modifier)
                 changes.append(f"('data', {path!r}, {self.value(modifier.value)})")
@@ -173,19 +173,30 @@ class Bodies(Expressions):
                     code="rego_compile_error",
                 )
 
-    def _mock(self, term: Term) -> str:
+    def _arity_of(self, name: str) -> int:
+        function = self.unit.functions.get(tuple(name.split(".")[1:])) if name.startswith("data.") else None
+        return function.arity if function is not None else self.unit.builtins[name].arity
+
+    def _mock(self, modifier: With, arity: int) -> str:
         """Write what stands in for a function: another function, or a value."""
+        term = modifier.value
         if isinstance(term, Ref | Var):
             path = tuple(step.value for step in getattr(term, "path", ()) if isinstance(step, Scalar))
             head = _head(term)
+            name = ".".join((head, *map(str, path)))
             if head == "data" and path in self.unit.functions:
                 self.needs.add(path)
+                self._same_arity(name, self.unit.functions[path].arity, arity, modifier)
                 return f"Mock({self.unit.functions[path].name})"
-            name = ".".join((head, *map(str, path)))
             if head not in {"data", "input"} and head not in self.bound and name in self.unit.builtins:
+                self._same_arity(name, self.unit.builtins[name].arity, arity, modifier)
                 call = self.unit.builtins[name].call
                 return self.unit.constant(Mock(lambda state, *args: call(state.context, *args)))
         return self.value(term)
+
+    def _same_arity(self, name: str, got: int, wanted: int, modifier: With) -> None:
+        if got != wanted:
+            raise BadModule(f"{name}: arity mismatch", self.file, *modifier.at, code="rego_type_error")
 
     # Closures.
 

@@ -73,3 +73,10 @@ class TooCostly(Failed):
 
     def __init__(self, steps: int) -> None:
         super().__init__("eval_cancel_error", f"stopped: the evaluation took more than {steps} steps")
+
+
+class TooLarge(Failed):
+    """A value has more parts than any honest one: a few lines of policy can describe one that fills every memory."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__("eval_internal_error", f"a value has more than {most} parts")

@@ -149,7 +149,7 @@ class _Modules(Terms):
     def _head(self) -> tuple[tuple[Term, ...], tuple[Term, ...] | None]:
         """Read a rule's name, what hangs on it, and a function's arguments."""
         name = self.token
-        reserved = name.value in RESERVED or name.value in self.keywords
+        reserved = name.kind == "name" and (name.value in RESERVED or name.value in self.keywords)
         if name.kind != "name" or (reserved and not self._is_head()):
             if name.kind in {"string", "number", "[", "{", "template"} or name.value in {
                 "true",

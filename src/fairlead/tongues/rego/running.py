@@ -92,6 +92,7 @@ class State:
         "cut",
         "docs",
         "input",
+        "known",
         "memo",
         "mocks",
         "plain",
@@ -112,6 +113,7 @@ class State:
         self.tree = tree
         self.memo: list[Value] = [NOTHING_YET] * rules
         self.docs: dict[tuple[str, ...], Value] = {}
+        self.known: dict[tuple[Any, ...], tuple[Value, Value]] = {}
         self.input = given
         self.base = base
         self.context = context
@@ -348,8 +350,9 @@ def member(value: Value, domain: Value) -> bool:
         return key(value) in domain.items
     if kind is list or kind is dict:
         inside = domain if kind is list else domain.values()
-        # Python's `in` is fast and only ever too generous.
-        return value in inside and any(equal(value, item) for item in inside)
+        if type(value) is str:
+            return value in inside
+        return any(equal(value, item) for item in inside)
     return False
 
 

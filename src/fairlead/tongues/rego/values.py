@@ -35,6 +35,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from .errors import TooLarge
+
 Value = Any
 """A Rego value as the table above says."""
 
@@ -70,20 +72,52 @@ _TRUE: Final = _Mark("true")
 _FALSE: Final = _Mark("false")
 _OBJECT: Final = _Mark("object")
 _LONG_BITS: Final = 14000
+_NUMBERS: Final = frozenset({int, float})
+
+
+MOST_PARTS: Final = 4_000_000
+"""How many parts a value may have where all of them must be looked at, each counted as often as it occurs."""
+
+
+class _Count:
+    """How many parts may still be looked at."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MOST_PARTS
+
+    def take(self, parts: int) -> None:
+        """Count parts; raises TooLarge when there are too many."""
+        self.left -= parts + 1
+        if self.left < 0:
+            raise TooLarge(MOST_PARTS)
 
 
 def key(value: Value) -> Any:
-    """Return a hashable value that equals another's exactly when the two Rego values are equal."""
+    """Return a hashable value that equals another's exactly when the two Rego values are equal. Raises TooLarge."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None:
+        return value
+    if kind is bool:
+        return _TRUE if value else _FALSE
+    return _key(value, _Count())
+
+
+def _key(value: Value, count: _Count) -> Any:
     kind = type(value)
     if kind is str or kind is int or kind is float or value is None:
         return value
     if kind is bool:
         return _TRUE if value else _FALSE
     if kind is list:
-        return tuple([key(item) for item in value])
+        count.take(len(value))
+        return tuple([_key(item, count) for item in value])
     if kind is dict:
-        return (_OBJECT, frozenset([(name, key(item)) for name, item in value.items()]))
+        count.take(len(value))
+        return (_OBJECT, frozenset([(name, _key(item, count)) for name, item in value.items()]))
     if kind is Set:
+        count.take(len(value.items))
         return value.key()
     raise TypeError(f"not a Rego value: {kind.__name__}")
 
@@ -195,12 +229,32 @@ def equal(one: Value, other: Value) -> bool:
         return one is other
     if kind is int or kind is float:
         return type(other) is not bool and bool(one == other)
-    # Python's own comparison is fast and only ever too generous: what it denies is not equal.
-    return type(other) is kind and bool(one == other) and bool(key(one) == key(other))
+    return one is other or (type(other) is kind and _equal(one, other, _Count()))
+
+
+def _equal(one: Value, other: Value, count: _Count) -> bool:
+    kind = type(one)
+    if kind is not type(other):
+        return kind in _NUMBERS and type(other) in _NUMBERS and bool(one == other)
+    if kind is list:
+        if len(one) != len(other):
+            return False
+        count.take(len(one))
+        return all(_equal(left, right, count) for left, right in zip(one, other, strict=True))
+    if kind is dict:
+        if len(one) != len(other):
+            return False
+        count.take(len(one))
+        return all(name in other and _equal(item, other[name], count) for name, item in one.items())
+    return bool(one == other)
 
 
 def order(value: Value) -> tuple[Any, ...]:
-    """Return what values are sorted by: a tuple that Python orders as Rego orders the values."""
+    """Return what values are sorted by: a tuple that Python orders as Rego orders the values. Raises TooLarge."""
+    return _order(value, _Count())
+
+
+def _order(value: Value, count: _Count) -> tuple[Any, ...]:
     kind = type(value)
     if kind is str:
         return (3, value)
@@ -210,12 +264,14 @@ def order(value: Value) -> tuple[Any, ...]:
         return (0,)
     if kind is bool:
         return (1, value)
+    count.take(len(value))
     if kind is list:
-        return (4, tuple([order(item) for item in value]))
+        return (4, tuple([_order(item, count) for item in value]))
     if kind is dict:
-        return (5, tuple(sorted([(order(unbox(name)), order(item)) for name, item in value.items()])))
+        pairs = [(_order(unbox(name), count), _order(item, count)) for name, item in value.items()]
+        return (5, tuple(sorted(pairs)))
     if kind is Set:
-        return (6, tuple(sorted([order(item) for item in value])))
+        return (6, tuple(sorted([_order(item, count) for item in value])))
     raise TypeError(f"not a Rego value: {kind.__name__}")
 
 
@@ -304,7 +360,11 @@ def quote(text: str) -> str:
 
 
 def show(value: Value) -> str:
-    """Return the text that OPA prints for a value."""
+    """Return the text that OPA prints for a value. Raises TooLarge."""
+    return _show(value, _Count())
+
+
+def _show(value: Value, count: _Count) -> str:
     kind = type(value)
     if kind is str:
         return quote(value)
@@ -315,44 +375,58 @@ def show(value: Value) -> str:
     if kind is int or kind is float:
         return number_text(value)
     if kind is list:
-        return f"[{', '.join([show(item) for item in value])}]"
+        count.take(len(value))
+        return f"[{', '.join([_show(item, count) for item in value])}]"
     if kind is dict:
-        return f"{{{', '.join([f'{show(name)}: {show(item)}' for name, item in sorted_items(value)])}}}"
+        count.take(len(value))
+        pairs = [f"{_show(name, count)}: {_show(item, count)}" for name, item in sorted_items(value)]
+        return f"{{{', '.join(pairs)}}}"
     if kind is Set:
-        return f"{{{', '.join([show(item) for item in value.sorted()])}}}" if value.items else "set()"
+        count.take(len(value))
+        return f"{{{', '.join([_show(item, count) for item in value.sorted()])}}}" if value.items else "set()"
     return str(value)
 
 
 def to_json(value: Value) -> Any:
-    """Return a value as plain JSON: sets as sorted arrays, keys that are no strings as their JSON text.
+    """Return a value as plain JSON: sets as sorted arrays, keys that are no strings as their JSON text. Raises TooLarge."""
+    return _to_json(value, _Count())
 
-    Parts that hold neither are returned as they are, not copied.
-    """
+
+def _to_json(value: Value, count: _Count) -> Any:
     kind = type(value)
     if kind is list:
-        return [to_json(item) for item in value]
+        count.take(len(value))
+        return [_to_json(item, count) for item in value]
     if kind is dict:
+        count.take(len(value))
         return {
-            name if type(name) is str else json_text(name.value): to_json(item)
+            name if type(name) is str else json_text(name.value): _to_json(item, count)
             for name, item in value.items()
         }
     if kind is Set:
-        return [to_json(item) for item in value.sorted()]
+        count.take(len(value))
+        return [_to_json(item, count) for item in value.sorted()]
     return value
 
 
 def json_text(value: Value) -> str:
-    """Return compact JSON text as OPA writes it: keys sorted, sets as arrays."""
+    """Return compact JSON text as OPA writes it: keys sorted, sets as arrays. Raises TooLarge."""
+    return _json_text(value, _Count())
+
+
+def _json_text(value: Value, count: _Count) -> str:
     kind = type(value)
     if kind is str:
         return quote(value)
     if kind is list or kind is Set:
+        count.take(len(value))
         items = value if kind is list else value.sorted()
-        return f"[{','.join([json_text(item) for item in items])}]"
+        return f"[{','.join([_json_text(item, count) for item in items])}]"
     if kind is dict:
+        count.take(len(value))
         named = [(name if type(name) is str else json_text(name.value), item) for name, item in value.items()]
         named.sort(key=_first)
-        return f"{{{','.join([f'{quote(name)}:{json_text(item)}' for name, item in named])}}}"
+        return f"{{{','.join([f'{quote(name)}:{_json_text(item, count)}' for name, item in named])}}}"
     return show(value)
 
 

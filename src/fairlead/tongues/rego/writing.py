@@ -123,6 +123,7 @@ class Writer:
         self.needs: set[tuple[str, ...]] = set()
         self.count = 0
         self.looped = False
+        self.outlined = False
 
     # Text.
 
@@ -187,6 +188,7 @@ class Writer:
 
     def _outline(self) -> None:
         name = f"d{self.fresh()}"
+        self.outlined = True
         self.write(f"def {name}():")
         self.blocks.append(Block("def", self.indent, name))
         self.indent += 1
