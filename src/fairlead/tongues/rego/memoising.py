@@ -1,9 +1,12 @@
-"""Functions of policies whose value follows from their arguments alone: what they gave for a text is remembered.
+"""Functions of policies are not asked twice for the same: what they gave is remembered.
 
-Policies parse the same quantities, images and versions over and over, for each object anew. A function is taken for pure when
-neither it nor what it calls looks at input or data, replaces anything by `with`, or calls a built-in that may answer differently.
-Only short texts as arguments and small results are remembered, and of each function only so many: memory stays bounded. Must never
-change what an evaluation gives.
+Within one evaluation every function gives the same for the same object or list (state.known holds on to it, so that its identity
+stays its own); only those that print or trace, themselves or by what they call, are asked each time.
+
+For a text, what a pure function gave is remembered for all evaluations: policies parse the same quantities, images and versions
+over and over. A function is pure when neither it nor what it calls looks at input or data, replaces anything by `with`, or calls a
+built-in that may answer differently. Only short texts and small results are remembered, and of each function only so many:
+memory stays bounded. Must never change what an evaluation gives.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from .values import UNDEFINED
 
 MOST: Final = 2048
 """How many answers of one function are remembered."""
+WITHIN: Final = 4096
+"""How many answers are remembered within one evaluation."""
 LONGEST: Final = 128
 """How long an argument may be, in characters, for its answer to be remembered."""
 
@@ -41,8 +46,9 @@ _ROOTS: Final = frozenset(
         "urlquery",
     ]
 )
-_NEVER: Final = frozenset({"internal.print", "internal.test_case", "print", "trace", "walk"})
+_LOUD: Final = frozenset({"internal.print", "internal.test_case", "print", "trace"})
 _SMALL: Final = (str, int, float, bool, type(None), type(UNDEFINED))
+_ONCE: Final = frozenset({dict, list, str, int, bool, type(None)})
 _MISSING: Final = object()
 
 Path = tuple[str, ...]
@@ -60,28 +66,36 @@ def _nodes(node: Any) -> Iterator[Any]:
             ahead += [getattr(here, one.name) for one in dataclasses.fields(here)]
 
 
-def _calls(rules: Iterable[Rule], builtins: Mapping[str, Builtin]) -> set[Path] | None:
-    """Return the functions of policies that definitions call, or None when they do anything that is not pure."""
-    called: set[Path] = set()
-    for node in _nodes([[rule.args, rule.value, rule.body, rule.otherwise] for rule in rules]):
-        if isinstance(node, Statement) and node.withs:
-            return None
-        if isinstance(node, Var) and node.name in {"data", "input"}:
-            return None
-        if isinstance(node, Ref) and isinstance(node.head, Var) and node.head.name in {"data", "input"}:
-            return None
+class _Traits:
+    """What the definitions of a function do: whether they say anything, whether they are pure, and whom they call."""
+
+    __slots__ = ("calls", "pure", "silent")
+
+    def __init__(self, rules: Iterable[Rule], builtins: Mapping[str, Builtin]) -> None:
+        self.calls: set[Path] = set()
+        self.pure = self.silent = True
+        for node in _nodes([[rule.args, rule.value, rule.body, rule.otherwise] for rule in rules]):
+            self._see(node, builtins)
+
+    def _see(self, node: Any, builtins: Mapping[str, Builtin]) -> None:
+        head = node.head if isinstance(node, Ref) else node
+        if (isinstance(node, Statement) and node.withs) or (
+            isinstance(head, Var) and head.name in {"data", "input"}
+        ):
+            self.pure = False
         if isinstance(node, Call):
             path = tuple(node.path or node.name.split("."))
             if path[0] == "data":
-                called.add(path[1:])
+                self.calls.add(path[1:])
+            elif node.name in _LOUD:
+                self.pure = self.silent = False
             elif not _same_always(node.name, builtins):
-                return None
-    return called
+                self.pure = False
 
 
 def _same_always(name: str, builtins: Mapping[str, Builtin]) -> bool:
     root, dot, _ = name.partition(".")
-    if name in _NEVER or (dot and root not in _ROOTS):
+    if name == "walk" or (dot and root not in _ROOTS):
         return False
     if name not in builtins:
         return not dot  # an operator that is no function of its own
@@ -89,23 +103,37 @@ def _same_always(name: str, builtins: Mapping[str, Builtin]) -> bool:
     return not (found.nondeterministic or found.void)
 
 
-def pure(functions: Mapping[Path, Sequence[Rule]], builtins: Mapping[str, Builtin]) -> frozenset[Path]:
-    """Return the paths of the functions that are pure."""
-    calls = {path: _calls(rules, builtins) for path, rules in functions.items()}
-    found = {path for path, called in calls.items() if called is not None}
+def _closed(found: set[Path], traits: Mapping[Path, _Traits]) -> frozenset[Path]:
+    """Return those of the functions that call no other functions than such."""
     while True:
-        kept = {path for path in found if (calls[path] or set()) <= found}
+        kept = {path for path in found if traits[path].calls <= found}
         if kept == found:
             return frozenset(found)
         found = kept
+
+
+def sorted_out(
+    functions: Mapping[Path, Sequence[Rule]], builtins: Mapping[str, Builtin]
+) -> tuple[frozenset[Path], frozenset[Path]]:
+    """Return the paths of the functions that are pure, and of those that say nothing."""
+    traits = {path: _Traits(rules, builtins) for path, rules in functions.items()}
+    return (
+        _closed({path for path, one in traits.items() if one.pure}, traits),
+        _closed({path for path, one in traits.items() if one.silent}, traits),
+    )
 
 
 def _is_small(value: Any) -> bool:
     return type(value) in _SMALL and (type(value) is not str or len(value) <= 8 * LONGEST)
 
 
-def memoised(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
-    """Return the function `(state, *arguments)`, which remembers. Only functions of one or two arguments gain from it."""
+def memoised(
+    function: Callable[..., Any], arity: int, number: int = 0, *, pure: bool = True
+) -> Callable[..., Any]:
+    """Return the function `(state, *arguments)` of one or two arguments, which remembers.
+
+    `number` tells it from the other functions of a program. Only what a `pure` one gave outlives an evaluation.
+    """
     known: dict[Any, Any] = {}
     get = known.get
 
@@ -113,19 +141,29 @@ def memoised(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
         if len(known) < MOST and _is_small(value) and state.mocks is None and not state.strict:
             known[key] = value
 
-    if arity == 1:
+    def within(state: Any, only: Any, kind: type) -> Any:
+        answers = state.known
+        key = (number, id(only)) if kind is dict or kind is list else (number, kind, only)
+        found = answers.get(key)
+        if found is not None:
+            return found[1]
+        value = function(state, only)
+        if len(answers) < WITHIN:
+            answers[key] = (only, value)
+        return value
 
-        def one(state: Any, only: Any) -> Any:
-            if type(only) is not str or state.mocks is not None or state.strict:
-                return function(state, only)
-            value = get(only, _MISSING)
-            if value is _MISSING:
-                value = function(state, only)
-                if len(only) <= LONGEST:
-                    keep(state, only, value)
-            return value
-
-        return one
+    def one(state: Any, only: Any) -> Any:
+        kind = type(only)
+        if kind in _ONCE and not (pure and kind is str):
+            return within(state, only, kind)
+        if kind is not str or state.mocks is not None or state.strict:
+            return function(state, only)
+        value = get(only, _MISSING)
+        if value is _MISSING:
+            value = function(state, only)
+            if len(only) <= LONGEST:
+                keep(state, only, value)
+        return value
 
     def two(state: Any, first: Any, second: Any) -> Any:
         if type(first) is not str or type(second) is not str or state.mocks is not None or state.strict:
@@ -137,18 +175,18 @@ def memoised(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
                 keep(state, (first, second), value)
         return value
 
-    return two
+    return one if arity == 1 else two
 
 
 def remember(
     names: dict[str, Any], functions: Mapping[Path, Sequence[Rule]], builtins: Mapping[str, Builtin]
 ) -> None:
-    """Put what remembers in the place of each pure function; `names` has them as f0, f1 ... in the order of `functions`."""
+    """Put what remembers in the place of each function; `names` has them as f0, f1 ... in the order of `functions`."""
     if not functions:
         return
-    chosen = pure(functions, builtins)
+    pure, silent = sorted_out(functions, builtins)
     for number, (path, rules) in enumerate(functions.items()):
         arity = len(rules[0].args or ())
-        if path in chosen and arity in {1, 2}:
+        if (arity == 1 and path in silent) or (arity == 2 and path in pure):
             name = f"f{number}"
-            names[name] = memoised(names[name], arity)
+            names[name] = memoised(names[name], arity, number, pure=path in pure)
