@@ -320,10 +320,8 @@ class _Reading:
             return
         found = _ZONE_NAME.match(self.rest)
         name = found[0] if found is not None else ""
-        if len(name) == 5 and name[0] not in "+-" and name[-1] != "T":
-            name = ""
-        if len(name) == 4 and name[0] not in "+-" and name[-1] != "T" and name != "WITA":
-            name = name[:3] if not self.rest[3:4].isupper() else ""
+        if not name.startswith("GMT") and name[:1].isupper():
+            name = _zone_letters(name, self.rest)
         if not name:
             raise self.refuse(chunk)
         self.rest = self.rest[len(name) :]
@@ -380,6 +378,13 @@ class _Reading:
         seconds = days(year, month, day) * SECONDS_A_DAY + hour * 3600
         seconds += self.found.get("minute", 0) * 60 + self.found.get("second", 0) - (self.offset or 0)
         return Moment(seconds * 1_000_000_000 + self.nano, self.offset or 0, self.zone or "UTC")
+
+
+def _zone_letters(name: str, rest: str) -> str:
+    """Return the letters of a zone's name: three, or four and five that end in T, but for a few that Go knows."""
+    if name in {"ChST", "MeST", "WITA"} or (len(name) in {4, 5} and name[-1] == "T") or len(name) == 3:
+        return name
+    return "" if rest[3:4].isupper() else name[:3]
 
 
 def read(layout: str, text: str) -> Moment:

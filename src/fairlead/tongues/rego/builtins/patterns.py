@@ -106,6 +106,8 @@ def split(_: Context, pattern: Any, value: Any) -> list[str]:
     return pieces
 
 
+_MOST_PIECES = 4_000_000
+"""The most texts and references that one replacement may put together."""
 _REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))")
 
 
@@ -121,20 +123,24 @@ def _template(template: str) -> tuple[str | tuple[str], ...]:
     return (*parts, template[place:])
 
 
-def replace(_: Context, value: Any, pattern: Any, new: Any) -> str:
+def replace(context: Context, value: Any, pattern: Any, new: Any) -> str:
     """Replace all matches; the replacement may name groups: `$1`, `${name}`."""
     subject, expression, template = clean(text(value, 1)), compiled(text(pattern, 2)), _template(text(new, 3))
     names: dict[str, int] = dict(expression.groupindex)
     out: list[str] = []
-    place = size = 0
+    place = size = steps = 0
     for hit in _matches(expression, subject):
-        out.append(subject[place : hit.start()])
-        size += len(out[-1])
-        for part in template:
-            said = part if isinstance(part, str) else _group(hit, part[0], names, expression.groups)
-            size = short(size + len(said))
-            out.append(said)
+        steps = bounded(steps + len(template), _MOST_PIECES, "pieces")
+        said = "".join(
+            [
+                part if isinstance(part, str) else _group(hit, part[0], names, expression.groups)
+                for part in template
+            ]
+        )
+        out += [subject[place : hit.start()], said]
+        size = short(size + len(out[-2]) + len(said))
         place = hit.end()
+    context.spend(steps)
     out.append(subject[place:])
     return "".join(out)
 
