@@ -106,7 +106,10 @@ def compile_merge(patch: Any) -> Callable[[Resource, Any], Resource]:
 
 def merge(resource: Resource, patch: Any) -> Resource:
     """Return the object with a patch merged in. Raises Unmergeable."""
-    return compile_merge(patch)(resource, patch)
+    try:
+        return compile_merge(patch)(resource, patch)
+    except RecursionError:
+        raise Unmergeable("the patch is nested too deeply") from None
 
 
 def _merge_anchored(resource: Resource, patch: Any) -> Resource:
