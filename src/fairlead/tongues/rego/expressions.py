@@ -306,6 +306,8 @@ class Expressions(Writer):
 
     def pattern(self, term: Term, name: str) -> None:
         """Write what makes a term equal to a value that is known, binding the term's variables."""
+        if isinstance(term, Array | Object) and is_literal(name):
+            name = self.let(name)
         match term:
             case Var() if term.name not in self.bound and term.name not in {"data", "input"}:
                 self.bind(term, name)
@@ -350,7 +352,9 @@ class Expressions(Writer):
         """Give up unless two values are equal."""
         if is_literal(right):
             left, right = right, left
-        if left in {"None", "True", "False"}:
+        if is_literal(right):
+            self.refuse(f"not equal({left}, {right})")
+        elif left in {"None", "True", "False"}:
             self.refuse(f"{right} is not {left}")
         elif left[0] in "'\"":
             self.refuse(f"{right} != {left}")

@@ -34,7 +34,7 @@ RESERVED: Final = frozenset(
     {"as", "default", "else", "false", "import", "package", "not", "null", "true", "with", "some"}
 )
 FUTURE: Final = frozenset({"in", "every", "contains", "if"})
-DEEPEST: Final = 90
+DEEPEST: Final = 180
 """How deeply terms and bodies may be nested in one another."""
 
 _COMPARISONS: Final = {"==": "equal", "!=": "neq", "<": "lt", ">": "gt", "<=": "lte", ">=": "gte"}
