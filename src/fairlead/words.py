@@ -335,6 +335,14 @@ class Page:
         """Return the keys here, taken or not."""
         return list(self._content)
 
+    def texts(self, key: str) -> list[str]:
+        """Return the list of texts under the key; anything else stays untaken, so it is reported."""
+        value = self._content.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            return []
+        self._taken.add(key)
+        return value
+
     def left(self) -> list[Where]:
         """Return the place of each key that nobody took, here and in every page below."""
         mine = [self._at(f".{key}") for key in self._content if key not in self._taken]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from fairlead.dialects.gatekeeper.matching import meta_of, texts
+from fairlead.dialects.gatekeeper.matching import meta_of
 from fairlead.dialects.gatekeeper.mutations import Mutations, Unsettled
 from fairlead.dialects.gatekeeper.mutators import Binding
 from fairlead.judge.reading import Source, broken, unsupported
@@ -76,9 +76,9 @@ def read(source: Source) -> tuple[list[Expansion], list[Finding]]:
     applies = frozenset(
         (group, version, kind)
         for one in spec.pages("applyTo")
-        for group in texts(one, "groups")
-        for version in texts(one, "versions")
-        for kind in texts(one, "kinds")
+        for group in one.texts("groups")
+        for version in one.texts("versions")
+        for kind in one.texts("kinds")
     )
     path = spec.take("templateSource", "")
     made = spec.page("generatedGVK")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from fairlead.dialects.gatekeeper.matching import any_of, meta_of, texts
+from fairlead.dialects.gatekeeper.matching import any_of, meta_of
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.judge.surroundings import Surroundings
 from fairlead.words import Finding, Page, Resource, Snapshot, View
@@ -77,7 +77,7 @@ def read_config(source: Source) -> tuple[list[Sync], list[Finding]]:
     spec = page.page("spec")
     kinds = _kinds(spec.page("sync").pages("syncOnly"))
     exclusions = [
-        Exclusion(texts(one, "processes"), texts(one, "excludedNamespaces")) for one in spec.pages("match")
+        Exclusion(one.texts("processes"), one.texts("excludedNamespaces")) for one in spec.pages("match")
     ]
     spec.take("validation")  # traces are for debugging Gatekeeper itself
     spec.take("readiness")

@@ -113,16 +113,10 @@ EVERYTHING = Match(_every_kind, ())
 """No `match` at all."""
 
 
-def texts(page: Page, key: str) -> list[str]:
-    """Take a list of strings; what is no string in it is left out."""
-    listed = page.take(key, [])
-    return [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
-
-
 def _kinds(page: Page) -> KindTest:
     pairs = []
     for one in page.pages("kinds"):
-        groups, kinds = texts(one, "apiGroups"), texts(one, "kinds")
+        groups, kinds = one.texts("apiGroups"), one.texts("kinds")
         pairs.append(
             (
                 frozenset(groups) if groups and "*" not in groups else None,
@@ -216,7 +210,7 @@ def compile_match(page: Page, source: Source) -> tuple[Match, list[Finding]]:
     if scope is not None:
         tests.append(scope)
     for key in ("namespaces", "excludedNamespaces"):
-        patterns = texts(page, key)
+        patterns = page.texts(key)
         if patterns:
             tests.append(_namespaces(patterns, excluded=key == "excludedNamespaces"))
     tests += _selector(page, "labelSelector", source, findings, _labels)

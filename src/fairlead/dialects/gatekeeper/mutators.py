@@ -23,7 +23,7 @@ from fairlead.dialects.gatekeeper.changing import (
     same,
 )
 from fairlead.dialects.gatekeeper.locations import BadLocation, Location
-from fairlead.dialects.gatekeeper.matching import EVERYTHING, Match, Origin, compile_match, meta_of, texts
+from fairlead.dialects.gatekeeper.matching import EVERYTHING, Match, Origin, compile_match, meta_of
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.words import Finding, Page, Ref, Resource
 
@@ -127,8 +127,8 @@ class _Draft:
         bindings: dict[Binding, frozenset[str] | None] = {}
         pages = self.spec.pages("applyTo")
         for page in pages:
-            groups, versions, kinds = (texts(page, key) for key in ("groups", "versions", "kinds"))
-            operations = texts(page, "operations")
+            groups, versions, kinds = (page.texts(key) for key in ("groups", "versions", "kinds"))
+            operations = page.texts("operations")
             if not groups or not versions or not kinds:
                 self.fault(
                     page.where.path,

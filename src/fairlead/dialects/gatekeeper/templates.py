@@ -14,7 +14,6 @@ from typing import Any, Final
 from fairlead.dialects.gatekeeper import celcode
 from fairlead.dialects.gatekeeper.celcode import CelCode, compile_cel
 from fairlead.dialects.gatekeeper.inventories import required
-from fairlead.dialects.gatekeeper.matching import texts
 from fairlead.dialects.gatekeeper.regocode import Code, Unusable, compile_code
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.keep import structures
@@ -185,7 +184,7 @@ def _rego(
 
 def _code(target: Page, source: Source) -> tuple[Code | CelCode | None, list[Finding]]:
     """Compile a target's code: CEL where there is any, else Rego, as Gatekeeper prefers them."""
-    text, libs = target.take("rego"), texts(target, "libs")
+    text, libs = target.take("rego"), target.texts("libs")
     rego: tuple[str, Page] | None = None
     cel: tuple[str, Page] | None = None
     findings: list[Finding] = []
@@ -202,7 +201,7 @@ def _code(target: Page, source: Source) -> tuple[Code | CelCode | None, list[Fin
             findings.append(broken(source, inner_path, f'unknown engine: "{engine}"'))
     if rego is not None:
         rego_text, rego_version = rego[1].take("rego"), str(rego[1].take("version", ""))
-        rego_libs, path = texts(rego[1], "libs"), f"{rego[0]}.rego"
+        rego_libs, path = rego[1].texts("libs"), f"{rego[0]}.rego"
     else:
         rego_text, rego_version, rego_libs, path = text, "", libs, f"{target.where.path}.rego"
     if cel is not None:
@@ -245,7 +244,7 @@ def read(source: Source) -> tuple[list[Template], list[Finding]]:
     if given != TARGET:
         text = f"target {given} not recognized, known targets [{TARGET}]"
         findings.append(broken(source, f"{target.where.path}.target", text))
-    operations = frozenset(texts(target, "operations"))
+    operations = frozenset(target.texts("operations"))
     code, more = _code(target, source)
     findings += more
     annotations = (source.content.get("metadata") or {}).get("annotations")
