@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fairlead.tongues.cel import types as t
+from fairlead.tongues.cel import wellknown
 from fairlead.tongues.cel.checking import Checker, World
 from fairlead.tongues.cel.costs import Meter
 from fairlead.tongues.cel.errors import BadExpression, Failed, TooCostly, show
@@ -23,6 +24,8 @@ from fairlead.tongues.cel.types import Type
 from fairlead.tongues.cel.walking import Costs, Walker
 from fairlead.tongues.cel.writing import ERRORS, Writer, static_cost
 
+_ALWAYS = (STANDARD, wellknown.LIBRARY)
+
 
 class Program:
     """A compiled expression.
@@ -34,6 +37,7 @@ class Program:
         "_careful",
         "_counted",
         "_environment",
+        "_parts",
         "_plain",
         "_static",
         "_tree",
@@ -52,9 +56,21 @@ class Program:
         self._plain: Callable[..., Any] | None = None
         self._counted: Callable[..., Any] | None = None
         self._careful: Callable[..., Any] | None = None
+        self._parts: tuple[Walker, dict[int, Callable[..., Any]]] | None = None
 
     def __repr__(self) -> str:
         return f"<cel {self.text}>"
+
+    @property
+    def tree(self) -> Node:
+        """The checked tree, which must not be changed."""
+        return self._tree
+
+    def parts(self) -> tuple[Walker, dict[int, Callable[..., Any]]]:
+        """Return what makes steps of the tree's parts, and those that were made, by the identity of their nodes."""
+        if self._parts is None:
+            self._parts = (Walker(self._environment.world.functions, self._environment.costs), {})
+        return self._parts
 
     def __call__(self, bindings: Mapping[str, Any], budget: int | None = None) -> Any:
         """Evaluate for the bindings, whose values may be Lazy. Raises Failed, or TooCostly beyond the budget."""
@@ -112,7 +128,7 @@ class Environment:
         container: str = "",
     ) -> None:
         self._variables = _typed(variables)
-        self._libraries = (STANDARD, *(one for one in libraries if one is not STANDARD))
+        self._libraries = (*_ALWAYS, *(one for one in libraries if one not in _ALWAYS))
         self.container = container
         macros: dict[Key, Macro] = dict(STANDARD_MACROS)
         constants: dict[str, Any] = {}
@@ -126,7 +142,7 @@ class Environment:
         known.update(self._variables)
         self._macros = macros
         self.costs: Costs = costs
-        makers = [one.makers for one in self._libraries if one.makers is not None]
+        makers = [one.makers for one in reversed(self._libraries) if one.makers is not None]
 
         def maker(name: str) -> Maker | None:
             for one in makers:

@@ -138,13 +138,12 @@ class _Parser:
                 )
             signs.append(token)
             self.at += 1
-        negative = bool(signs) and signs[-1].text == "-"
+        negative = len(signs) == 1 and signs[0].text == "-"
         following = self.tokens[self.at]
         number = following.sort == "value" and type(following.value) in {int, float}
         if negative and number:
             self.at += 1
-            signs.pop()
-            found: Node = Literal_(following.pos - 1, -following.value)
+            found: Node = Literal_(signs.pop().pos, -following.value)
         elif number and following.value == INT_MAX + 1 and type(following.value) is int:
             raise Fault("invalid int literal", following.pos)
         else:
@@ -152,10 +151,6 @@ class _Parser:
         found = self.members(found)
         if len(signs) % 2:
             name = "!_" if signs[0].text == "!" else "-_"
-            found = self.made(Call(signs[0].pos, name, None, [found]), found)
-        elif signs:
-            name = "!_" if signs[0].text == "!" else "-_"
-            found = self.made(Call(signs[1].pos, name, None, [found]), found)
             found = self.made(Call(signs[0].pos, name, None, [found]), found)
         return found
 

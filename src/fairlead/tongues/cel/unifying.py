@@ -35,7 +35,11 @@ class Unifier:
 
     def join(self, left: Type, right: Type) -> Type | None:
         """Return the more general of two types that agree, or None."""
-        return general(left, right) if self.assignable((left,), (right,)) else None
+        if self.assignable((left,), (right,)):
+            return general(left, right)
+        if right.sort == "null" and self.assignable((right,), (left,)):
+            return left
+        return None
 
     def _fits(self, given: Type, wanted: Type) -> bool:
         if wanted.sort == "variable":
@@ -115,6 +119,8 @@ def renamed(kinds: Sequence[Type], unifier: Unifier) -> list[Type]:
 
 def general(left: Type, right: Type) -> Type:
     """Return the more general of two types that agree."""
+    if left.sort == "wrapper" and left.params[0] == right:
+        return left
     return left if _vaguer(left, right) else right
 
 
