@@ -9,8 +9,8 @@ texts included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +20,8 @@ from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import cel
 from fairlead.tongues.cel import kubernetes, types
+from fairlead.tongues.cel.blaming import blame
+from fairlead.tongues.paths import dotted
 from fairlead.words import Finding, Page
 
 VARIABLES = (
@@ -96,6 +98,7 @@ class Fault:
     """A validation that does not hold (`fail`), or could not be evaluated (`error`).
 
     `index` is its place in the policy's list (-1: none in particular), `reason` Kubernetes' word for the Status ("" by default).
+    `path` is in the policy; `find` tells where in the object the fault is, as far as that can be told, and what would pass there.
     """
 
     verdict: Verdict
@@ -103,6 +106,7 @@ class Fault:
     index: int = -1
     reason: str = ""
     path: str = ""
+    find: Callable[[], tuple[tuple[str, ...], str]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +241,18 @@ class Expressions:
                 found.append(Fault("error", str(error), index, "", expression.path))
                 continue
             message = said(validation, bindings, purse)
-            found.append(Fault("fail", message, index, validation.reason, expression.path))
+            find = partial(self.places, expression, bindings)
+            found.append(Fault("fail", message, index, validation.reason, expression.path, find))
         return found
+
+    def places(self, expression: Expression, bindings: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+        """Return where in the object an expression that is false finds its fault, and what would pass there."""
+        if expression.program is None or bindings.get("object") is None:
+            return (), ""
+        variables = {name: one.program for name, one in self.variables}
+        found = blame(expression.program, bindings, variables)
+        wanted = dict.fromkeys(one.wanted for one in found)
+        return tuple(dict.fromkeys(dotted(one.path) for one in found)), " or ".join(filter(None, wanted))
 
     def notes(self, bindings: Mapping[str, Any], purse: Purse) -> list[Note]:
         """Return the audit annotations that are to be written, and those that failed. Raises OutOfBudget."""

@@ -56,7 +56,7 @@ def _name(one: Judged) -> str:
 
 def _failed(outcomes: Iterable[Judged]) -> dict[tuple[str, str, str, tuple[str, ...]], Judged]:
     return {
-        (one.policy.name, one.rule.name, one.outcome.message, one.outcome.paths): one
+        (one.policy.name, one.rule.name, one.outcome.message, one.outcome.told()[0]): one
         for one in outcomes
         if one.outcome.result == "fail"
     }

@@ -35,7 +35,8 @@ class Outcome:
     `actions` say what a fail asks for (a fail with `deny` refuses the request). `paths` are the places in the object, each as
     `.spec.containers[0].image`, and `wanted` says in words what would pass there; `remedies` are values that, put at those
     places, would make it pass, where that is known for sure. `object` is a mutation's result. `changes` are
-    what generate, cleanup and mutate-existing rules propose. `audit` are audit annotations. `properties` go into reports.
+    what generate, cleanup and mutate-existing rules propose. `audit` are audit annotations. `properties` go into reports. `find`
+    tells `paths` and `wanted` later, where finding them costs and few ask: ask `told`.
     """
 
     result: Result
@@ -51,6 +52,11 @@ class Outcome:
     properties: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     code: int = 0
+    find: Callable[[], tuple[tuple[str, ...], str]] | None = field(default=None, compare=False, repr=False)
+
+    def told(self) -> tuple[tuple[str, ...], str]:
+        """Return `paths` and `wanted`, found now if they were not yet."""
+        return (self.paths, self.wanted) if self.find is None else self.find()
 
 
 Run: TypeAlias = Callable[[Subject, Surroundings], "Outcome | Sequence[Outcome] | None"]

@@ -291,6 +291,7 @@ def row(subject: Subject, judged: Judged, locate: Callable[[str], Where]) -> Row
     result = outcome.result
     if result == "fail" and not policy.scored:
         result = "warn"
+    paths, wanted = outcome.told()
     return Row(
         policy=policy.name,
         rule=judged.rule.name,
@@ -299,9 +300,9 @@ def row(subject: Subject, judged: Judged, locate: Callable[[str], Where]) -> Row
         api_version=subject.present.get("apiVersion") or "",
         result=result,
         message=outcome.message,
-        wanted=outcome.wanted,
+        wanted=wanted,
         actions=outcome.actions,
-        places=tuple(locate(path) for path in outcome.paths) or (locate(""),),
+        places=tuple(locate(path) for path in paths) or (locate(""),),
         severity=policy.severity,
         category=policy.category,
         title=policy.title,

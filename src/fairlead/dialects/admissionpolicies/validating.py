@@ -237,6 +237,7 @@ class _Evaluation:
             result=fault.verdict,
             message=fault.message,
             actions=self.actions,
+            find=fault.find,
             warnings=warnings,
             audit=audit,
             reason=reason,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fairlead.dialects.kyverno import celpolicies_autogen as autogen
@@ -125,6 +126,7 @@ def evaluate(head: Head, expressions: Expressions, met: Meeting) -> Outcome | No
             result="fail",
             message=message,
             actions=head.actions,
+            find=partial(expressions.places, expression, bindings),
             warnings=warnings,
             properties={**notes, "cel.validationIndex": str(index)},
             reason=validation.reason,
