@@ -150,6 +150,7 @@ class RuleModel:
             actions=actions,
             paths=said.paths,
             wanted=said.wanted,
+            find=said.find,
             warnings=warnings,
             properties={**self.whose.properties, **said.properties}
             if said.properties

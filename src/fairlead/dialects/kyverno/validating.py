@@ -29,13 +29,17 @@ _WAYS = ("pattern", "anyPattern", "deny", "foreach")
 
 
 class Said(NamedTuple):
-    """What a check says: a result, its message, the places in the object that it is about, and what would pass there."""
+    """What a check says: a result, its message, the places in the object that it is about, and what would pass there.
+
+    `find` tells the last two later, where finding them costs.
+    """
 
     result: Result
     message: str
     paths: tuple[str, ...] = ()
     wanted: str = ""
     properties: Mapping[str, Any] = {}
+    find: Callable[[], tuple[tuple[str, ...], str]] | None = None
 
 
 Check: TypeAlias = Callable[[Context], "Said | None"]

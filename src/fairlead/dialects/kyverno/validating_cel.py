@@ -81,7 +81,7 @@ def _judged(compiled: Expressions, context: Context, params: Any) -> Said | None
     if not faults:
         return Said("pass", "", properties=notes) if notes else None
     # an expression that cannot be evaluated denies, as the webhook's failurePolicy Fail has it
-    return Said("fail", faults[0].message, properties=notes)
+    return Said("fail", faults[0].message, properties=notes, find=faults[0].find)
 
 
 class _Params:
