@@ -102,10 +102,11 @@ def _fault(index: int, at: syntax.At, message: str) -> Fault:
 
 def _faults(module: syntax.Module, index: int) -> Iterator[Fault]:
     for one in module.imports:
-        if not any(one.path[: len(allowed)] == allowed for allowed in _IMPORTS) and one.path[:1] != (
-            "input",
-        ):
-            yield _fault(index, one.at, f"bad import: {'.'.join(one.path)}")
+        told = ".".join(one.path)
+        if one.path[:1] == ("input",):
+            yield _fault(index, one.at, f"cannot import input: {told}")
+        elif not any(one.path[: len(allowed)] == allowed for allowed in _IMPORTS):
+            yield _fault(index, one.at, f"bad import: {told}")
     heads = {id(node.head) for node in _walk(module.rules) if _names_a_part(node)}
     for node in _walk(module.rules):
         path = _data_path(node)

@@ -307,6 +307,7 @@ def definition_of(template: Resource) -> Resource:
             "group": GROUP,
             "names": called,
             "scope": "Cluster",
+            "conversion": {"strategy": "None"},
             "versions": [
                 {
                     "name": version,
