@@ -77,7 +77,7 @@ attestors:
 def test_an_image_must_have_a_digest() -> None:
     (one,) = said(DIGESTS, "ghcr.io/a/b:1")
     assert (one.result, one.message) == ("fail", "missing digest for ghcr.io/a/b:1")
-    assert (one.paths, one.actions) == ((".spec.containers[0].image",), {"deny"})
+    assert (one.paths, one.actions) == ((".spec.containers[0].image",), frozenset({"deny"}))
     (one,) = said(DIGESTS, f"ghcr.io/a/b@{DIGEST}")
     assert (one.result, one.message) == ("pass", "image verified")
 
@@ -113,7 +113,7 @@ def test_the_answer_decides() -> None:
 
 def test_when_nobody_can_answer_it_is_an_error_that_names_the_image() -> None:
     (one,) = said(SIGNED, "a:1", answer=ValueError("nobody is there"))
-    assert (one.result, one.actions) == ("error", {"deny"})
+    assert (one.result, one.actions) == ("error", frozenset({"deny"}))
     assert one.message == (
         "failed to verify image docker.io/a:1: signatures cannot be verified yet: nobody is there"
     )

@@ -46,10 +46,12 @@ class Loaded(Protocol):
     """What a loader gives: the policies and what is wrong with their documents."""
 
     @property
-    def book(self) -> Book: ...
+    def book(self) -> Book:
+        """The policies."""
 
     @property
-    def findings(self) -> tuple[Finding, ...]: ...
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with, or unsupported in, the documents."""
 
 
 Load = Callable[[Iterable[Source]], Loaded]
