@@ -382,7 +382,7 @@ class Expressions(Writer):
                 else:
                     self.require(_CONDITIONS[term.name].format(*args))
                 return
-            if term.name == "print" and "print" in self.unit.builtins:
+            if term.path == ("print",):
                 self.printing(term)
                 return
             arity = self._arity(term)

@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import decimal
 import json
-import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -346,7 +345,7 @@ def number_text(value: float) -> str:
     if value.is_integer():
         return str(int(value))
     text = repr(value)
-    return f"{value:.{17 - math.floor(math.log10(size))}f}".rstrip("0") if "e" in text else text
+    return f"{decimal.Decimal(text):f}" if "e" in text else text
 
 
 def _scientific(value: float) -> tuple[str, str]:
