@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.judge import patterns
+from fairlead.judge import patterns, patterns_words
 
 LEAVES: list[tuple[Any, Any, bool]] = [
     # value, pattern, matches
@@ -120,7 +120,7 @@ def test_a_leaf_matches(value: Any, pattern: Any, wanted: bool) -> None:
     ],
 )
 def test_an_operator_is_found(text: str, operator: str) -> None:
-    assert patterns.operator_of(text) == operator
+    assert patterns_words.operator_of(text) == operator
 
 
 CASES: list[tuple[str, Any, Any, str]] = [

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fairlead.judge.judging import judge, mutate
 from fairlead.judge.policies import Book, Judged
+from fairlead.judge.remedies import attempts
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues.paths import Path
@@ -66,7 +67,8 @@ def _try(
     subject: Subject, one: Judged, failed: dict[Any, Judged], book: Book, around: Surroundings
 ) -> tuple[Subject, dict[Any, Judged]] | None:
     """Return the subject with one outcome's remedies, and what fails then, if that is better than before."""
-    for remedies in _attempts(one.outcome.remedies):
+    assert subject.object is not None
+    for remedies in attempts(subject.object, one.outcome):
         changed = copy.deepcopy(subject.object)
         if not all(put(changed, path, value) for path, value in remedies):
             continue
@@ -76,14 +78,6 @@ def _try(
         if len(after) < len(failed) and {key[:2] for key in after} <= rules:
             return candidate, after
     return None
-
-
-def _attempts(remedies: tuple[tuple[Path, Any], ...]) -> Iterator[tuple[tuple[Path, Any], ...]]:
-    if remedies:
-        yield remedies
-    if len(remedies) > 1:
-        for one in remedies:
-            yield (one,)
 
 
 def put(content: Any, path: Path, value: Any) -> bool:

@@ -17,40 +17,55 @@ Source: kyverno/kyverno pkg/engine/validate, pkg/engine/anchor, pkg/engine/patte
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
+from fairlead.judge.patterns_words import (
+    ANY,
+    CONDITION,
+    EQUALITY,
+    EXISTENCE,
+    FIRST,
+    GLOBAL,
+    NEGATION,
+    NOT_RANGE,
+    RANGE,
+    TRACKED,
+    anchor_of,
+    operator_of,
+    plain_value,
+    show,
+    sketch,
+)
 from fairlead.tongues import durations, globs, quantities
 from fairlead.tongues.paths import Path
 
 Kind: TypeAlias = Literal["fail", "skip", "negation"]
 
-_ANCHOR = re.compile(r"^([+<=X^])?\((.+)\)$", re.DOTALL)
-_NUMBER = r"([-|+]?\d+(?:\.\d+)?[A-Za-z]*)"
-_RANGE = re.compile(rf"^{_NUMBER}-{_NUMBER}$", re.ASCII)
-_NOT_RANGE = re.compile(rf"^{_NUMBER}!-{_NUMBER}$", re.ASCII)
-_CONDITION, _EXISTENCE, _EQUALITY, _NEGATION, _GLOBAL = "", "^", "=", "X", "<"
-_FIRST = frozenset({_CONDITION, _EXISTENCE, _EQUALITY, _NEGATION})
-_TRACKED: frozenset[str | None] = frozenset({_CONDITION, _EXISTENCE, _NEGATION})
-_ANY: frozenset[str | None] = frozenset({_CONDITION, _EXISTENCE, _EQUALITY, _NEGATION, _GLOBAL})
 _DEEPEST = 200
+_MOST_PARTS = 100_000
 
 
 class Mismatch:
     """Where an object differs from a pattern. `kind` is `skip` when an anchor says that the pattern is not about the object.
 
-    `wanted` says what would pass there.
+    `wanted` says what would pass there; `remedy` holds one value that would, or nothing where none is known for sure.
     """
 
-    __slots__ = ("_causes", "_prefix", "_steps", "_text", "error", "kind", "wanted")
+    __slots__ = ("_causes", "_prefix", "_steps", "_text", "error", "kind", "remedy", "wanted")
 
     def __init__(
-        self, text: str, wanted: str = "", kind: Kind = "fail", steps: Iterable[str | int] = ()
+        self,
+        text: str,
+        wanted: str = "",
+        kind: Kind = "fail",
+        steps: Iterable[str | int] = (),
+        remedy: tuple[Any, ...] = (),
     ) -> None:
         self.kind: Kind = kind
         self.wanted = wanted
+        self.remedy = remedy
         self.error = False
         self._text = text
         self._steps = list(steps)
@@ -109,7 +124,7 @@ def compile(pattern: Any) -> Match:  # noqa: A001  as in the standard library
     """Return the function that compares an object with the pattern. Raises BadPattern."""
     _refuse_depth(pattern)
     node = _node(pattern, expand=False)
-    tracked = _has_anchor(pattern, _TRACKED)
+    tracked = _has_anchor(pattern, TRACKED)
 
     def match(value: Any) -> Mismatch | None:
         found = node(value, None)
@@ -128,34 +143,20 @@ def matches(value: Any, pattern: Any) -> bool:
     return _leaf(pattern)(value)
 
 
-def operator_of(pattern: str) -> str:
-    """Return the operator that a text begins with or is made of: `>=`, `<=`, `>`, `<`, `!`, `-` (range), `!-`, or ""."""
-    if len(pattern) < 2:
-        return ""
-    for operator in (">=", "<=", ">", "<", "!"):
-        if pattern.startswith(operator):
-            return operator
-    if _NOT_RANGE.match(pattern):
-        return "!-"
-    return "-" if _RANGE.match(pattern) else ""
-
-
-def anchor_of(key: Any) -> tuple[str | None, str]:
-    """Return a key's anchor (None for a plain key, "" for a conditional one) and the bare key."""
-    found = _ANCHOR.match(key) if isinstance(key, str) and key.endswith(")") else None
-    return (found[1] or "", found[2]) if found else (None, key if isinstance(key, str) else str(key))
-
-
 def _refuse_depth(pattern: Any) -> None:
     level = [pattern]
+    parts = 0
     for _ in range(_DEEPEST):
-        level = [
-            below
-            for one in level
-            for below in (one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ())
-        ]
-        if not level:
+        deeper: list[Any] = []
+        for one in level:
+            if isinstance(one, Mapping | list):
+                deeper += one.values() if isinstance(one, Mapping) else one
+                if len(deeper) + parts > _MOST_PARTS:
+                    raise BadPattern("the pattern is too large")
+        if not deeper:
             return
+        parts += len(deeper)
+        level = deeper
     raise BadPattern("the pattern is nested too deeply")
 
 
@@ -180,8 +181,9 @@ def _node(pattern: Any, *, expand: bool) -> _Node:
 
 def _value(pattern: Any) -> _Node:
     leaf = _leaf(pattern)
-    shown = _show(pattern)
-    wanted = f"a value that matches '{shown}'" if pattern is not None else "no value"
+    shown = show(pattern)
+    remedy = plain_value(pattern)
+    wanted = shown if remedy else f"a value that matches '{shown}'" if pattern is not None else "no value"
 
     def node(value: Any, _: _Seen) -> Mismatch | None:
         if value.__class__ is list:
@@ -189,7 +191,9 @@ def _value(pattern: Any) -> _Node:
                 return None
         elif leaf(value):
             return None
-        return Mismatch(f"resource value '{_show(value)}' does not match '{shown}' at path \0", wanted)
+        return Mismatch(
+            f"resource value '{show(value)}' does not match '{shown}' at path \0", wanted, remedy=remedy
+        )
 
     return node
 
@@ -263,21 +267,24 @@ def _map(pattern: Mapping[str, Any], *, expand: bool) -> _Node:
     plain: list[str] = []
     for key in sorted(pattern, key=str):
         anchor, _ = anchor_of(key)
-        if anchor in _FIRST:
+        if anchor in FIRST:
             first.append(key)
-        elif anchor == _GLOBAL or _has_anchor(pattern[key], _ANY):
+        elif anchor == GLOBAL or _has_anchor(pattern[key], ANY):
             nested.insert(0, key)
         else:
             plain.append(key)
     entries = tuple(_entry(key, pattern[key], expand=expand) for key in (*first, *nested, *plain))
-    tracked = [(key, bare) for key in first for anchor, bare in (anchor_of(key),) if anchor in _TRACKED]
+    tracked = [(key, bare) for key in first for anchor, bare in (anchor_of(key),) if anchor in TRACKED]
+    remedy = plain_value(pattern)
+    wanted = sketch(pattern)
 
     def node(value: Any, seen: _Seen) -> Mismatch | None:
         if not isinstance(value, dict):
             return Mismatch(
                 "pattern and resource have different structures. Path: \0. "
                 f"Expected map[string]interface {{}}, found {_go_type(value)}",
-                "an object",
+                wanted,
+                remedy=remedy if value is None else (),
             )
         if seen is not None:
             for key, bare in tracked:
@@ -295,7 +302,7 @@ def _entry(key: str, pattern: Any, *, expand: bool) -> _Entry:
     anchor, bare = anchor_of(key)
     if anchor == "+":  # adds in mutations; means nothing here, so that it is a key as any other
         anchor, bare = None, key
-    if anchor == _EXISTENCE:
+    if anchor == EXISTENCE:
         handle = _existence(pattern)
     else:
         below = bare in {"labels", "annotations"} if expand else bare == "metadata"
@@ -355,10 +362,10 @@ def _anchored(anchor: str | None, inner: _Node, pattern: Any) -> _Handler:
     if anchor is None:
         return anything if pattern == "*" else plain
     handlers: dict[str, _Handler] = {
-        _CONDITION: condition,
-        _EQUALITY: equality,
-        _NEGATION: negation,
-        _GLOBAL: everywhere,
+        CONDITION: condition,
+        EQUALITY: equality,
+        NEGATION: negation,
+        GLOBAL: everywhere,
     }
     return handlers[anchor]
 
@@ -440,7 +447,7 @@ def _text_leaf(pattern: str) -> _Leaf:
 def _one(pattern: str) -> _Leaf:
     operator = operator_of(pattern)
     if operator in {"-", "!-"}:
-        found = (_RANGE if operator == "-" else _NOT_RANGE).match(pattern)
+        found = (RANGE if operator == "-" else NOT_RANGE).match(pattern)
         assert found is not None  # that is how the operator was found
         if operator == "-":
             least, most = _compared(found[1], ">="), _compared(found[2], "<=")
@@ -549,19 +556,6 @@ def _scientific(value: float) -> str:
     rest = significant[1:].rstrip("0")
     sign = "-" if value < 0 else ""
     return f"{sign}{significant[0]}{'.' + rest if rest else ''}E{'-' if shift < 0 else '+'}{abs(shift):02}"
-
-
-def _show(value: Any) -> str:
-    """Return the value as Go's %v prints it."""
-    if value is None:
-        return "<nil>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return f"map[{' '.join(f'{key}:{_show(value[key])}' for key in sorted(value, key=str))}]"
-    if isinstance(value, list):
-        return f"[{' '.join(map(_show, value))}]"
-    return str(value)
 
 
 def _go_type(value: Any) -> str:

@@ -25,6 +25,23 @@ def _step(step: str | int) -> str:
     return f".{step}" if _PLAIN.match(step) else f"['{step}']"
 
 
+_STEP = re.compile(r"\.([A-Za-z_$][A-Za-z0-9_$-]*)|\[(\d+)\]|\['([^']*)'\]")
+
+
+def parse(text: str) -> Path | None:
+    """Return the path that `dotted` wrote so, or None for a text that it would not write."""
+    steps: list[str | int] = []
+    at = 0
+    while at < len(text):
+        found = _STEP.match(text, at)
+        if found is None:
+            return None
+        plain, index, quoted = found.groups()
+        steps.append(plain if plain is not None else quoted if quoted is not None else int(index))
+        at = found.end()
+    return tuple(steps)
+
+
 def pointer(path: Path) -> str:
     """Return the path as a JSON pointer: `/spec/ports/0/port`."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

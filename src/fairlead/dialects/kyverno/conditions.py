@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from fairlead.dialects.kyverno.contexts import Context, Unresolved
 from fairlead.dialects.kyverno.templates import Template, compile_template, compile_text
-from fairlead.judge import patterns
+from fairlead.judge import patterns, patterns_words
 from fairlead.tongues import durations, globs, quantities
 from fairlead.tongues.jmespath import equal, sprint
 
@@ -247,7 +247,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _is_range(value: str) -> bool:
-    return patterns.operator_of(value) in {"-", "!-"}
+    return patterns_words.operator_of(value) in {"-", "!-"}
 
 
 def _one_found(key: str, value: Any) -> bool | None:

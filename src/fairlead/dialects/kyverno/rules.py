@@ -343,6 +343,10 @@ def _compile(
     else:
         phase, act = _action(bodies[0], document, source, path, findings)
         compiled = (None, act, None)
+        if phase == "mutate":
+            actions = Actions(
+                DENY
+            )  # what cannot be mutated is refused, whatever the policy says of validation
     extractors = document.get("imageExtractors")
     properties = document.get("reportProperties")
     if isinstance(properties, Mapping):

@@ -31,7 +31,7 @@ _WAYS = ("pattern", "anyPattern", "deny", "foreach")
 class Said(NamedTuple):
     """What a check says: a result, its message, the places in the object that it is about, and what would pass there.
 
-    `find` tells the last two later, where finding them costs.
+    `remedies` are values that are sure to pass, and their places. `find` tells paths and wanted later, where finding them costs.
     """
 
     result: Result
@@ -40,6 +40,7 @@ class Said(NamedTuple):
     wanted: str = ""
     properties: Mapping[str, Any] = {}
     find: Callable[[], tuple[tuple[str, ...], str]] | None = None
+    remedies: tuple[tuple[Path, Any], ...] = ()
 
 
 Check: TypeAlias = Callable[[Context], "Said | None"]
@@ -233,7 +234,8 @@ def _mismatched(found: Mismatch, context: Context, told: _Message) -> Said:
     message = told.failing(context, found.pointer, found.message())
     if found.error:
         return Said("error", message, (dotted(found.path),), found.wanted)
-    return Said("fail", message, (dotted(found.path),), found.wanted)
+    remedies = tuple((found.path, value) for value in found.remedy) if context.element is None else ()
+    return Said("fail", message, (dotted(found.path),), found.wanted, remedies=remedies)
 
 
 def _any_pattern(document: Any, told: _Message, path: str) -> Check:
