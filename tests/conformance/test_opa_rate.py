@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from conformance import opa
 
 FLOOR = 0.97
