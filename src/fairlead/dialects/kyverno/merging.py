@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from fairlead.judge import patterns
+from fairlead.judge import patterns, patterns_words
 from fairlead.words import Resource
 
 Schema: TypeAlias = "Mapping[str, Any] | None"
 """What is known of a mapping's fields: a nested Schema, or a tuple of merge keys with the items' Schema. None: nothing is known."""
 
-anchor_of = lru_cache(maxsize=8192)(patterns.anchor_of)
+anchor_of = lru_cache(maxsize=8192)(patterns_words.anchor_of)
 """The anchor of a key, and the key without it: patches have few keys, and each is asked for again and again."""
 
 _CONDITIONS = frozenset({"", "<"})
