@@ -19,6 +19,7 @@ from fairlead.dialects.kyverno.celpolicies_evaluating import (
     read_head,
 )
 from fairlead.dialects.kyverno.celpolicies_exceptions import CelException
+from fairlead.dialects.kyverno.celpolicies_following import labels_of
 from fairlead.dialects.kyverno.celpolicies_validating import concerned
 from fairlead.judge.constraints import Constraints, read_constraints
 from fairlead.judge.expressions import Compiler, Expression, Expressions, OutOfBudget
@@ -29,7 +30,6 @@ from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import cel, cron
 from fairlead.words import Change, Finding, Ref, Resource
 
-_MANAGED = "app.kubernetes.io/managed-by"
 _PROPAGATIONS = ("Foreground", "Background", "Orphan")
 
 
@@ -90,7 +90,7 @@ def _generation(
         changes = [
             change
             for namespace, resource in generator.made
-            for change in _brought(head, namespace, resource, around, server_side=server_side)
+            for change in _brought(head, namespace, resource, subject.ref, around, server_side=server_side)
         ]
         return Outcome(
             result="pass",
@@ -117,15 +117,18 @@ def _placed(resource: Resource, namespace: str) -> Resource:
 
 
 def _brought(
-    head: Head, namespace: str, resource: Resource, around: Surroundings, *, server_side: bool
+    head: Head,
+    namespace: str,
+    resource: Resource,
+    trigger: Ref,
+    around: Surroundings,
+    *,
+    server_side: bool,
 ) -> list[Change]:
     """Return what creates the object, or brings it back in line where the policy keeps what it generated in line."""
     wanted = _placed(resource, namespace)
     meta = wanted["metadata"]
-    labels = {**(meta.get("labels") or {}), _MANAGED: "kyverno", "generate.kyverno.io/policy-name": head.name}
-    source_uid = (resource.get("metadata") or {}).get("uid")
-    if source_uid:
-        labels["generate.kyverno.io/source-uid"] = str(source_uid)
+    labels = {**(meta.get("labels") or {}), **labels_of(head.source.ref, trigger, resource)}
     body = {**wanted, "metadata": {**meta, "labels": labels}}
     ref = Ref.of(body)
     ref = Ref(ref.group, ref.kind, namespace, ref.name)
