@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fairlead.judge import patterns, patterns_words
 from fairlead.words import Resource
@@ -30,8 +30,8 @@ anchor_of = lru_cache(maxsize=8192)(patterns_words.anchor_of)
 
 _CONDITIONS = frozenset({"", "<"})
 _WORKING = frozenset({"", "<", "+"})
+_GLOBAL = frozenset({"<"})
 _DIRECTIVE = "$patch"
-_DEEPEST = 200
 
 _CONTAINER: Schema = {
     "ports": (("containerPort", "protocol"), {}),
@@ -81,7 +81,14 @@ _BUILT_IN = frozenset({
 
 
 class Unmergeable(Exception):
-    """The patch does not fit the object; the message says where."""
+    """The patch does not fit the object; the message says where (`%s` in it becomes the path)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.steps: list[str] = []
+
+    def __str__(self) -> str:
+        return str(self.args[0]).replace("%s", ".".join(reversed(self.steps)))
 
 
 class _Unmet(Exception):
@@ -117,32 +124,22 @@ def merge(resource: Resource, patch: Any) -> Resource:
 
 def _merge_anchored(resource: Resource, patch: Any) -> Resource:
     try:
-        patch = _copied(patch)
-        _prepare(patch, resource)
+        settled = _settled(patch, resource)
     except (_Unmet, _UnmetEverywhere):
         return resource
     except RecursionError:
         raise Unmergeable("the patch is nested too deeply") from None
-    _drop_conditions(patch)
-    return _merge_plain(resource, patch)
+    return _merge_plain(resource, {} if settled is _NOTHING else settled)
 
 
 def _merge_plain(resource: Resource, patch: Any) -> Resource:
     if not isinstance(patch, dict):
         raise Unmergeable("wrong Node Kind for patch: expected a mapping")
     try:
-        merged = _merge(resource, patch, schema_of(resource), ())
+        merged = _merge(resource, patch, schema_of(resource))
     except RecursionError:
         raise Unmergeable("the patch is nested too deeply") from None
     return merged if isinstance(merged, dict) else {}
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value
 
 
 def _has(value: Any, anchors: frozenset[str]) -> bool:
@@ -152,88 +149,99 @@ def _has(value: Any, anchors: frozenset[str]) -> bool:
     return isinstance(value, list) and any(_has(item, anchors) for item in value)
 
 
-def _prepare(pattern: Any, resource: Any) -> None:
-    """Settle a patch's anchors against the object, in place. Raises _Unmet or _UnmetEverywhere."""
-    if isinstance(pattern, dict):
-        _add_if_absent(pattern, resource)
-        _check(pattern, resource, "<", _UnmetEverywhere)
-        _check(pattern, resource, "", _Unmet)
-        for key in [key for key in pattern if anchor_of(key)[0] not in _WORKING]:
-            _prepare(pattern[key], resource.get(key) if isinstance(resource, dict) else None)
-    elif isinstance(pattern, list) and pattern and isinstance(pattern[0], dict):
-        _prepare_items(pattern, resource)
+_NOTHING: Final = object()
+"""What is left of a part of a patch that was nothing but conditions."""
 
 
-def _prepare_items(pattern: list[Any], resource: Any) -> None:
-    """Make, of each item with anchors, one item for each of the object's items that it is about."""
+def _settled(pattern: Any, resource: Any) -> Any:
+    """Return a part of a patch without anchors, settled against the object. Raises _Unmet or _UnmetEverywhere."""
+    if pattern.__class__ is dict:
+        return _settled_map(pattern, resource) if pattern else pattern
+    if pattern.__class__ is list and pattern:
+        if isinstance(pattern[0], dict):
+            return _settled_items(pattern, resource)
+        return _without_conditions(pattern)
+    return pattern
+
+
+def _settled_map(pattern: dict[str, Any], resource: Any) -> Any:
+    there = resource if isinstance(resource, dict) else {}
+    made: dict[str, Any] = {}
+    conditions: list[tuple[str, str, Any]] = []
+    for key, value in pattern.items():
+        anchor, bare = anchor_of(key)
+        if anchor is None or anchor not in _WORKING:
+            made[key] = value
+        elif anchor != "+":
+            conditions.append((anchor, bare, value))
+        elif bare not in there:
+            made[bare] = value
+    if conditions:
+        left = [
+            _checked(bare, value, there, _UnmetEverywhere) for anchor, bare, value in conditions if anchor
+        ]
+        left += [_checked(bare, value, there, _Unmet) for anchor, bare, value in conditions if not anchor]
+    else:
+        left = []
+    for key, value in list(made.items()):
+        if isinstance(value, dict | list):
+            settled = _settled(value, there.get(key))
+            if settled is _NOTHING:
+                del made[key]
+            else:
+                made[key] = settled
+    made.update((bare, value) for bare, value in left if value is not _NOTHING)
+    return made or _NOTHING
+
+
+def _settled_items(pattern: list[Any], resource: Any) -> Any:
+    """Make, of each item with anchors, one item for each of the object's items that it is about; these come last."""
     items = resource if isinstance(resource, list) else []
-    for item in list(pattern):
+    plain: list[Any] = []
+    aimed: list[Any] = []
+    for item in pattern:
         if not _has(item, _WORKING):
+            plain.append(item)
             continue
-        everywhere = _has(item, frozenset("<"))
+        everywhere = _has(item, _GLOBAL)
         held = False
         unmet: _UnmetEverywhere | None = None
-        for element in items:
-            settled = _copied(item)
+        for element in items if resource is not None else (None,):
             try:
-                _prepare(settled, element)
+                settled = _settled(item, element)
             except _Unmet:
                 continue
             except _UnmetEverywhere as error:
                 unmet = error
                 continue
             held = True
-            if not everywhere:
-                _aim(pattern, settled, element)
-        if resource is None:
-            try:
-                _prepare(_copied(item), None)
-            except _Unmet:
-                continue
+            name = element.get("name") if isinstance(element, dict) else None
+            if name and not everywhere and isinstance(settled, dict):
+                aimed.append({**settled, "name": name})
         if unmet is not None and not (everywhere and held):
             raise unmet
+    return plain + aimed or _NOTHING
 
 
-def _aim(pattern: list[Any], settled: Any, element: Any) -> None:
-    """Add an item to the patch that is about one of the object's items, by its name. Items without a name are passed over."""
-    name = element.get("name") if isinstance(element, dict) else None
-    if not name or not isinstance(settled, dict):
-        return
-    if not _drop(settled, scalars=True):
-        settled["name"] = name
-        pattern.append(settled)
-
-
-def _add_if_absent(pattern: Any, resource: Any) -> int:
-    """Settle `+(key)`: the key without its anchor where it is absent, nothing where it is there. Returns how many there were."""
-    if not isinstance(pattern, dict):
-        return 0
-    anchored = [key for key in pattern if anchor_of(key)[0] == "+"]
-    if anchored:
-        settled = {}
-        for key, value in pattern.items():
-            anchor, bare = anchor_of(key)
-            if anchor != "+":
-                settled[key] = value
-            elif not (isinstance(resource, dict) and bare in resource):
-                settled[bare] = value
-        pattern.clear()
-        pattern.update(settled)
-    return len(anchored)
-
-
-def _check(pattern: dict[str, Any], resource: Any, anchor: str, unmet: type[Exception]) -> None:
-    for key in list(pattern):
-        found, bare = anchor_of(key)
-        if found != anchor:
-            continue
-        if not isinstance(resource, dict) or bare not in resource:
-            raise unmet(f'could not found "{bare}" key in the resource')
-        wanted, value = pattern[key], resource[bare]
-        if _add_if_absent(wanted, value):
-            continue
-        if not _matches(wanted, value):
+def _checked(bare: str, wanted: Any, there: dict[str, Any], unmet: type[Exception]) -> tuple[str, Any]:
+    """Check one condition; return the key and what of the condition is a patch itself."""
+    if bare not in there:
+        raise unmet(f'could not found "{bare}" key in the resource')
+    if not isinstance(wanted, dict | list):
+        if not _matches(wanted, there[bare]):
             raise unmet(f"{bare} does not match")
+        return bare, _NOTHING
+    value = there[bare]
+    if isinstance(wanted, dict) and any(anchor_of(key)[0] == "+" for key in wanted):
+        inside = value if isinstance(value, dict) else {}
+        wanted = {
+            anchor_of(key)[1] if anchor_of(key)[0] == "+" else key: item
+            for key, item in wanted.items()
+            if anchor_of(key)[0] != "+" or anchor_of(key)[1] not in inside
+        }
+    elif not _matches(wanted, value):
+        raise unmet(f"{bare} does not match")
+    return bare, _without_conditions(wanted)
 
 
 def _matches(wanted: Any, value: Any) -> bool:
@@ -253,84 +261,52 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _drop_conditions(pattern: dict[str, Any]) -> None:
-    for key in list(pattern):
-        if _drop(pattern[key], scalars=anchor_of(key)[0] in _CONDITIONS):
-            del pattern[key]
-    for key in list(pattern):
-        anchor, bare = anchor_of(key)
-        if anchor in _CONDITIONS:
-            pattern[bare] = pattern.pop(key)
-
-
-def _drop(node: Any, *, scalars: bool) -> bool:
-    """Take the conditions out of a part of a patch, in place; return whether nothing of it was but conditions."""
+def _without_conditions(node: Any, *, within: bool = True) -> Any:
+    """Return a part of a patch without its conditions; `within`: it is one itself, so that plain values are nothing."""
     if isinstance(node, dict):
-        return _drop_in_map(node)
+        made = {}
+        for key, item in node.items():
+            anchor, bare = anchor_of(key)
+            left = _without_conditions(item, within=anchor in _CONDITIONS)
+            if left is not _NOTHING:
+                made[bare if anchor in _CONDITIONS else key] = left
+        return made if made or not node else _NOTHING
     if isinstance(node, list):
-        return _drop_in_list(node)
-    return scalars
+        kept = [
+            left
+            for one in node
+            if not _has(one, _WORKING) and (left := _without_conditions(one, within=False)) is not _NOTHING
+        ]
+        return kept if kept or not node else _NOTHING
+    return _NOTHING if within else node
 
 
-def _drop_in_map(node: dict[str, Any]) -> bool:
-    if not node:
-        return False
-    for key in [key for key in node if anchor_of(key)[0] in _CONDITIONS]:
-        if _drop(node[key], scalars=True):
-            del node[key]
-    for key in [key for key in node if anchor_of(key)[0] in _CONDITIONS]:
-        node[anchor_of(key)[1]] = node.pop(key)
-    for key in list(node):
-        if _drop(node[key], scalars=False):
-            del node[key]
-    return not node
-
-
-def _drop_in_list(node: list[Any]) -> bool:
-    if not node:
-        return False
-    node[:] = [one for one in node if not (_has(one, _WORKING) or _drop(one, scalars=False))]
-    return not node
-
-
-def _merge(before: Any, patch: Any, schema: Any, path: tuple[str, ...]) -> Any:
+def _merge(before: Any, patch: Any, schema: Any) -> Any:
     """Return the merged value; None when nothing is to be there."""
-    if isinstance(patch, dict):
+    if patch.__class__ is dict:
         if before is not None and not isinstance(before, dict):
-            raise Unmergeable(
-                f"wrong Node Kind for {'.'.join(path)} expected: MappingNode was {_kind(before)}"
-            )
-        return _merge_map(before, patch, schema, path)
-    if isinstance(patch, list):
+            raise Unmergeable(f"wrong Node Kind for %s expected: MappingNode was {_kind(before)}")
+        return _merge_map(before, patch, schema)
+    if patch.__class__ is list:
         if before is not None and not isinstance(before, list):
-            raise Unmergeable(
-                f"wrong Node Kind for {'.'.join(path)} expected: SequenceNode was {_kind(before)}"
-            )
-        if isinstance(schema, tuple):
-            return _merge_list(before, patch, schema[0], schema[1], path)
+            raise Unmergeable(f"wrong Node Kind for %s expected: SequenceNode was {_kind(before)}")
+        if schema.__class__ is tuple:
+            return _merge_list(before, patch, schema[0], schema[1])
         return _clean_list(patch)
     if isinstance(before, dict | list):
-        raise Unmergeable(f"wrong Node Kind for {'.'.join(path)} expected: {_kind(before)} was ScalarNode")
+        raise Unmergeable(f"wrong Node Kind for %s expected: {_kind(before)} was ScalarNode")
     return patch
 
 
 def _kind(value: Any) -> str:
-    return (
-        "MappingNode"
-        if isinstance(value, dict)
-        else "SequenceNode"
-        if isinstance(value, list)
-        else "ScalarNode"
-    )
+    if isinstance(value, dict):
+        return "MappingNode"
+    return "SequenceNode" if isinstance(value, list) else "ScalarNode"
 
 
-def _merge_map(
-    before: dict[str, Any] | None, patch: dict[str, Any], schema: Any, path: tuple[str, ...]
-) -> dict[str, Any] | None:
-    if len(path) > _DEEPEST:
-        raise Unmergeable("the patch is nested too deeply")
-    directive = patch.get(_DIRECTIVE)
-    if directive is not None:
+def _merge_map(before: dict[str, Any] | None, patch: dict[str, Any], schema: Any) -> dict[str, Any] | None:
+    if _DIRECTIVE in patch:
+        directive = patch[_DIRECTIVE]
         if directive == "delete":
             return None
         if directive not in {"replace", "merge"}:
@@ -338,13 +314,17 @@ def _merge_map(
         patch = {key: value for key, value in patch.items() if key != _DIRECTIVE}
         if directive == "replace":
             before = None
-    made = dict(before) if before is not None else {}
-    fields = schema if isinstance(schema, dict) else {}
+    made = before.copy() if before is not None else {}
+    fields = schema if schema is not None else {}
     for key, value in patch.items():
         if value is None:
             made.pop(key, None)
             continue
-        merged = _merge(made.get(key), value, fields.get(key), (*path, str(key)))
+        try:
+            merged = _merge(made.get(key), value, fields.get(key))
+        except Unmergeable as error:
+            error.steps.append(str(key))
+            raise
         if merged is None:
             made.pop(key, None)
         else:
@@ -359,9 +339,7 @@ def _clean_list(patch: list[Any]) -> list[Any]:
     return [one for one in patch if not (isinstance(one, dict) and _DIRECTIVE in one)]
 
 
-def _merge_list(
-    before: list[Any] | None, patch: list[Any], keys: Sequence[str], schema: Any, path: tuple[str, ...]
-) -> list[Any]:
+def _merge_list(before: list[Any] | None, patch: list[Any], keys: Sequence[str], schema: Any) -> list[Any]:
     """Merge items by their keys (plain values by themselves): those of the patch first, then what else there was."""
     if not keys:
         new = list(patch)
@@ -373,14 +351,14 @@ def _merge_list(
     loose: list[Any] = []
     for item in patch:
         if not isinstance(item, dict):
-            raise Unmergeable(f"wrong Node Kind for {'.'.join(path)} expected: MappingNode was {_kind(item)}")
+            raise Unmergeable(f"wrong Node Kind for %s expected: MappingNode was {_kind(item)}")
         named = tuple((key, _text(item[key])) for key in keys if item.get(key) is not None)
         if not named:
             loose.append(item)
             continue
         place = next((index for index, one in enumerate(left) if _is(one, named)), None)
         old = left.pop(place) if place is not None else made.get(named)
-        merged = _merge(old, item, schema, path)
+        merged = _merge(old, item, schema)
         if merged:
             made[named] = merged
         else:
