@@ -266,12 +266,38 @@ def test_json_is_written_as_go_writes_it() -> None:
     assert jmespath.sprint({"b": [1, True, None], "a": 1.5}) == "map[a:1.5 b:[1 true <nil>]]"
 
 
-def test_data_that_is_too_deep_fails_alone() -> None:
-    deep: Any = 1
+def deep() -> Any:
+    made: Any = 1
     for _ in range(100_000):
-        deep = [deep]
+        made = [made]
+    return made
+
+
+def test_data_that_is_too_deep_fails_alone() -> None:
     with pytest.raises(Failed):
-        jmespath.compile("@ == `1`" + " || @ == @")({"x": deep} and [deep])
+        jmespath.compile("@[0] == @[1]")([deep(), deep()])
+
+
+DOUBLED = " | ".join(["[@, @]"] * 60)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DOUBLED} | to_string(@)",
+        f"{DOUBLED} | join(',', [to_string(@)])",
+        f"({DOUBLED}) == ({DOUBLED})",
+        " | ".join(["[@, @][]"] * 60),
+        "'x' | " + " | ".join(["join('', [@, @])"] * 60),
+        "'x' | " + " | ".join(["replace_all(@, 'x', 'xxxx')"] * 60),
+        "'x' | " + " | ".join(["regex_replace_all('x', @, 'xxxx')"] * 60),
+        "'x' | " + " | ".join(["base64_encode(@)"] * 200),
+        "[@, @] | " + " | ".join(["map(&@, [@, @][])"] * 60),
+    ],
+)
+def test_an_expression_that_grows_is_stopped(text: str) -> None:
+    with pytest.raises(Failed, match=r"too (large|long|many)"):
+        jmespath.compile(text)(DATA)
 
 
 @settings(max_examples=300, deadline=None)
@@ -291,5 +317,7 @@ def test_random_text_is_an_expression_or_refused(text: str) -> None:
             wanted = peer.search(text, DATA)
         except Exception:  # noqa: BLE001  the library refuses what it does not know, in many ways
             return
-    if not any(sign in text for sign in "<>()&"):  # order of texts, functions and bare references differ on purpose
+    if not any(
+        sign in text for sign in "<>()&"
+    ):  # order of texts, functions and bare references differ on purpose
         assert found == wanted

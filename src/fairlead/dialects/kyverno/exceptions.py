@@ -51,6 +51,13 @@ class PolicyException:
 
 def read_policy_exception(source: Source) -> tuple[list[PolicyException], list[Finding]]:
     """Read a PolicyException. Never raises over its content."""
+    try:
+        return _read(source)
+    except RecursionError:
+        return [], [broken(source, "", "the document is nested too deeply")]
+
+
+def _read(source: Source) -> tuple[list[PolicyException], list[Finding]]:
     page = source.page()
     fields.take(page, fields.EXCEPTION)
     findings = unsupported(page, source)

@@ -75,6 +75,13 @@ class PolicyModel:
 
 def read_policy(source: Source) -> tuple[list[PolicyModel], list[Finding]]:
     """Read a ClusterPolicy or a Policy. Never raises over its content."""
+    try:
+        return _read(source)
+    except RecursionError:
+        return [], [broken(source, "", "the document is nested too deeply")]
+
+
+def _read(source: Source) -> tuple[list[PolicyModel], list[Finding]]:
     page = source.page()
     fields.take(page, fields.POLICY)
     findings = unsupported(page, source)

@@ -27,6 +27,8 @@ _ESCAPED_REFERENCE = re.compile(r"\\(\$\(.[^ ]*\))")
 _HOLE = re.compile("\ue000(\\d+)\ue001")
 _OPERATOR = re.compile(r">=|<=|>|<|!")
 _ANCHOR = re.compile(r"^[+<=X^]?\((.*)\)$")
+_DEEPEST = 50
+_MOST_REFERENCES = 200
 
 
 def has_variables(value: Any) -> bool:
@@ -128,9 +130,12 @@ def _compile_string(text: str, path: tuple[str | int, ...]) -> Template:
         holes.append(found[1])
         return f"\ue000{len(holes) - 1}\ue001"
 
-    rest, count = text, 1
+    rest, count, rounds = text, 1, 0
     while count:
         rest, count = _VARIABLE.subn(dig, rest)
+        rounds += 1
+        if rounds > _DEEPEST:
+            return _failing("variables are nested too deeply")
     if not holes:
         plain = _ESCAPED.sub(r"\1", text)
         return lambda _: plain
@@ -228,6 +233,8 @@ def _refer(value: Any, document: Any, path: str) -> Any:
 def _refer_text(text: str, document: Any, path: str) -> str:
     if "$(" not in text:
         return text
+    if text.count("$(") > _MOST_REFERENCES:
+        return _Broken(f"too many references $( at path {path}")
     problem = ""
 
     def follow(found: re.Match[str]) -> str:

@@ -15,6 +15,8 @@ from fairlead.tongues.jmespath.kinds import BadExpression, Failed, Function, Mis
 from fairlead.tongues.jmespath.rendering import kind_of, to_json
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_MOST = 300_000
+"""How many parts of two values are compared."""
 
 
 def compile_tree(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> Step:
@@ -23,16 +25,29 @@ def compile_tree(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> 
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Return whether two JSON values are equal; true is not 1, as it is to Python."""
+    """Return whether two JSON values are equal; true is not 1, as it is to Python. Raises Failed where they are too large."""
     a, b = left.__class__, right.__class__
-    if a is b:
-        if a in _PLAIN:
-            return bool(left == right)
-        if a is list:
-            return len(left) == len(right) and all(map(equal, left, right))
+    if a is b and a in _PLAIN:
+        return bool(left == right)
+    return _equal(left, right, [_MOST])
+
+
+def _equal(left: Any, right: Any, left_over: list[int]) -> bool:
+    left_over[0] -= 1
+    if left_over[0] < 0:
+        raise Failed("the values are too large to be compared")
+    if left is right:
+        return True
+    a, b = left.__class__, right.__class__
+    if a is list and b is list:
+        return len(left) == len(right) and all(
+            _equal(one, other, left_over) for one, other in zip(left, right, strict=True)
+        )
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
-    return left == right and bool not in {a, b} and a in _PLAIN and b in _PLAIN
+        return left.keys() == right.keys() and all(_equal(left[key], right[key], left_over) for key in left)
+    if a is not b and bool in {a, b}:
+        return False
+    return a in _PLAIN and b in _PLAIN and bool(left == right)
 
 
 def is_false(value: Any) -> bool:
@@ -205,7 +220,10 @@ def _projection(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> S
 
         def plain(value: Any, moment: Moment) -> Any:
             items = left(value, moment)
-            return [item for item in items if item is not None] if items.__class__ is list else None
+            if items.__class__ is not list:
+                return None
+            moment.spend(len(items))
+            return [item for item in items if item is not None]
 
         return plain
 
@@ -213,6 +231,7 @@ def _projection(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> S
         items = left(value, moment)
         if items.__class__ is not list:
             return None
+        moment.spend(len(items))
         found = [right(item, moment) for item in items]
         return [item for item in found if item is not None and item.__class__ is not Missing]
 
@@ -226,6 +245,7 @@ def _value_projection(tree: Mapping[str, Any], functions: Mapping[str, Function]
         items = left(value, moment)
         if not isinstance(items, dict):
             return None
+        moment.spend(len(items))
         found = [right(item, moment) for item in items.values()]
         return [item for item in found if item is not None and item.__class__ is not Missing]
 
@@ -239,6 +259,7 @@ def _filter_projection(tree: Mapping[str, Any], functions: Mapping[str, Function
         items = left(value, moment)
         if items.__class__ is not list:
             return None
+        moment.spend(len(items))
         found = [right(item, moment) for item in items if not is_false(wanted(item, moment))]
         return [item for item in found if item is not None and item.__class__ is not Missing]
 
@@ -252,9 +273,11 @@ def _flatten(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> Step
         items = inner(value, moment)
         if items.__class__ is not list:
             return None
+        moment.spend(len(items))
         flat: list[Any] = []
         for item in items:
             if item.__class__ is list:
+                moment.spend(len(item))
                 flat.extend(item)
             else:
                 flat.append(item)
@@ -286,7 +309,15 @@ def _current(_tree: Mapping[str, Any], _: Mapping[str, Function]) -> Step:
 
 def _expref(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> Step:
     inner = compile_tree(tree["children"][0], functions)
-    return lambda _, moment: lambda value: _present(inner(value, moment))
+
+    def step(_: Any, moment: Moment) -> Any:
+        def run(value: Any) -> Any:
+            moment.spend(1)
+            return _present(inner(value, moment))
+
+        return run
+
+    return step
 
 
 def _function(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> Step:
@@ -323,6 +354,7 @@ def _function(tree: Mapping[str, Any], functions: Mapping[str, Function]) -> Ste
             if accepts is not None and not accepts(argument):
                 raise Failed(_mistyped(argument, wanted))
             arguments.append(argument)
+        moment.spend(1)
         return call(moment, *arguments)
 
     return step

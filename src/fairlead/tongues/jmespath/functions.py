@@ -13,6 +13,9 @@ from typing import Any
 from fairlead.tongues.jmespath.kinds import Failed, Function, Moment
 from fairlead.tongues.jmespath.rendering import kind_of, to_json
 
+LONGEST = 1 << 24
+"""How long a text may become."""
+
 
 def _avg(_: Moment, values: list[float]) -> Any:
     return whole(sum(values) / len(values)) if values else None
@@ -24,7 +27,10 @@ def _contains(_: Moment, where: Any, what: Any) -> bool:
     return any(item == what and kind_of(item) == kind_of(what) for item in where)
 
 
-def _join(_: Moment, between: str, texts: list[str]) -> str:
+def _join(moment: Moment, between: str, texts: list[str]) -> str:
+    moment.spend(len(texts))
+    if sum(map(len, texts)) + len(between) * len(texts) > LONGEST:
+        raise Failed("the text would be too long")
     return between.join(texts)
 
 

@@ -57,14 +57,22 @@ class Missing:
 class Moment:
     """What functions may ask beside their arguments: the time, and numbers that look random but follow from the seed.
 
-    `seed` may be anything whose text says what the numbers follow from. `resolve` gives the addresses of a host's name, where someone can tell. `registry` is where images without one come from.
+    `seed` may be anything whose text says what the numbers follow from. `resolve` gives the addresses of a host's name, where someone can tell. `registry` is where images without one come from. `left` is how many
+    elements may still be looked at: a hostile expression is stopped.
     """
 
     now: datetime = EPOCH
     seed: object = 0
     resolve: Callable[[str], list[str]] | None = None
     registry: str = "docker.io"
+    left: int = 5_000_000
     _drawn: int = field(default=0, repr=False)
+
+    def spend(self, steps: int) -> None:
+        """Note that so many elements are looked at. Raises Failed when that is more than an expression may take."""
+        self.left -= steps
+        if self.left < 0:
+            raise Failed("the expression takes too many steps")
 
     def draw(self, below: int) -> int:
         """Return the next number from 0 to below - 1. The same seed gives the same numbers in the same order."""

@@ -22,12 +22,13 @@ import yaml
 
 from fairlead.tongues import durations, globs, regexes
 from fairlead.tongues.jmespath import arithmetic, certificates, drawing, images, times, versions
-from fairlead.tongues.jmespath.functions import STANDARD
+from fairlead.tongues.jmespath.functions import LONGEST, STANDARD
 from fairlead.tongues.jmespath.kinds import Failed, Function, Moment
 from fairlead.tongues.jmespath.rendering import number, sprint
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BIGGEST_TEXT = 1 << 24
+_A_MATCH = 30
+"""What one match costs, in elements looked at."""
 _GROUP = re.compile(r"\$(?:\{(\w+)\}|(\w+)|(\$))", re.ASCII)
 
 
@@ -48,7 +49,7 @@ def _replace(_: Moment, text: str, old: str, new: str, times_: float) -> str:
 
 
 def _bounded(text: str, old: str, new: str, count: int) -> str:
-    if len(new) * (text.count(old) or 1) > _BIGGEST_TEXT:
+    if len(new) * (text.count(old) or 1) > LONGEST:
         raise Failed("the text would be too long")
     return text.replace(old, new, count)
 
@@ -68,19 +69,19 @@ def _regex_match(_: Moment, pattern: str, text: Any) -> bool:
     return _pattern("regex_match", pattern).search(_text(text)) is not None
 
 
-def _regex_replace_all(_: Moment, pattern: str, text: Any, new: Any) -> str:
+def _regex_replace_all(moment: Moment, pattern: str, text: Any, new: Any) -> str:
     compiled = _pattern("regex_replace_all", pattern)
     template = _text(new)
-    return _substitute(compiled, _text(text), lambda match: _expand(match, template))
+    return _substitute(moment, compiled, _text(text), lambda match: _expand(match, template))
 
 
-def _regex_replace_all_literal(_: Moment, pattern: str, text: Any, new: Any) -> str:
+def _regex_replace_all_literal(moment: Moment, pattern: str, text: Any, new: Any) -> str:
     compiled = _pattern("regex_replace_all_literal", pattern)
     literal = _text(new)
-    return _substitute(compiled, _text(text), lambda _: literal)
+    return _substitute(moment, compiled, _text(text), lambda _: literal)
 
 
-def _substitute(compiled: Any, text: str, make: Callable[[Any], str]) -> str:
+def _substitute(moment: Moment, compiled: Any, text: str, make: Callable[[Any], str]) -> str:
     """Replace each match as Go does: an empty match right after another match is no match."""
     made: list[str] = []
     size = place = 0
@@ -89,9 +90,10 @@ def _substitute(compiled: Any, text: str, make: Callable[[Any], str]) -> str:
         start, end = match.span()
         if start == end == last_end:
             continue
+        moment.spend(_A_MATCH)
         new = make(match)
         size += len(new)
-        if size > _BIGGEST_TEXT:
+        if size > LONGEST:
             raise Failed("the text would be too long")
         made += (text[place:start], new)
         place = last_end = end
@@ -139,6 +141,8 @@ def _base64_decode(_: Moment, text: str) -> str:
 
 
 def _base64_encode(_: Moment, text: str) -> str:
+    if len(text) > LONGEST // 2:
+        raise Failed("the text would be too long")
     return base64.b64encode(text.encode()).decode()
 
 
