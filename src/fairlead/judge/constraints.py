@@ -195,18 +195,20 @@ def read_constraints(page: Page, source: Source, *, exact: bool = False) -> tupl
 def resource_rule(page: Page) -> ResourceRule:
     """Read one rule: apiGroups, apiVersions, resources, operations, resourceNames, scope."""
     return ResourceRule(
-        frozenset(_texts(page.take("apiGroups"))),
-        frozenset(_texts(page.take("apiVersions"))),
+        frozenset(strings(page.take("apiGroups"))),
+        frozenset(strings(page.take("apiVersions"))),
         tuple(
-            (name, part) for name, _, part in (text.partition("/") for text in _texts(page.take("resources")))
+            (name, part)
+            for name, _, part in (text.partition("/") for text in strings(page.take("resources")))
         ),
-        frozenset(_texts(page.take("operations"))),
-        frozenset(_texts(page.take("resourceNames"))),
+        frozenset(strings(page.take("operations"))),
+        frozenset(strings(page.take("resourceNames"))),
         str(page.take("scope", "*")),
     )
 
 
-def _texts(value: Any) -> list[str]:
+def strings(value: Any) -> list[str]:
+    """Return the texts of a list; nothing for what is none."""
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 

@@ -20,8 +20,17 @@ class Source:
 
     @property
     def ref(self) -> Ref:
-        """The object's name."""
-        return Ref.of(self.content)
+        """The object's name; what in it is of the wrong type counts as absent."""
+        meta = self.content.get("metadata")
+        named = meta if isinstance(meta, dict) else {}
+        return Ref.of(
+            {
+                **{key: _text(self.content.get(key)) for key in ("apiVersion", "kind")},
+                "metadata": {
+                    key: _text(named.get(key)) for key in ("name", "generateName", "namespace", "uid")
+                },
+            }
+        )
 
     def page(self) -> Page:
         """Return a cursor over the document, with apiVersion, kind and status taken."""
@@ -29,6 +38,10 @@ class Source:
         for key in ("apiVersion", "kind", "status"):
             page.take(key)
         return page
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def unsupported(page: Page, source: Source) -> list[Finding]:

@@ -53,7 +53,8 @@ class Mutating:
 def read_mutating(source: Source) -> tuple[list[Mutating], list[Finding]]:
     """Read a MutatingAdmissionPolicy."""
     page = source.page()
-    name = str(page.take("metadata", {}).get("name") or "")
+    page.take("metadata")
+    name = source.ref.name
     spec = page.page("spec")
     params = read_param_kind(spec)
     constraints, findings = read_constraints(spec.page("matchConstraints"), source)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fairlead.judge.constraints import Constraints, labels_of, read_constraints
+from fairlead.judge.constraints import Constraints, labels_of, read_constraints, strings
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
@@ -62,11 +62,12 @@ class Binding:
 def read_binding(source: Source, kind: str) -> tuple[list[Binding], list[Finding]]:
     """Read a ValidatingAdmissionPolicyBinding or a MutatingAdmissionPolicyBinding."""
     page = source.page()
-    name = str(page.take("metadata", {}).get("name") or "")
+    page.take("metadata")
+    name = source.ref.name
     spec = page.page("spec")
     constraints, findings = read_constraints(spec.page("matchResources"), source)
     validating = kind == "ValidatingAdmissionPolicy"
-    actions = tuple(str(one) for one in spec.take("validationActions", ())) if validating else ("Deny",)
+    actions = tuple(strings(spec.take("validationActions"))) if validating else ("Deny",)
     for action in actions:
         if action not in ACTIONS:
             at = ".spec.validationActions"
@@ -100,7 +101,7 @@ def _param_ref(spec: Page, source: Source, findings: list[Finding]) -> ParamRef 
     if isinstance(given, dict):
         try:
             selector = selectors.from_object(given)
-        except ValueError as error:
+        except (ValueError, AttributeError, TypeError) as error:
             findings.append(broken(source, ".spec.paramRef.selector", f".spec.paramRef.selector: {error}"))
             selector = selectors.NOTHING
     return ParamRef(

@@ -91,7 +91,8 @@ def exempt(target: Target) -> bool:
 def read_validating(source: Source) -> tuple[list[Validating], list[Finding]]:
     """Read a ValidatingAdmissionPolicy."""
     page = source.page()
-    name = str(page.take("metadata", {}).get("name") or "")
+    page.take("metadata")
+    name = source.ref.name
     spec = page.page("spec")
     params = read_param_kind(spec)
     constraints, findings = read_constraints(spec.page("matchConstraints"), source)

@@ -68,6 +68,8 @@ def _about_pods(match: Any) -> bool:
 def shapes(spec: Mapping[str, Any]) -> Iterator[tuple[Shape, dict[str, Any]]]:
     """Return each sort of controllers that a policy extends to, with the match constraints that mean them."""
     named = controllers(spec)
+    if not named:
+        return
     for shape in (CRONJOBS, DEFAULTS):
         rules = [
             {

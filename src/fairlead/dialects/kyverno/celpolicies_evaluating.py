@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 
 from fairlead.dialects.kyverno.cellibraries import bindings_of
 from fairlead.dialects.kyverno.celpolicies_exceptions import NOTHING, CelException, Spared, spare
-from fairlead.judge.constraints import Constraints
+from fairlead.judge.constraints import Constraints, strings
 from fairlead.judge.expressions import CONDITIONS_BUDGET, Expressions, Purse, Unmet
 from fairlead.judge.policies import Action, Outcome, Policy
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
+from fairlead.tongues.paths import mapping
 from fairlead.words import Page, Resource
 
 ACTIONS: Mapping[str, Action] = {"Deny": "deny", "Warn": "warn", "Audit": "audit"}
@@ -87,7 +88,7 @@ class Head:
 
 def read_head(page: Page, spec: Page, source: Source) -> Head:
     """Read the parts that all kinds share; what a kind does not have is simply not there."""
-    meta = page.take("metadata", {})
+    page.take("metadata")
     evaluation = spec.page("evaluation")
     mode = evaluation.take("mode", "Kubernetes")
     evaluation.take("skipBackgroundRequests")
@@ -96,14 +97,14 @@ def read_head(page: Page, spec: Page, source: Source) -> Head:
         return bool(evaluation.page(key).take("enabled", default))
 
     kind = source.ref.kind
-    actions = spec.take("validationActions", ["Deny"]) or ["Deny"]
+    actions = strings(spec.take("validationActions")) or ["Deny"]
     timeout = spec.page("webhookConfiguration").take("timeoutSeconds", 10)
-    notes = meta.get("annotations") or {}
+    notes = mapping(source.content, "metadata", "annotations")
     return Head(
         source=source,
         kind=kind,
-        name=str(meta.get("name") or ""),
-        space=str(meta.get("namespace") or "default") if kind.startswith("Namespaced") else "",
+        name=source.ref.name,
+        space=(source.ref.namespace or "default") if kind.startswith("Namespaced") else "",
         open=spec.take("failurePolicy", "Fail") == "Ignore",
         json=mode == "JSON",
         admission=enabled("admission", default=True),

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fairlead.dialects.kyverno.cellibraries import ENVIRONMENT
+from fairlead.judge.constraints import strings
 from fairlead.judge.expressions import Compiler, Expressions, Unmet
 from fairlead.judge.policies import Outcome
 from fairlead.judge.reading import Source, broken, unsupported
+from fairlead.tongues.paths import mapping
 from fairlead.words import Finding
 
 PRIORITY = "polex.kyverno.io/priority"
@@ -61,9 +63,9 @@ NOTHING = Spared()
 def read_exception(source: Source) -> tuple[list[CelException], list[Finding]]:
     """Read a PolicyException."""
     page = source.page()
-    meta = page.take("metadata", {})
-    name, namespace = str(meta.get("name") or ""), str(meta.get("namespace") or "")
-    labels = meta.get("labels") or {}
+    page.take("metadata")
+    name, namespace = source.ref.name, source.ref.namespace
+    labels = mapping(source.content, "metadata", "labels")
     spec = page.page("spec")
     refs = frozenset(
         (str(one.take("kind", "")), str(one.take("name", ""))) for one in spec.pages("policyRefs")
@@ -86,8 +88,8 @@ def read_exception(source: Source) -> tuple[list[CelException], list[Finding]]:
         f"{namespace}/{name}" if namespace else name,
         refs,
         compiler.made(conditions),
-        tuple(map(str, spec.take("images", ()))),
-        tuple(map(str, spec.take("allowedValues", ()))),
+        tuple(strings(spec.take("images"))),
+        tuple(strings(spec.take("allowedValues"))),
         spec.take("reportResult", "skip") == "pass",
         _moment(spec.take("expiresAt"), source, findings),
         _whole(labels.get(PRIORITY)),

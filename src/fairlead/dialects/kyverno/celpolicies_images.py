@@ -26,6 +26,7 @@ from fairlead.tongues import cel
 from fairlead.tongues.cel import syntax, types
 from fairlead.tongues.globs import matches as glob_matches
 from fairlead.tongues.jmespath import to_json
+from fairlead.tongues.paths import mapping
 from fairlead.words import Finding, Need, Page, Ref, Severity, Where
 
 _ATTESTORS = ("cosign", "notary")
@@ -193,7 +194,7 @@ def _policy(head: Head, spec: Page, source: Source, findings: list[Finding]) -> 
     )
     findings += compiler.findings
     attestors = {}
-    for index, one in enumerate(spec.take("attestors", ())):
+    for index, one in enumerate(_listed(spec.take("attestors"))):
         kinds = [kind for kind in _ATTESTORS if isinstance(one, Mapping) and one.get(kind)]
         path = f".spec.attestors[{index}]"
         if len(kinds) != 1:
@@ -201,7 +202,7 @@ def _policy(head: Head, spec: Page, source: Source, findings: list[Finding]) -> 
             continue
         attestors[str(one.get("name"))] = one
     attestations = {
-        str(one.get("name")): one for one in spec.take("attestations", ()) if isinstance(one, Mapping)
+        str(one.get("name")): one for one in _listed(spec.take("attestations")) if isinstance(one, Mapping)
     }
     settings = spec.page("validationConfigurations")
     if settings.take("mutateDigest") is True:
@@ -222,10 +223,14 @@ def _policy(head: Head, spec: Page, source: Source, findings: list[Finding]) -> 
         extractors,
         attestors,
         attestations,
-        spec.take("credentials", {}),
+        mapping(source.content, "spec", "credentials") if spec.take("credentials") else {},
         bool(settings.take("verifyDigest", True)),
         bool(settings.take("required", True)),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _unsupported(source: Source, path: str, message: str) -> Finding:
