@@ -91,14 +91,21 @@ class _State:
         """Return the container that the pointer's last part is looked up in, ready to be changed; None if there is none."""
         if not path.steps or not isinstance(self.root, dict | list):
             return None
-        parent = self.peek(path)
-        if parent is None:
-            return None
+        key: str | int
         container = self.root = self.own(self.root)
-        for step in path.steps[:-1]:
-            key = step if isinstance(container, dict) else _position(container, step)
-            container[key] = self.own(container[key])
-            container = container[key]
+        for step in path.above:
+            if isinstance(container, dict):
+                key, child = step, container.get(step, _ABSENT)
+            else:
+                try:
+                    key = _position(container, step)
+                except Unpatchable:
+                    return None
+                child = container[key]
+            if not isinstance(child, dict | list):
+                return None
+            container[key] = child = self.own(child)
+            container = child
         return container
 
     def peek(self, path: _Path) -> Any:
@@ -106,7 +113,7 @@ class _State:
         if not path.steps:
             return None
         container = self.root
-        for step in path.steps[:-1]:
+        for step in path.above:
             try:
                 container = _look(container, step)
             except Unpatchable:
@@ -119,15 +126,13 @@ class _State:
 class _Path:
     """A pointer, taken apart. What stands before the first slash is not looked at, as in the library."""
 
-    __slots__ = ("steps", "text")
+    __slots__ = ("above", "last", "steps", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.steps = tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
-
-    @property
-    def last(self) -> str:
-        return self.steps[-1]
+        self.above = self.steps[:-1]
+        self.last = self.steps[-1] if self.steps else ""
 
 
 _Step: TypeAlias = Callable[[_State], None]
@@ -160,8 +165,9 @@ def _add(operation: Operation, lenient: bool) -> _Step:
             if not path.steps:
                 _replace_root(state, value)
                 return
-            _ensure(state, path)
-        parent = state.find(path)
+            parent = _ensure(state, path)
+        else:
+            parent = state.find(path)
         if parent is None:
             raise Unpatchable(f'add operation does not apply: doc is missing path: "{text}": {_MISSING}')
         _within(f"error in add for path: '{text}'", _insert, parent, path.last, value)
@@ -169,10 +175,13 @@ def _add(operation: Operation, lenient: bool) -> _Step:
     return add
 
 
-def _ensure(state: _State, path: _Path) -> None:
-    """Make the containers on the way to a place that are not there (or null): lists where an index or `-` follows, else mappings."""
-    if not isinstance(state.root, dict | list):
-        return
+def _ensure(state: _State, path: _Path) -> Any:
+    """Make the containers on the way to a place that are not there (or null): lists where an index or `-` follows, else mappings.
+
+    Returns what `find` would then return.
+    """
+    if not path.steps or not isinstance(state.root, dict | list):
+        return None
     container = state.root = state.own(state.root)
     for step, after in zip(path.steps, path.steps[1:], strict=False):
         try:
@@ -193,9 +202,11 @@ def _ensure(state: _State, path: _Path) -> None:
             container = made
         elif isinstance(found, dict | list):
             key = step if isinstance(container, dict) else _position(container, step)
-            container[key] = container = state.own(found)
+            container[key] = made = state.own(found)
+            container = made
         else:
-            return
+            return None
+    return container
 
 
 def _place(container: Any, step: str, made: Any) -> None:
@@ -428,6 +439,8 @@ def _bounded(number: int, size: int) -> int:
 
 
 def _number(key: str) -> int:
+    if len(key) < 10 and key.isascii() and key.isdigit():
+        return int(key)
     if not _INDEX.fullmatch(key) or len(key) > 18:
         raise Unpatchable(f'strconv.Atoi: parsing "{key}": invalid syntax')
     return int(key)

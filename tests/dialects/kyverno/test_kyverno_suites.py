@@ -209,6 +209,8 @@ def test_values_of_a_rule_hold_for_the_rules_made_of_it() -> None:
     )
     assert values.given("p", "autogen-cronjob-r", "any") == {"x": 1, "y": 2}
     assert values.given("q", "r", "any") == {"y": 2}
+    values.add(yaml.safe_load("{policies: [{name: p, rules: [{name: r, foreachValues: {z: [3, 4]}}]}]}"))
+    assert values.given("p", "r", "any") == {"x": 1, "y": 2, "z": 3}
 
 
 def test_a_delete_has_no_object() -> None:

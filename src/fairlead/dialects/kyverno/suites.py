@@ -209,7 +209,8 @@ class Subresource:
 class Values:
     """Variables that a test states: for all policies, for one policy's rules, and for single resources.
 
-    `spaces` are Namespace objects that namespace selectors and CEL's namespaceObject see.
+    `spaces` are Namespace objects that namespace selectors and CEL's namespaceObject see. Of the values that are stated for the
+    elements of a foreach, the first holds for all of them, as in Kyverno since its engine is no part of its command line.
     """
 
     everywhere: dict[str, Any] = field(default_factory=dict)
@@ -255,11 +256,12 @@ class Values:
 
     def given(self, policy: str, rule: str, resource: str) -> Mapping[str, Any]:
         """Return all variables that are stated for a rule of a policy about a resource (see Surroundings.given)."""
-        stated = {
-            **self.of_resource(policy, resource),
-            **self.rules.get((policy, _plain(rule)), {}),
-            **self.rules.get((policy, rule), {}),
-        }
+        stated = self.of_resource(policy, resource)
+        for name in (_plain(rule), rule):
+            stated |= self.rules.get((policy, name), {})
+            stated |= {
+                key: values[0] for key, values in self.elements.get((policy, name), {}).items() if values
+            }
         if stated.get("request.operation") in OPERATIONS:
             del stated[
                 "request.operation"

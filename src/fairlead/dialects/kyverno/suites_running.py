@@ -92,7 +92,7 @@ class _Answers(Mapping[Need, Any]):
     images: Mapping[str, Mapping[str, Any]]
 
     def __getitem__(self, need: Need) -> Any:
-        if need.what.startswith("image"):
+        if need.what == "image.data":
             for name in (need.about.name, *(value for _, value in need.detail)):
                 if name in self.images:
                     return self.images[name]
