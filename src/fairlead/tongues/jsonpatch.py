@@ -451,11 +451,13 @@ def same(left: Any, right: Any) -> bool:
     if left is right:
         return True
     if isinstance(left, dict):
-        return (
-            isinstance(right, dict)
-            and left.keys() == right.keys()
-            and all(same(value, right[key]) for key, value in left.items())
-        )
+        if not isinstance(right, dict) or len(left) != len(right):
+            return False
+        for key, value in left.items():
+            other = right.get(key, _ABSENT)
+            if value is not other and not same(value, other):
+                return False
+        return True
     if isinstance(left, list):
         return isinstance(right, list) and len(left) == len(right) and all(map(same, left, right))
     return type(left) is type(right) and bool(left == right)
