@@ -168,7 +168,9 @@ def ours(text: str) -> tuple[str, Any]:
         lambda: program(DATA, 10**9),
         lambda: program._carefully(DATA, cel.Meter(1e18)),
     )
-    for run in ways:
+    for at, run in enumerate((*ways, *ways[:2])):
+        if at == len(ways):
+            program._stumbles, program._plain, program._counted = 9, None, None  # from now on guarded
         try:
             results.append(said(run()))
         except cel.Failed:

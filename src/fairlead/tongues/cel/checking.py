@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from fairlead.tongues import regexes
+from fairlead.tongues.cel import times
 from fairlead.tongues.cel import types as t
+from fairlead.tongues.cel.errors import Failed
 from fairlead.tongues.cel.libraries import Function, Maker, Overload
 from fairlead.tongues.cel.parsing import qualified
 from fairlead.tongues.cel.syntax import (
@@ -89,6 +92,7 @@ class Checker:
         return found
 
     def fault(self, message: str, pos: int) -> Type:
+        """Note a fault; return the type of what is at fault."""
         if self.strict:
             self.faults.append((message, pos))
             return t.ERROR
@@ -103,6 +107,7 @@ class Checker:
     # --- names
 
     def literal(self, node: Literal_) -> Node:
+        """Type a constant."""
         kind = type_of(node.value)
         node.type = t.type_of_type(node.value) if kind is t.TYPE else kind
         return node
@@ -124,6 +129,7 @@ class Checker:
         return None
 
     def ident(self, node: Ident) -> Node:
+        """Resolve a name."""
         scope = self.scopes.get(node.name)
         if scope:
             node.name, node.type = scope[-1]
@@ -147,6 +153,7 @@ class Checker:
         return isinstance(node, Ident) and bool(self.scopes.get(node.name))
 
     def select(self, node: Select) -> Node:
+        """Resolve a qualified name, or type a field."""
         if not node.optional and not self.rooted(node):
             name = qualified(Select(node.pos, node.operand, node.field))
             found = self.named(name, node.pos) if name is not None else None
@@ -166,6 +173,7 @@ class Checker:
         return node
 
     def field(self, kind: Type, name: str, pos: int) -> Type:
+        """Return the type of a field of values of a type."""
         if kind.sort in _VAGUE:
             return t.DYN
         if kind.sort == "map":
@@ -185,8 +193,9 @@ class Checker:
     # --- calls
 
     def call(self, node: Call) -> Node:
+        """Resolve a call: the function, or the method, and its overload."""
         for one in node.args:
-            if node.name == "format" and isinstance(one, ListOf):
+            if node.name in _MIXING and isinstance(one, ListOf):
                 self.mixed.add(one)
         node.args = [self.visit(one) for one in node.args]
         function: Function | None = None
@@ -215,7 +224,19 @@ class Checker:
             return node
         args = node.args if node.target is None else [node.target, *node.args]
         node.type = self.resolved(node, function, args)
+        if self.world.homogeneous:
+            self.literals(node, args[-1] if args else None)
         return node
+
+    def literals(self, node: Call, last: Node | None) -> None:
+        """Refuse a constant that its function can only fail on."""
+        read = _CONSTANTS.get(node.name)
+        if read is None or not isinstance(last, Literal_) or last.value.__class__ is not str:
+            return
+        try:
+            read(last.value)
+        except (Failed, regexes.BadPattern):
+            self.fault(f"invalid {node.name} argument", last.pos)
 
     def resolved(self, node: Call, function: Function, args: Sequence[Node]) -> Type:
         """Return the type of a call's result, and remember the overload if only one can be meant."""
@@ -248,6 +269,7 @@ class Checker:
         return result
 
     def mismatch(self, function: Function, given: Sequence[Type], node: Call) -> Type:
+        """Note that no overload takes such arguments."""
         shown = [str(self.unifier.resolve(one, final=True)) for one in given]
         signature = f"({', '.join(shown)})" if node.target is None else f"{shown[0]}.({', '.join(shown[1:])})"
         if any(one.sort == "error" for one in given):
@@ -261,6 +283,7 @@ class Checker:
     def join(
         self, found: Type | None, kind: Type, pos: int, *, optional: bool = False, mixed: bool = False
     ) -> Type:
+        """Return the type of a list or map that has items of both types."""
         if optional:
             whole = self.unifier.resolve(kind)
             if whole.name == "optional_type" and whole.params:
@@ -278,6 +301,7 @@ class Checker:
         return t.DYN
 
     def list_(self, node: ListOf) -> Node:
+        """Type a list."""
         kind: Type | None = None
         node.items = [self.visit(one) for one in node.items]
         for at, one in enumerate(node.items):
@@ -286,6 +310,7 @@ class Checker:
         return node
 
     def map_(self, node: MapOf) -> Node:
+        """Type a map."""
         key: Type | None = None
         value: Type | None = None
         entries = []
@@ -299,6 +324,7 @@ class Checker:
         return node
 
     def struct(self, node: Struct) -> Node:
+        """Type a message literal and check its fields."""
         maker: Maker | None = None
         for one in self.world.candidates(node.name):
             maker = self.world.makers(one)
@@ -337,6 +363,7 @@ class Checker:
     # --- comprehensions
 
     def bound(self, names: Sequence[str], kinds: Sequence[Type]) -> tuple[str, ...]:
+        """Begin the scope of variables; return their unique names."""
         unique = []
         for name, kind in zip(names, kinds, strict=True):
             self.count += 1
@@ -346,10 +373,12 @@ class Checker:
         return tuple(unique)
 
     def unbound(self, names: Sequence[str]) -> None:
+        """End the scope of variables."""
         for name in names:
             self.scopes[name].pop()
 
     def bind(self, node: Bind) -> Node:
+        """Type a binding."""
         node.value = self.visit(node.value)
         names = (node.name,)
         (unique,) = self.bound(names, (node.value.type,))
@@ -360,6 +389,7 @@ class Checker:
         return node
 
     def fold(self, node: Fold) -> Node:
+        """Type a comprehension."""
         node.source = self.visit(node.source)
         over = self.unifier.resolve(node.source.type)
         names = node.names
@@ -376,6 +406,7 @@ class Checker:
         return node
 
     def made(self, node: Fold, kinds: tuple[Type, ...]) -> Type:
+        """Return the type of what a comprehension makes."""
         body = node.body.type
         if node.kind in {"all", "exists", "exists_one", "filter"}:
             self.truth(node.body)
@@ -403,12 +434,14 @@ class Checker:
         return over if over.sort == "list" else t.list_of(t.DYN)
 
     def truth(self, node: Node) -> Node:
+        """Check that a node may be a truth value."""
         if not self.unifier.assignable((node.type,), (t.BOOL,)):
             kind = self.unifier.resolve(node.type, final=True)
             self.fault(f"expected type 'bool' but found '{kind}'", node.pos)
         return node
 
     def unwrapped(self, over: Type, pos: int) -> Type:
+        """Return the type of what is in an optional."""
         if over.name == "optional_type" and over.params:
             return over.params[0]
         if over.sort in _VAGUE:
@@ -416,6 +449,7 @@ class Checker:
         return self.fault(f"found no matching overload for 'hasValue' applied to '{over}.()'", pos)
 
     def items(self, over: Type, pos: int, count: int) -> tuple[Type, ...]:
+        """Return the types of the variables of a comprehension."""
         if over.sort == "list" and over.params:
             return over.params if count == 1 else (t.INT, over.params[0])
         if over.sort == "map" and over.params:
@@ -433,6 +467,15 @@ class Checker:
 def _vague(kind: Type) -> bool:
     return kind.sort in _VAGUE or kind.sort == "variable"
 
+
+_MIXING = frozenset({"format", "math.@max", "math.@min"})
+"""Functions whose lists may mix types where others must not."""
+_CONSTANTS: dict[str, Callable[[str], object]] = {
+    "duration": times.read_duration,
+    "timestamp": times.read,
+    "matches": regexes.compile,
+}
+"""Functions whose constant arguments are tried out before an expression runs."""
 
 _VISITS: dict[type[Node], Callable[[Checker, Any], Node]] = {
     Literal_: Checker.literal,

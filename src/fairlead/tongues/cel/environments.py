@@ -24,6 +24,8 @@ from fairlead.tongues.cel.types import Type
 from fairlead.tongues.cel.walking import Costs, Walker
 from fairlead.tongues.cel.writing import ERRORS, Writer, static_cost
 
+_STUMBLES = 3
+"""After how many errors an expression is written anew."""
 _ALWAYS = (STANDARD, wellknown.LIBRARY)
 
 
@@ -40,6 +42,7 @@ class Program:
         "_parts",
         "_plain",
         "_static",
+        "_stumbles",
         "_tree",
         "names",
         "text",
@@ -55,6 +58,7 @@ class Program:
         self._static = static_cost(tree)
         self._plain: Callable[..., Any] | None = None
         self._counted: Callable[..., Any] | None = None
+        self._stumbles = 0
         self._careful: Callable[..., Any] | None = None
         self._parts: tuple[Walker, dict[int, Callable[..., Any]]] | None = None
 
@@ -81,6 +85,7 @@ class Program:
         except TooCostly:
             raise
         except ERRORS:
+            self._stumbled()
             return self._carefully(bindings, Meter(float("inf")))
 
     def metered(self, bindings: Mapping[str, Any], meter: Meter) -> Any:
@@ -93,10 +98,18 @@ class Program:
             if meter.left < 0 and left > 100 * self._static:
                 raise
             meter.left = left
+            self._stumbled()
             return self._carefully(bindings, meter)
 
+    def _stumbled(self) -> None:
+        """Have the sources written anew, guarded, when they gave up a few times."""
+        self._stumbles += 1
+        if self._stumbles == _STUMBLES:
+            self._plain = self._counted = None
+
     def _write(self, *, counted: bool) -> Callable[..., Any]:
-        writer = Writer(self._environment.world.functions, self._environment.costs, counted=counted)
+        world, guarded = self._environment.world, self._stumbles >= _STUMBLES
+        writer = Writer(world.functions, self._environment.costs, counted=counted, guarded=guarded)
         run = writer.whole(self._tree)
         if counted:
             self._counted = run

@@ -291,7 +291,7 @@ def has(where: Any, name: str) -> bool:
             return own(where, name) is not None
         except Failed:
             return False
-    raise no_overload()
+    return False  # cel-go, and so Kubernetes, sees no field in null and in what has none
 
 
 def each(where: Any) -> Any:

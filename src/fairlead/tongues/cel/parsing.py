@@ -163,10 +163,9 @@ class _Parser:
                 if name.sort not in {"name", "quoted"}:
                     raise self.unexpected(name, "IDENTIFIER")
                 self.at += 1
+                opening = self.tokens[self.at].pos
                 if not optional and name.sort == "name" and self.took("("):
-                    found = self.call(
-                        name.text, found, self.arguments(")"), self.tokens[self.at - 1].pos, token.pos
-                    )
+                    found = self.call(name.text, found, self.arguments(")"), opening, token.pos)
                 else:
                     found = self.made(Select(token.pos, found, name.text, optional=optional), found)
             elif token.text == "[":
@@ -233,14 +232,15 @@ class _Parser:
         return self.made(Call(at, name, target, args), target, *args)
 
     def deepened(self, node: Node, target: Node | None, args: list[Node]) -> Node:
-        """Give an expanded macro its depth: each binding in it is a level of its own."""
-        depth, inner = 1, node
-        while isinstance(inner, (Bind, Fold)):
-            depth += 1
+        """Give an expanded macro its depth: each binding that it made is a level of its own."""
+        given = {id(one) for one in args}
+        levels, inner = 0, node
+        while isinstance(inner, (Bind, Fold)) and id(inner) not in given:
+            levels += 1
             inner = inner.body
         made = self.made(node, target, *args)
-        made.depth += depth - 1
-        if made.depth > DEEPEST * 2:
+        made.depth += max(levels - 1, 0)
+        if made.depth > DEEPEST:
             raise Fault(f"expression recursion limit exceeded: {DEEPEST}", node.pos)
         return made
 

@@ -178,7 +178,7 @@ def same(value: Any) -> Any:
 def matches(text: str, pattern: str) -> bool:
     """Return whether a regular expression (RE2) is found in a text."""
     try:
-        return regexes.compile(pattern).search(text) is not None
+        return regexes.finder(pattern)(text)
     except regexes.BadPattern as error:
         raise Failed(f"error parsing regexp: {error}") from None
 

@@ -57,6 +57,7 @@ class Walker:
         return run
 
     def slot(self, name: str) -> int:
+        """Return the place of a variable in the frame."""
         return self.slots.setdefault(name, len(self.slots) + 2)
 
     def step(self, node: Node) -> Step:
@@ -65,10 +66,12 @@ class Walker:
         return made
 
     def literal(self, node: Literal_) -> Step:
+        """Return the step of a constant."""
         value = node.value
         return lambda _: value
 
     def ident(self, node: Ident) -> Step:
+        """Return the step of a variable."""
         name = node.name
         if node.local:
             place = self.slot(name)
@@ -91,6 +94,7 @@ class Walker:
         return variable
 
     def select(self, node: Select) -> Step:
+        """Return the step of a field."""
         operand, name = self.step(node.operand), node.field
         optional, test = node.optional, node.test
 
@@ -105,6 +109,7 @@ class Walker:
         return select
 
     def call(self, node: Call) -> Step:
+        """Return the step of a call."""
         name = node.name
         if name in {"_&&_", "_||_"}:
             return self.logic(node, stop=name == "_||_")
@@ -156,6 +161,7 @@ class Walker:
         return choose
 
     def logic(self, node: Call, *, stop: bool) -> Step:
+        """Return the step of && or ||, which an error of one side does not stop."""
         steps = [self.step(one) for one in node.args]
 
         def decide(frame: list[Any]) -> bool:
@@ -176,6 +182,7 @@ class Walker:
         return decide
 
     def list_(self, node: ListOf) -> Step:
+        """Return the step of a list."""
         steps = [self.step(one) for one in node.items]
         optional = node.optional
 
@@ -187,6 +194,7 @@ class Walker:
         return make
 
     def map_(self, node: MapOf) -> Step:
+        """Return the step of a map."""
         steps = [(self.step(key), self.step(value), optional) for key, value, optional in node.entries]
 
         def make(frame: list[Any]) -> Any:
@@ -196,6 +204,7 @@ class Walker:
         return make
 
     def struct(self, node: Struct) -> Step:
+        """Return the step of a message literal."""
         maker = node.maker
         steps = [(name, self.step(value), optional) for name, value, optional in node.entries]
 
@@ -208,6 +217,7 @@ class Walker:
         return make
 
     def bind(self, node: Bind) -> Step:
+        """Return the step of a binding: its value is evaluated when first needed."""
         value, body, place = self.step(node.value), self.step(node.body), self.slot(node.name)
 
         def bind(frame: list[Any]) -> Any:
@@ -218,6 +228,7 @@ class Walker:
         return bind
 
     def fold(self, node: Fold) -> Step:
+        """Return the step of a comprehension."""
         source, body = self.step(node.source), self.step(node.body)
         places = [self.slot(name) for name in node.names]
         where = self.step(node.where) if node.where is not None else None

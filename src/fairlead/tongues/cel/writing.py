@@ -1,8 +1,9 @@
 """The tree made into Python source: the fast way to run an expression.
 
 It says what the value is as long as nothing goes wrong. At the first error, of whatever kind, it gives up, and `walking` is asked;
-so && and || need no look at errors here, and a field is simply a subscript. Two sources are made of an expression, each on first use:
-one that counts no cost, and one that counts that of comprehensions and of what grows with its operands.
+so && and || need no look at errors here, and a field is simply a subscript. Only an expression that was seen to stumble is written
+again, guarded: then && and || and comprehensions absorb errors here too. Each is made on first use, in two versions: one that counts
+no cost, and one that counts that of comprehensions and of what grows with its operands.
 
 Nothing of the expression's text gets into the source but by repr() or as a constant: names are made up.
 """
@@ -16,7 +17,7 @@ from fairlead.tongues import regexes
 from fairlead.tongues.cel import operators as o
 from fairlead.tongues.cel import types as t
 from fairlead.tongues.cel.costs import FIXED, call_cost
-from fairlead.tongues.cel.errors import Failed
+from fairlead.tongues.cel.errors import Failed, TooCostly
 from fairlead.tongues.cel.libraries import Function, Maker
 from fairlead.tongues.cel.sorting import sorted_by
 from fairlead.tongues.cel.syntax import (
@@ -50,6 +51,7 @@ _DEEP = 12
 _COMPARED = {"_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">="}
 _SUMS = {"_+_": "+", "_-_": "-", "_*_": "*"}
 _PLAIN = frozenset({"string", "bytes", "null_type"})
+_LONG: frozenset[Any] = frozenset({str, bytes, list})
 _SIZED = frozenset({"string", "bytes", "list", "map"})
 
 
@@ -61,12 +63,12 @@ def _open(found: Any) -> Any:
 
 
 def _searcher(pattern: str) -> Callable[[str], bool]:
-    search = regexes.compile(pattern).search
+    find = regexes.finder(pattern)
 
     def found(text: Any) -> bool:
         if text.__class__ is not str:
             raise TypeError
-        return search(text) is not None
+        return find(text)
 
     return found
 
@@ -76,12 +78,15 @@ def _raise(*_: Any) -> Any:
 
 
 class Writer:
-    """Writes one expression. `counted`: with the cost."""
+    """Writes one expression. `counted`: with the cost; `guarded`: so that errors are absorbed where they must be."""
 
-    def __init__(self, functions: Mapping[str, Function], costs: Costs, *, counted: bool) -> None:
+    def __init__(
+        self, functions: Mapping[str, Function], costs: Costs, *, counted: bool, guarded: bool = False
+    ) -> None:
         self.functions = functions
         self.costs = costs
         self.counted = counted
+        self.guarded = guarded
         self.scope: dict[str, Any] = {
             "Lazy": Lazy,
             "Optional": Optional,
@@ -102,6 +107,8 @@ class Writer:
             "fit": o.fit,
             "open_": _open,
             "wrong": _raise,
+            "ERRORS": ERRORS,
+            "TooCostly": TooCostly,
         }
         self.constants: dict[int, str] = {}
         self.parts: list[str] = []
@@ -124,10 +131,12 @@ class Writer:
     # --- names
 
     def fresh(self, prefix: str = "t") -> str:
+        """Return a name that is not in use."""
         self.count += 1
         return f"{prefix}{self.count}"
 
     def constant(self, value: Any) -> str:
+        """Return the name of a value that the source refers to."""
         name = self.constants.get(id(value))
         if name is None:
             name = self.constants[id(value)] = self.fresh("k")
@@ -135,6 +144,7 @@ class Writer:
         return name
 
     def use(self, name: str) -> str:
+        """Return a local name, remembered as one that the function being written needs."""
         self.used[-1].add(name)
         return name
 
@@ -152,7 +162,8 @@ class Writer:
         self.parts += [f" {line}" for line in body]
         return f"{name}({', '.join([value, *free])})"
 
-    def spending(self, cost: float) -> str:
+    def spending(self, cost: float | str) -> str:
+        """Return what takes from the budget."""
         self.use("m")
         return f"m.spend({cost})"
 
@@ -169,10 +180,12 @@ class Writer:
         return said
 
     def truth(self, node: Node) -> str:
+        """Return the expression of a truth value."""
         said = self.expression(node)
         return said if node.type is t.BOOL else f"truth({said})"
 
     def literal(self, node: Literal_) -> str:
+        """Write a constant."""
         value = node.value
         if value is None or value.__class__ in {bool, str}:
             return repr(value)
@@ -181,6 +194,7 @@ class Writer:
         return self.constant(value)
 
     def ident(self, node: Ident) -> str:
+        """Write a variable."""
         if node.local:
             return self.use(f"v_{node.name}")
         local = self.variables.get(node.name)
@@ -190,6 +204,7 @@ class Writer:
         return f"({local} if {local}.__class__ is not Lazy else {local}())"
 
     def select(self, node: Select) -> str:
+        """Write a field."""
         operand = self.expression(node.operand)
         name = repr(node.field)
         if node.optional:
@@ -205,12 +220,14 @@ class Writer:
         return f"{operand}[{name}]"
 
     def list_(self, node: ListOf) -> str:
+        """Write a list."""
         items = ", ".join(map(self.expression, node.items))
         if node.optional:
             return f"make_list([{items}], {self.constant(node.optional)})"
         return f"[{items}]"
 
     def map_(self, node: MapOf) -> str:
+        """Write a map."""
         keys = [key.value if isinstance(key, Literal_) else None for key, _, _ in node.entries]
         plain = all(isinstance(key, str) for key in keys) and len(set(keys)) == len(keys)
         if plain and not any(optional for _, _, optional in node.entries):
@@ -218,10 +235,12 @@ class Writer:
         return f"make_map({self.entries([(self.expression(key), value, optional) for key, value, optional in node.entries])})"
 
     def entries(self, entries: list[tuple[str, Node, bool]]) -> str:
+        """Write the entries of a map or message."""
         made = [f"({key}, {self.expression(value)}, {optional})" for key, value, optional in entries]
         return f"given([{', '.join(made)}])"
 
     def struct(self, node: Struct) -> str:
+        """Write a message literal."""
         maker: Maker | None = node.maker
         if maker is None:
             return "wrong()"
@@ -229,6 +248,7 @@ class Writer:
         return f"{self.constant(maker)}.make(dict({made}))"
 
     def bind(self, node: Bind) -> str:
+        """Write a binding as a function of it."""
         local = f"v_{node.name}"
         value = self.expression(node.value)
         return self.part(local, value, [], lambda: [f"return {self.expression(node.body)}"])
@@ -236,7 +256,10 @@ class Writer:
     # --- calls
 
     def call(self, node: Call) -> str:
+        """Write a call."""
         name, args = node.name, node.args
+        if name in {"_&&_", "_||_"} and self.guarded:
+            return self.part("e", "None", [], lambda: self.absorbing(args, stop=name == "_||_"))
         if name in {"_&&_", "_||_"}:
             word = " and " if name == "_&&_" else " or "
             return f"({word.join(self.truth(one) for one in args)})"
@@ -254,6 +277,13 @@ class Writer:
                 return said
         return self.plain(node)
 
+    def absorbing(self, args: list[Node], *, stop: bool) -> list[str]:
+        """Return the lines that try one operand after the other, and raise an error only if none decides."""
+        lines: list[str] = []
+        for one in args:
+            lines += _tried(f"if {'' if stop else 'not '}{self.truth(one)}: return {stop}")
+        return [*lines, "if e is not None: raise e", f"return {not stop}"]
+
     def plain(self, node: Call) -> str:
         """Write a call of the function itself."""
         name = node.name
@@ -269,11 +299,12 @@ class Writer:
         args = [self.expression(one) for one in every]
         cost = self.costs.get(name) or call_cost(name)
         if self.counted and cost is not None:
-            call = _counting(call, cost)
+            call = _concatenated if name == "_+_" else _counting(call, cost)
             args.insert(0, self.use("m"))
         return f"{self.constant(call)}({', '.join(args)})"
 
     def sum(self, node: Call) -> str | None:
+        """Write +, - or * of numbers whose types are known."""
         left, right = node.args
         if left.type is t.INT and right.type is t.INT:
             held = self.fresh()
@@ -284,6 +315,7 @@ class Writer:
         return None
 
     def compared(self, node: Call) -> str | None:
+        """Write a comparison of values whose types are known, or with a constant."""
         left, right = node.args
         sign = _COMPARED[node.name]
         known = {left.type.name, right.type.name}
@@ -303,6 +335,7 @@ class Writer:
         return None
 
     def same(self, node: Call) -> str | None:
+        """Write == or !=."""
         left, right = node.args
         same = node.name == "_==_"
         sign = "==" if same else "!="
@@ -331,12 +364,15 @@ class Writer:
         return None
 
     def negated(self, node: Call) -> str:
+        """Write !."""
         return f"(not {self.truth(node.args[0])})"
 
     def minus(self, node: Call) -> str | None:
+        """Write a sign."""
         return f"(-{self.expression(node.args[0])})" if node.args[0].type is t.DOUBLE else None
 
     def index(self, node: Call) -> str:
+        """Write an index."""
         where, key = node.args
         if key.type is t.STRING and where.type.sort in {"map", "dyn"}:
             return f"{self.expression(where)}[{self.expression(key)}]"
@@ -349,6 +385,7 @@ class Writer:
         return f"index({self.expression(where)}, {self.expression(key)})"
 
     def within(self, node: Call) -> str | None:
+        """Write `in` of a list of constant texts."""
         item, where = node.args
         if isinstance(where, ListOf) and not where.optional:
             values = [one.value if isinstance(one, Literal_) else None for one in where.items]
@@ -357,6 +394,7 @@ class Writer:
         return None
 
     def sized(self, node: Call) -> str | None:
+        """Write size()."""
         whole = [*([node.target] if node.target is not None else []), *node.args]
         if len(whole) != 1:
             return None
@@ -388,20 +426,26 @@ class Writer:
         return f"({test} if ({held} := {self.expression(node.target)}).__class__ is str else wrong())"
 
     def matched(self, node: Call) -> str | None:
+        """Write matches() of a constant expression."""
         text, pattern = (
             (node.target, node.args[0]) if node.target is not None else (node.args[0], node.args[-1])
         )
-        if not isinstance(pattern, Literal_) or pattern.value.__class__ is not str or self.counted:
+        if not isinstance(pattern, Literal_) or pattern.value.__class__ is not str:
             return None
         try:
             search = _searcher(pattern.value)
         except regexes.BadPattern:
             return None
-        return f"{self.constant(search)}({self.expression(text)})"
+        if not self.counted:
+            return f"{self.constant(search)}({self.expression(text)})"
+        size, held = -(-len(pattern.value) // 4), self.fresh()
+        cost = f"(len({held}) // 10 + 1) * {size}"
+        return f"{self.constant(search)}(({held} := {self.expression(text)}, {self.spending(cost)})[0])"
 
     # --- comprehensions
 
     def fold(self, node: Fold) -> str:
+        """Write a comprehension as a function of its source."""
         if node.kind in {"optMap", "optFlatMap"}:
             return self.opened(node)
         names = [f"v_{name}" for name in node.names]
@@ -428,6 +472,10 @@ class Writer:
     def step(self, node: Fold, names: list[str]) -> tuple[list[str], list[str], str]:
         """Return what stands before the loop, in it and after it."""
         kind = node.kind
+        if kind in {"all", "exists"} and self.guarded:
+            stop = kind == "exists"
+            guarded = _tried(f"if {'' if stop else 'not '}{self.truth(node.body)}: return {stop}")
+            return ["e = None"], guarded, f"if e is not None: raise e\n return {not stop}"
         if kind == "all":
             return [], [f"if not {self.truth(node.body)}: return False"], "return True"
         if kind == "exists":
@@ -446,6 +494,7 @@ class Writer:
         return ["r = []", "q = []"], [f"r.append({names[0]})", f"q.append({body})"], "return sorted_by(q, r)"
 
     def opened(self, node: Fold) -> str:
+        """Write optMap() or optFlatMap()."""
         local = f"v_{node.names[0]}"
         source = self.expression(node.source)
 
@@ -455,6 +504,17 @@ class Writer:
             return ["if not open_(s).present: return NONE", f"{local} = s.value", f"return {made}"]
 
         return self.part("s", source, [local], lines)
+
+
+def _concatenated(meter: Any, left: Any, right: Any) -> Any:
+    """Add, at the cost of what comes of it."""
+    if left.__class__ is right.__class__ and left.__class__ in _LONG:
+        meter.spend((len(left) + len(right) + 9) // 10)
+    return o.add(left, right)
+
+
+def _tried(line: str) -> list[str]:
+    return ["try:", f" {line}", "except TooCostly: raise", "except ERRORS as x: e = x"]
 
 
 def _counting(call: Callable[..., Any], cost: Callable[..., int]) -> Callable[..., Any]:
