@@ -168,3 +168,67 @@ def test_all_readers_survive_anything() -> None:
     for group, kind in (one for one in kyverno.READS if one[0] == "kyverno.io"):
         for spec in BROKEN:
             read([{"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "x"}, "spec": spec}])
+
+
+def judged(rule: dict[str, Any], resource: dict[str, Any]) -> dict[str, Any]:
+    match = {"any": [{"resources": {"kinds": ["ConfigMap"]}}]}
+    policy = {
+        "apiVersion": "kyverno.io/v1",
+        "kind": "ClusterPolicy",
+        "metadata": {"name": "hostile"},
+        "spec": {"rules": [{"name": "hostile", "match": match, **rule}]},
+    }
+    assembled, findings = read([policy])
+    if findings:
+        return {"finding": findings[0].message}
+    about = subject(
+        {"object": {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, **resource}}
+    )
+    return next(told(Book(assembled.policies), about, surroundings({})), {})
+
+
+def nested(levels: int) -> Any:
+    made: Any = "x"
+    for _ in range(levels):
+        made = {"a": made}
+    return made
+
+
+def test_loops_in_loops_come_to_an_end() -> None:
+    inner: dict[str, Any] = {"list": "request.object.data", "deny": {"conditions": {"any": []}}}
+    for _ in range(4):
+        inner = {"list": "request.object.data", "foreach": [inner]}
+    said = judged({"validate": {"foreach": [inner]}}, {"data": list(range(2000))})
+    assert said["hostile"] == "error"
+    assert "too many steps" in said["message"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"validate": {"pattern": nested(5000)}},
+        {
+            "validate": {
+                "deny": {
+                    "conditions": {"any": [{"key": nested(5000), "operator": "Equals", "value": "{{ x }}"}]}
+                }
+            }
+        },
+        {"preconditions": nested(5000), "validate": {"deny": {}}},
+        {"validate": {"assert": nested(5000)}},
+        {
+            "context": [{"name": "x", "variable": {"value": nested(5000)}}],
+            "validate": {"message": "{{ x }}", "deny": {}},
+        },
+    ],
+)
+def test_documents_that_are_too_deep_are_refused(rule: dict[str, Any]) -> None:
+    said = judged(rule, {})
+    assert "finding" in said or said["hostile"] in {"error", "fail"}
+
+
+def test_texts_full_of_braces_are_read_in_time() -> None:
+    texts = ["{{" * 50_000, "{{ a" * 20_000 + "}}" * 20_000, "$(" * 50_000, "{" * 100_000 + "}" * 100_000]
+    for text in texts:
+        said = judged({"validate": {"message": text, "deny": {}}}, {})
+        assert said["hostile"] in {"fail", "error"}

@@ -35,8 +35,7 @@ from fairlead.words import Finding, Resource
 DENY: frozenset[Action] = frozenset({"deny"})
 AUDIT: frozenset[Action] = frozenset({"audit"})
 _BACKGROUND = "system:serviceaccount:kyverno:kyverno-background-controller"
-_COMPARED = ("pattern", "anyPattern", "podSecurity")
-"""The ways of validating for which an update may leave as it was what was wrong before."""
+_ALLOWED = "skipping the rule evaluation as pre-existing violations are allowed"
 _BODIES = ("validate", "mutate", "generate", "verifyImages")
 
 Act: TypeAlias = Callable[[Context], "Outcome | Sequence[Outcome] | None"]
@@ -173,10 +172,11 @@ class RuleModel:
         )
         usual = not self.actions.overrides
 
-        def judge(subject: Subject, around: Surroundings) -> Said | None:
-            context = Context(
-                subject, around, given_for(around, self.whose.name, self.name, subject), self.extractors
-            )
+        def judge(subject: Subject, around: Surroundings, *, before: bool = False) -> Said | None:
+            stated = given_for(around, self.whose.name, self.name, subject)
+            if before and stated:
+                stated = {key: value for key, value in stated.items() if key != "request.operation"}
+            context = Context(subject, around, stated, self.extractors)
             chosen = check
             if exceptions:
                 spared, left_out = sparing(exceptions, context)
@@ -203,14 +203,17 @@ class RuleModel:
                 return None
             if usual and said.result == "pass" and said.message == passed.message and not said.properties:
                 return passed
+            made = self._outcome(said, subject, around)
             if (
-                said.result == "fail"
-                and existing
+                existing
+                and made.result == "fail"
+                and made.actions == DENY
                 and subject.target.operation == "UPDATE"
                 and subject.old is not None
+                and self._failed_before(subject, around, judge)
             ):
-                said = self._compared(said, subject, around, judge)
-            return self._outcome(said, subject, around)
+                return self._outcome(Said("skip", _ALLOWED), subject, around)
+            return made
 
         return run
 
@@ -244,23 +247,17 @@ class RuleModel:
             return None
         return Said("skip", "; ".join(part for part in ("preconditions not met", why) if part))
 
-    def _compared(
-        self,
-        said: Said,
-        subject: Subject,
-        around: Surroundings,
-        judge: Callable[[Subject, Surroundings], Said | None],
-    ) -> Said:
-        """Let an update pass that only leaves as it was what was wrong before."""
+    def _failed_before(
+        self, subject: Subject, around: Surroundings, judge: Callable[..., Said | None]
+    ) -> bool:
+        """Return whether the old object would have failed at its creation: an update may leave as it was what was wrong."""
         before = replace(
             subject, target=subject.target._replace(operation="CREATE"), object=subject.old, old=None
         )
         if not self.matching.matches(before, around):
-            return said
-        then = judge(before, around)
-        if then is None or (then.result, then.message) != (said.result, said.message):
-            return said
-        return Said("skip", "skipping modified resource as validation results have not changed")
+            return False
+        said = judge(before, around, before=True)
+        return said is not None and said.result == "fail"
 
     def _acting(
         self, exceptions: Sequence[PolicyException]
@@ -335,9 +332,7 @@ def _compile(
             actions,
             f"{path}.validate.failureActionOverrides",
         )
-        existing = body.get("allowExistingViolations") is not False and any(
-            body.get(way) is not None for way in _COMPARED
-        )
+        existing = body.get("allowExistingViolations") is not False
         check_of, quick = _validation(document, body, name, source, path, findings)
         compiled = (check_of, None, quick)
     else:

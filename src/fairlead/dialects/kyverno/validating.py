@@ -25,7 +25,9 @@ from fairlead.tongues.paths import Path, dotted
 from fairlead.words import Resource
 
 _SIMPLE_PATH = re.compile(r"request\.object((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\Z")
-_WAYS = ("pattern", "anyPattern", "deny", "foreach")
+_WAYS = ("deny", "pattern", "anyPattern", "foreach")
+_AN_ELEMENT = 50
+"""What one element of a loop costs of what a rule may take for one subject."""
 
 
 class Said(NamedTuple):
@@ -364,6 +366,7 @@ def _over(loop: _Loop, elements: list[Any], context: Context, nesting: int) -> t
     for index, element in enumerate(elements):
         if element is None:
             continue
+        context.moment.spend(_AN_ELEMENT)
         scoped = isinstance(element, dict) if loop.scoped is None else loop.scoped
         if loop.scoped and not isinstance(element, dict):
             message = (
