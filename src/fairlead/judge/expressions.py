@@ -147,6 +147,18 @@ class Expression:
             raise cel.Failed(f"expression '{self.text}' resulted in error: {error}") from None
 
 
+def _variable(name: str, expression: Expression, bindings: Mapping[str, Any], purse: Purse) -> Any:
+    """Evaluate a variable. Raises as Expression.value does, with Kubernetes' text for variables."""
+    if expression.program is None:
+        raise cel.Failed(f'composited variable "{name}" fails to compile: {expression.fault}')
+    try:
+        return purse.run(expression.program, bindings)
+    except cel.TooCostly:
+        raise OutOfBudget(OUT_OF_BUDGET) from None
+    except cel.Failed as error:
+        raise cel.Failed(f'composited variable "{name}" fails to evaluate: {error}') from None
+
+
 class Purse:
     """What is left of a cost budget."""
 
@@ -206,7 +218,7 @@ class Expressions:
     def composed(self, bindings: Mapping[str, Any], purse: Purse) -> cel.Fields:
         """Return the policy's variables, each to be evaluated at most once with these bindings, when first used."""
         return cel.Fields(
-            {name: cel.Lazy(partial(one.value, bindings, purse)) for name, one in self.variables}
+            {name: cel.Lazy(partial(_variable, name, one, bindings, purse)) for name, one in self.variables}
         )
 
     def matches(self, bindings: Mapping[str, Any], purse: Purse | None = None) -> bool:
