@@ -75,6 +75,8 @@ def refusal(text: str, environment: cel.Environment = ENVIRONMENT) -> cel.BadExp
         ("timestamp('2024-01-01T00:00:00Z').getDayOfWeek()", 1),
         ("string(1.0) + string(1e6) + string(0.1)", "11e+060.1"),
         ("a.b.c", 1),
+        ("has(object.metadata.annotations.x) || has(object.spec.replicas.x)", False),
+        ("object.metadata.annotations.?x.hasValue() || object.spec.replicas.?x.hasValue()", False),
     ],
 )
 def test_values(text: str, wanted: Any) -> None:

@@ -6,7 +6,8 @@ Both are immutable and may be used by many at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from fairlead.tongues.cel import types as t
 from fairlead.tongues.cel import wellknown
@@ -14,7 +15,7 @@ from fairlead.tongues.cel.checking import Checker, World
 from fairlead.tongues.cel.costs import Meter
 from fairlead.tongues.cel.errors import BadExpression, Failed, TooCostly, show
 from fairlead.tongues.cel.lexing import Fault
-from fairlead.tongues.cel.libraries import Library, Maker, declared
+from fairlead.tongues.cel.libraries import Function, Library, Maker, declared
 from fairlead.tongues.cel.macros import STANDARD as STANDARD_MACROS
 from fairlead.tongues.cel.macros import Key, Macro
 from fairlead.tongues.cel.parsing import DEEPEST, parse
@@ -143,34 +144,16 @@ class Environment:
         self._variables = _typed(variables)
         self._libraries = (*_ALWAYS, *(one for one in libraries if one not in _ALWAYS))
         self.container = container
-        macros: dict[Key, Macro] = dict(STANDARD_MACROS)
-        constants: dict[str, Any] = {}
-        known: dict[str, Type] = {}
-        costs: dict[str, Any] = {}
-        for library in self._libraries:
-            macros.update(library.macros)
-            constants.update(library.constants)
-            known.update(library.variables)
-            costs.update(library.costs)
-        known.update(self._variables)
-        self._macros = macros
-        self.costs: Costs = costs
-        makers = [one.makers for one in reversed(self._libraries) if one.makers is not None]
-
-        def maker(name: str) -> Maker | None:
-            for one in makers:
-                found = one(name)
-                if found is not None:
-                    return found
-            return None
-
+        found = _merged(self._libraries)
+        self._macros = found.macros
+        self.costs: Costs = found.costs
         self.world = World(
-            known,
-            constants,
-            declared(self._libraries),
-            maker,
+            {**found.variables, **self._variables},
+            found.constants,
+            found.functions,
+            found.maker,
             container,
-            homogeneous=any(one.homogeneous for one in self._libraries),
+            homogeneous=found.homogeneous,
         )
 
     def extend(
@@ -213,6 +196,40 @@ class Environment:
             raise show(text, [(fault.message, fault.pos)]) from None
         except RecursionError:
             raise show(text, [(f"expression recursion limit exceeded: {DEEPEST}", 0)]) from None
+
+
+class _Merged(NamedTuple):
+    """What several libraries give together."""
+
+    functions: dict[str, Function]
+    constants: dict[str, Any]
+    macros: dict[Key, Macro]
+    variables: dict[str, Type]
+    costs: dict[str, Callable[..., int]]
+    maker: Callable[[str], Maker | None]
+    homogeneous: bool
+
+
+@lru_cache(maxsize=64)
+def _merged(libraries: tuple[Library, ...]) -> _Merged:
+    makers = [one.makers for one in reversed(libraries) if one.makers is not None]
+
+    def maker(name: str) -> Maker | None:
+        for one in makers:
+            found = one(name)
+            if found is not None:
+                return found
+        return None
+
+    return _Merged(
+        functions=declared(libraries),
+        constants={name: value for one in libraries for name, value in one.constants.items()},
+        macros={**STANDARD_MACROS, **{key: macro for one in libraries for key, macro in one.macros.items()}},
+        variables={name: kind for one in libraries for name, kind in one.variables.items()},
+        costs={name: cost for one in libraries for name, cost in one.costs.items()},
+        maker=maker,
+        homogeneous=any(one.homogeneous for one in libraries),
+    )
 
 
 def _typed(variables: Iterable[str] | Mapping[str, Type | str]) -> dict[str, Type]:

@@ -35,6 +35,7 @@ from fairlead.tongues.cel.values import (
 BIGGEST = 1 << 26
 """How long a text, a byte string or a list may grow by addition."""
 _NUMBERS = frozenset({int, float, Uint})
+_PARTLESS: frozenset[type] = frozenset({type(None), bool, int, float, Uint, str, bytes, Timestamp, Duration})
 
 
 def overflow() -> Failed:
@@ -291,6 +292,8 @@ def has(where: Any, name: str) -> bool:
             return own(where, name) is not None
         except Failed:
             return False
+    if isinstance(where, (list, tuple)):
+        raise Failed("unsupported index type 'string' in list")
     return False  # cel-go, and so Kubernetes, sees no field in null and in what has none
 
 
@@ -353,8 +356,8 @@ def given(entries: Iterable[tuple[Any, Any, bool]]) -> Iterable[tuple[Any, Any]]
 
 
 def optional_select(where: Any, key: Any) -> Optional:
-    """Return `where.?key` and `where[?key]`."""
-    if where is None:
+    """Return `where.?key` and `where[?key]`: nothing, too, of what has no parts."""
+    if where.__class__ in _PARTLESS:
         return NONE
     return optional_index(where, key)
 
