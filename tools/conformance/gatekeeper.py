@@ -34,6 +34,8 @@ def run(corpus: Path) -> Rates:
                 name = f"{where}/{row.rule}/{row.resource}"
                 if row.skipped:
                     rates.skipped[name] = "the suite skips it"
+                elif row.broken:
+                    rates.missed[name] = f"an evaluation failed: {row.message}"
                 elif row.ok:
                     rates.passed += 1
                 else:

@@ -125,7 +125,10 @@ class Suite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What came of one case. `policy` is the constraint, `rule` the test, `resource` the case. `error`: it could not be run."""
+    """What came of one case. `policy` is the constraint, `rule` the test, `resource` the case. `error`: it could not be run.
+
+    `broken`: a violation among those that were counted stands for an evaluation that failed, as gator counts it.
+    """
 
     policy: str
     rule: str
@@ -138,6 +141,7 @@ class Row:
     message: str = ""
     skipped: bool = False
     error: bool = False
+    broken: bool = False
 
 
 def is_suite(content: Any) -> bool:
@@ -368,6 +372,7 @@ class _Running:
             ok=not reason,
             reason=reason,
             message="; ".join(messages),
+            broken=any(one.result == "error" for one in outcomes),
         )
 
     def _outcomes(self, case: Case, models: list[Model]) -> list[Outcome]:
@@ -407,6 +412,7 @@ class _Running:
         message: str = "",
         skipped: bool = False,
         error: bool = False,
+        broken: bool = False,
     ) -> Row:
         refs = [one.ref for one in self._documents.get(test.constraint, ())[:1]]
         return Row(
@@ -421,6 +427,7 @@ class _Running:
             message=message,
             skipped=skipped,
             error=error,
+            broken=broken,
         )
 
 
