@@ -5,7 +5,8 @@ One LIST a kind, one pass over the objects. Brings the judge together with files
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -19,10 +20,12 @@ from fairlead.judge.mending import mend
 from fairlead.judge.policies import Action, Judged, Result
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
-from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
+from fairlead.judge.surroundings import Kinds, Surroundings
+from fairlead.reactor.admit import Unanswered
 from fairlead.reactor.applying import Applier
 from fairlead.reactor.discovering import discover, listable
 from fairlead.reactor.examine import gather, read_files
+from fairlead.reactor.judging import Answerer, asking
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import ALWAYS, Loaded, dialect_of, load
 from fairlead.tongues import jsonpatch
@@ -38,17 +41,17 @@ _UNJUDGED = frozenset({
 })  # fmt: skip
 """What a cluster holds that nobody wrote: it is looked up by policies, but not judged itself."""
 
-_ROUNDS = 32
-"""How often one object's rules may ask for something more before they are given up."""
-
-
-class Unanswerable(Exception):
-    """Why there is no answer to a Need."""
-
 
 async def nobody(needs: Sequence[Need]) -> Mapping[Need, Any]:
-    """Answer no Need: there is nothing to ask in files."""
-    return {need: Unanswerable(f"{need.what} of {need.about} is not at hand here") for need in needs}
+    """Answer no Need."""
+    return {
+        need: Unanswered(f"{need.what} of {need.about.name or need.about} is not at hand here")
+        for need in needs
+    }
+
+
+async def _offline(need: Need, _: float) -> Any:
+    raise Unanswered(f"{need.about.name}: policies do not reach the network here; --online lets them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,6 @@ class Bench:
         now: datetime,
         view: View | None = None,
         kinds: Kinds | None = None,
-        answering: Answering = nobody,
         circumstances: Circumstances | None = None,
     ) -> None:
         policy_documents, self.findings = read_files(policies)
@@ -136,7 +138,7 @@ class Bench:
         everything += values.spaces.values() if values is not None else ()
         self._view = view if view is not None else Snapshot(everything)
         self._kinds = kinds if kinds is not None else KindNames(catalogue_of(everything))
-        self._answering = answering
+        self._answering: Answering = nobody
         applier = Applier(catalogue_of(everything))
         self.around = Surroundings(
             view=self._view,
@@ -146,6 +148,21 @@ class Bench:
             atomics=applier.atomics,
             given=values.given if values is not None else None,
         )
+
+    @asynccontextmanager
+    async def answerer(self, *, online: bool, cluster: AsyncCluster | None = None) -> AsyncIterator[None]:
+        """Let policies ask guests, the cluster, and with `online` the network, while the context is open."""
+        from fairlead.reactor.guesting import GuestProvider
+
+        guests = GuestProvider(lambda: self._view, self._kinds, online=online)
+        closed = {} if online else {"http": _offline, "dns": _offline, "externaldata": _offline}
+        answerer = Answerer(lambda: self._view, cluster=cluster, providers={"guest": guests, **closed})
+        self._answering = answerer.answer
+        try:
+            yield
+        finally:
+            self._answering = nobody
+            await guests.close()
 
     async def judge(self) -> Judgement:
         """Judge every object of the files."""
@@ -199,14 +216,7 @@ class Bench:
         return await self._asking(step)
 
     async def _asking(self, step: Callable[[Surroundings], T]) -> T:
-        around = self.around
-        for _ in range(_ROUNDS):
-            try:
-                return step(around)
-            except Lacking as lacking:
-                answers = await self._answering(lacking.needs)
-                around = replace(around, answers={**around.answers, **answers})
-        return step(replace(around, answers=_Refusing(around.answers)))
+        return await asking(step, self.around, self._answering)
 
     async def repair(self, texts: Mapping[str, str]) -> list[Repair]:
         """Return the files that mutations and remedies change. `texts` are the files as they are."""
@@ -232,8 +242,8 @@ async def judge_cluster(
     *,
     now: datetime,
     namespace: str = "",
-    answering: Answering = nobody,
     circumstances: Circumstances | None = None,
+    online: bool = False,
 ) -> Judgement:
     """Judge what a cluster (or one namespace of it) holds, by the policies of the texts, or if there are none by its own.
 
@@ -248,7 +258,6 @@ async def judge_cluster(
         now=now,
         view=view,
         kinds=KindNames(catalogue),
-        answering=answering,
         circumstances=replace(circumstances or Circumstances(), scan=True),
     )
     if not policies:
@@ -262,19 +271,13 @@ async def judge_cluster(
         )
         for group, kind in sorted(unseen)
     ]
-    return await bench.judge_objects(
-        one
-        for one in view
-        if (ref := Ref.of(one)).namespace == namespace or not namespace
-        if (ref.group, ref.kind) not in _UNJUDGED
-    )
-
-
-class _Refusing(dict[Need, Any]):
-    """Answers that say of everything unknown that it was asked for too often."""
-
-    def __missing__(self, need: Need) -> Any:
-        return Unanswerable(f"{need.what} of {need.about} was asked for too often")
+    async with bench.answerer(online=online, cluster=cluster):
+        return await bench.judge_objects(
+            one
+            for one in view
+            if (ref := Ref.of(one)).namespace == namespace or not namespace
+            if (ref.group, ref.kind) not in _UNJUDGED
+        )
 
 
 def _is_policy(ref: Ref) -> bool:
@@ -332,7 +335,6 @@ __all__ = [
     "Judgement",
     "Repair",
     "Row",
-    "Unanswerable",
     "finding",
     "judge_cluster",
     "nobody",

@@ -25,7 +25,7 @@ from fairlead.words import User
 
 if TYPE_CHECKING:
     from fairlead.dialects.kyverno.suites import Values
-    from fairlead.reactor.judge import Bench, Circumstances, Judgement
+    from fairlead.reactor.judge import Bench, Circumstances, Judgement, Repair
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
@@ -70,6 +70,8 @@ def declare(verbs: Verbs) -> None:
                         help="what is only audited counts as a warning, not as a failure")  # fmt: skip
     parser.add_argument("--fix", action="store_true",
                         help="write what mutations and sure remedies change into the files")  # fmt: skip
+    parser.add_argument("--online", action="store_true",
+                        help="let policies ask the network: HTTP calls, host names, modules by https")  # fmt: skip
     request = parser.add_argument_group("the request that is imagined")
     request.add_argument("--user", default="", metavar="NAME", help="who asks")
     request.add_argument(
@@ -90,19 +92,25 @@ def declare(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, print, and return the exit code."""
-    if args.cluster:
-        found = asyncio.run(_live(args))
-    else:
-        bench, texts = _bench(args)
-        found = asyncio.run(bench.judge())
-        if args.fix:
-            _fix(bench, texts, args)
-            bench, _ = _bench(args)
-            found = asyncio.run(bench.judge())
+    found = asyncio.run(_live(args) if args.cluster else _files(args))
     if args.audit_warn:
         _soften(found)
     _print(found, args)
     return code(found)
+
+
+async def _files(args: argparse.Namespace) -> Judgement:
+    bench, texts = _bench(args)
+    async with bench.answerer(online=args.online):
+        if not args.fix:
+            return await bench.judge()
+        for repair in await bench.repair(texts):
+            _mend(repair, texts)
+    if "-" in args.resources:
+        print("left standard input: there is no file to change", file=sys.stderr)
+    bench, _ = _bench(args)
+    async with bench.answerer(online=args.online):
+        return await bench.judge()
 
 
 def code(found: Judgement) -> int:
@@ -170,18 +178,15 @@ def _soften(found: Judgement) -> None:
     ]
 
 
-def _fix(bench: Bench, texts: dict[str, str], args: argparse.Namespace) -> None:
-    for repair in asyncio.run(bench.repair(texts)):
-        path = Path(repair.file)
-        if repair.text != texts[repair.file] and path.exists():
-            _replace(path, repair.text)
-            print(f"changed {repair.file}", file=sys.stderr)
-            for name in repair.by:
-                print(f"  {name}", file=sys.stderr)
-        for why in repair.left:
-            print(f"left {repair.file}: {why}", file=sys.stderr)
-    if "-" in args.resources:
-        print("left standard input: there is no file to change", file=sys.stderr)
+def _mend(repair: Repair, texts: dict[str, str]) -> None:
+    path = Path(repair.file)
+    if repair.text != texts[repair.file] and path.exists():
+        _replace(path, repair.text)
+        print(f"changed {repair.file}", file=sys.stderr)
+        for name in repair.by:
+            print(f"  {name}", file=sys.stderr)
+    for why in repair.left:
+        print(f"left {repair.file}: {why}", file=sys.stderr)
 
 
 def _replace(path: Path, text: str) -> None:
@@ -216,7 +221,12 @@ async def _live(args: argparse.Namespace) -> Judgement:
     async with connect(args) as cluster:
         try:
             return await judge_cluster(
-                cluster, policies, now=now(), namespace=args.namespace, circumstances=_circumstances(args)
+                cluster,
+                policies,
+                now=now(),
+                namespace=args.namespace,
+                circumstances=_circumstances(args),
+                online=args.online,
             )
         except Unreachable as error:
             raise unreachable(error) from error
