@@ -221,6 +221,10 @@ def marshal_with_options(_: Context, value: Any, options: Any) -> str:
     """Return a value as JSON text, with line ends, an indent and a prefix when asked for."""
     indent, prefix, pretty, asked = "\t", "", False, None
     for name, option in sorted_items(an_object(options, 2)):
+        if type(name) is not str:
+            raise OperandError(
+                f"operand 2 failed to stringify key {show(name)} at index 0: {wrong(0, name, 'string')}"
+            )
         if name in {"prefix", "indent"}:
             if type(option) is not str:
                 raise OperandError(
@@ -232,10 +236,6 @@ def marshal_with_options(_: Context, value: Any, options: Any) -> str:
             if type(option) is not bool:
                 raise OperandError(f"operand 2 key {show(name)} failed cast to bool")
             asked = option
-        elif type(name) is not str:
-            raise OperandError(
-                f"operand 2 failed to stringify key {show(name)} at index 0: {wrong(0, name, 'string')}"
-            )
         else:
             raise OperandError(f"operand 2 object contained unknown key {show(name)}")
     if not (pretty if asked is None else asked):

@@ -7,6 +7,7 @@ limits here is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ LONGEST_TEXT = 64 << 20
 """The most characters that one call may produce."""
 LONGEST_NUMBER = 14_000
 """The most bits that a whole number may have: whatever writes JSON can still write it (Python stops at 4,300 digits)."""
+_HALVES = re.compile("[\\ud800-\\udc7f\\udd00-\\udfff]")
 
 
 class BuiltinError(Exception):
@@ -152,7 +154,10 @@ def bounded(size: int, limit: int = MOST_ITEMS, what: str = "elements") -> int:
 
 def encode(value: str) -> bytes:
     """Return the bytes of a string: UTF-8, and the bytes that were no UTF-8 as they came in (see `decode`)."""
-    return value.encode("utf-8", "surrogateescape")
+    try:
+        return value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # halves of characters, which JSON escapes can bring
+        return _HALVES.sub("\ufffd", value).encode("utf-8", "surrogateescape")
 
 
 def decode(value: bytes) -> str:

@@ -225,6 +225,8 @@ def _applied(document: Any, operation: Any) -> Any:
     if type(operation) is not dict:
         raise _Failed
     kind = operation.get("op")
+    if type(kind) is not str:
+        raise _Failed
     wanted = {"path"} | ({"value"} if kind in _VALUED else set()) | ({"from"} if kind in _SOURCED else set())
     if kind not in _VALUED | _SOURCED | {"remove"} or not wanted <= operation.keys():
         raise _Failed

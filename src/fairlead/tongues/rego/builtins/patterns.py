@@ -15,7 +15,7 @@ from fairlead.tongues import regexes
 from .collections import element_error
 from .encodings import clean
 from .formats import quoted
-from .kinds import Builtin, BuiltinError, Context, bounded, integer, short, table, text, wrong
+from .kinds import Builtin, BuiltinError, Context, bounded, encode, integer, short, table, text, wrong
 
 _GO_WORDS = (
     ("missing ]", "missing closing ]"),
@@ -159,9 +159,9 @@ def template_match(_: Context, pattern: Any, value: Any, start: Any, end: Any) -
         text(operand, place) for place, operand in enumerate((pattern, value, start, end), 1)
     )
     for name, sign in (("start", opening), ("end", closing)):
-        if len(sign.encode("utf-8", "surrogateescape")) != 1:
+        if len(encode(sign)) != 1:
             raise BuiltinError(
-                f"{name} delimiter has to be exactly one character long but is {len(opening.encode())} long"
+                f"{name} delimiter has to be exactly one character long but is {len(encode(opening))} long"
             )
     return compiled(_expanded(whole, opening, closing)).search(clean(subject)) is not None
 

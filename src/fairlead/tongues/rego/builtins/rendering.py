@@ -13,7 +13,7 @@ from fairlead.tongues.rego.values import number_text, sorted_items
 
 from .encodings import query_escape
 from .formats import sprintf
-from .kinds import BuiltinError
+from .kinds import BuiltinError, encode
 
 MISSING = object()
 """What a key that the data lack gives."""
@@ -90,8 +90,8 @@ def _index(value: Any, *steps: Any) -> Any:
             found = found[step]
         elif type(found) is dict and isinstance(step, str):
             found = found.get(str(step), MISSING)
-        elif type(found) is str and type(step) is int and 0 <= step < len(found.encode()):
-            found = found.encode()[step]
+        elif type(found) is str and type(step) is int and 0 <= step < len(encode(found)):
+            found = encode(found)[step]
         else:
             raise fail(f"error calling index: can't index item of type {kind_of(found)}")
     return found if type(value) is str else held(found)
@@ -100,7 +100,7 @@ def _index(value: Any, *steps: Any) -> Any:
 def _slice(value: Any, *places: Any) -> Any:
     if type(value) not in {str, list} or len(places) > 3 or any(type(place) is not int for place in places):
         raise fail("error calling slice: can't slice item")
-    whole = value.encode() if type(value) is str else value
+    whole = encode(value) if type(value) is str else value
     first, last = (places[0] if places else 0), (places[1] if len(places) > 1 else len(whole))
     if not 0 <= first <= last <= len(whole):
         raise fail("error calling slice: index out of range")
@@ -111,7 +111,7 @@ def _length(value: Any) -> int:
     if type(value) in {list, dict}:
         return len(value)
     if isinstance(value, str):
-        return len(value.encode("utf-8", "surrogateescape"))
+        return len(encode(value))
     raise fail(f"error calling len: len of type {kind_of(value)}")
 
 

@@ -193,9 +193,7 @@ def _verifier(algorithm: str) -> Callable[..., bool]:
         keys = _keys(text(certificate, 2))
         raw = base64url_decode(signature)
         found, name, _cty, _fine = _checked(_header(head))
-        return _any_holds(
-            keys, name, algorithm, found, f"{head}.{body}".encode("utf-8", "surrogateescape"), raw
-        )
+        return _any_holds(keys, name, algorithm, found, encode(f"{head}.{body}"), raw)
 
     return call
 
