@@ -177,7 +177,7 @@ class PolicyGate:
             now=passage_now,
             kinds=self._kinds,
             answers=self._answers,
-            allowed=self._allowed,
+            allowed=self.allowed,
             merge=self._applier.merge,
             atomics=self._applier.atomics,
             seed=seed,
@@ -272,7 +272,8 @@ class PolicyGate:
             self._rights_stamp = stamp
         return self._rights
 
-    def _allowed(self, question: Question) -> tuple[bool, str]:
+    def allowed(self, question: Question) -> tuple[bool, str]:
+        """Return whether somebody may do something, by the cluster's roles, and why."""
         if authorizing.MASTERS in question.user.groups:
             return True, ""
         decision = self._policies().decide(

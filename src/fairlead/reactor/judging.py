@@ -115,6 +115,25 @@ class Answerer:
         return (await self._cluster.raw("POST", need.about.name, body=body)).json()
 
 
+class Late:
+    """A provider that is made when it is first asked: few policies bring code of their own."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._made: Any = None
+
+    async def __call__(self, need: Need, seconds: float) -> Any:
+        """Answer as the provider does."""
+        if self._made is None:
+            self._made = self._make()
+        return await self._made(need, seconds)
+
+    async def close(self) -> None:
+        """Close the provider, if there is one."""
+        if self._made is not None:
+            await self._made.close()
+
+
 async def _http(need: Need, seconds: float) -> Any:
     from fairlead.drivers.asking import ask  # few policies ask anybody
 

@@ -20,6 +20,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fairlead.drivers import pki as keys
 from fairlead.drivers import serving
@@ -32,8 +33,12 @@ from fairlead.faces.kube.site import Site, clock
 from fairlead.keep import bootstrapping
 from fairlead.reactor import policing_kinds
 from fairlead.reactor.admit import PolicyGate
-from fairlead.reactor.judging import Answerer
+from fairlead.reactor.judging import Answerer, Late
 from fairlead.reactor.keeping import Keeper
+from fairlead.reactor.kindnames import KindNames
+
+if TYPE_CHECKING:
+    from fairlead.reactor.guesting import GuestProvider
 
 log = logging.getLogger("fairlead.kube")
 LOOPBACK = "127.0.0.1"
@@ -92,11 +97,25 @@ async def run(data: Path, host: str, port: int) -> None:
             own = address.rpartition(":")[0].strip("[]")
             await keeper.write(lambda world: bootstrapping.advertise(world, clock(), own, port))
             await keeper.write(lambda world: policing_kinds.install(world, clock()))
-            keeper.guard(PolicyGate(Answerer(lambda: keeper.view).answer, lambda: keeper.view))
+            guests = Late(lambda: _guests(keeper, gate, data))
+            answerer = Answerer(lambda: keeper.view, providers={"guest": guests})
+            gate = PolicyGate(answerer.answer, lambda: keeper.view)
+            keeper.guard(gate)
             keys.write_kubeconfigs(data, pki, f"https://{address}")
-            await _serve(data, Site.over(keeper, pki, address), listener)
+            try:
+                await _serve(data, Site.over(keeper, pki, address), listener)
+            finally:
+                await guests.close()
         finally:
             await keeper.close()
+
+
+def _guests(keeper: Keeper, gate: PolicyGate, data: Path) -> GuestProvider:
+    """Return what runs the code that policies bring."""
+    from fairlead.reactor.guesting import GuestProvider
+
+    kinds = KindNames(keeper.world.catalogue)
+    return GuestProvider(lambda: keeper.view, kinds, allowed=gate.allowed, cache=data / "guests", online=True)
 
 
 async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
