@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.judge.constraints import Constraints, ResourceRule
+from fairlead.judge.constraints import Constraints, ResourceRule, read_selector
 from fairlead.judge.expressions_requests import request_of
 from fairlead.judge.guests import guest_need
 from fairlead.judge.policies import Action, Assembled, Judged, Outcome, Policy, Rule
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
-from fairlead.tongues import selectors
 from fairlead.words import Change, Finding, Page, Ref, Resource
 
 GROUP = "policy.jspolicy.com"
@@ -116,8 +115,8 @@ def policy(source: Source) -> tuple[list[Any], list[Finding]]:
         constraints=Constraints(
             (_rule(spec),),
             (),
-            _selector(spec, "namespaceSelector", source, findings),
-            _selector(spec, "objectSelector", source, findings),
+            read_selector(spec, "namespaceSelector", source, findings),
+            read_selector(spec, "objectSelector", source, findings),
             spec.take("matchPolicy", "Equivalent") == "Exact",
         ),
         kind=kind.capitalize(),
@@ -146,17 +145,6 @@ def _rule(spec: Page) -> ResourceRule:
         frozenset(),
         str(spec.take("scope", "*")),
     )
-
-
-def _selector(spec: Page, key: str, source: Source, findings: list[Finding]) -> selectors.Expr:
-    value = spec.take(key)
-    if value is None:
-        return selectors.EVERYTHING
-    try:
-        return selectors.from_object(value)
-    except (ValueError, AttributeError, TypeError) as error:
-        findings.append(broken(source, f".spec.{key}", f".spec.{key}: {error}"))
-        return selectors.NOTHING
 
 
 def bundle(source: Source) -> tuple[list[Any], list[Finding]]:

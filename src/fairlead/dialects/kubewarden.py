@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from fairlead.judge.constraints import Constraints, resource_rule
+from fairlead.judge.constraints import Constraints, read_selector, resource_rule
 from fairlead.judge.expressions import Expressions, Unmet, compile_expressions
 from fairlead.judge.expressions_requests import request_of
 from fairlead.judge.guests import guest_need
@@ -20,7 +20,7 @@ from fairlead.judge.policies import Action, Assembled, Judged, Outcome, Policy, 
 from fairlead.judge.reading import Source, broken, unsupported
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Lacking, Surroundings
-from fairlead.tongues import cel, jsonpatch, selectors
+from fairlead.tongues import cel, jsonpatch
 from fairlead.words import Finding, Need, Page, Ref, Resource
 
 GROUP = "policies.kubewarden.io"
@@ -129,8 +129,8 @@ def _read(source: Source, members_of: _Members) -> tuple[list[_Model], list[Find
     constraints = Constraints(
         tuple(resource_rule(one) for one in spec.pages("rules")),
         (),
-        _selector(spec, "namespaceSelector", source, findings),
-        _selector(spec, "objectSelector", source, findings),
+        read_selector(spec, "namespaceSelector", source, findings),
+        read_selector(spec, "objectSelector", source, findings),
         spec.take("matchPolicy", "Equivalent") == "Exact",
     )
     if not constraints.rules:
@@ -153,17 +153,6 @@ def _read(source: Source, members_of: _Members) -> tuple[list[_Model], list[Find
     )
     findings += unsupported(page, source)
     return ([model] if members else []), findings
-
-
-def _selector(spec: Page, key: str, source: Source, findings: list[Finding]) -> selectors.Expr:
-    value = spec.take(key)
-    if value is None:
-        return selectors.EVERYTHING
-    try:
-        return selectors.from_object(value)
-    except (ValueError, AttributeError, TypeError) as error:
-        findings.append(broken(source, f".spec.{key}", f".spec.{key}: {error}"))
-        return selectors.NOTHING
 
 
 def _member(name: str, page: Page, source: Source, findings: list[Finding]) -> Member | None:

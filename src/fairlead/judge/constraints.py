@@ -172,24 +172,26 @@ def read_constraints(page: Page, source: Source, *, exact: bool = False) -> tupl
     """Read a MatchResources. `exact`: only the versions that are named are meant, unless the document says otherwise."""
     findings: list[Finding] = []
 
-    def selector(key: str) -> selectors.Expr:
-        value = page.take(key)
-        if not isinstance(value, Mapping):
-            return selectors.EVERYTHING
-        try:
-            return selectors.from_object(value)
-        except (ValueError, AttributeError, TypeError) as error:
-            findings.append(broken(source, f"{page.where.path}.{key}", f"{page.where.path}.{key}: {error}"))
-            return selectors.NOTHING
-
     made = Constraints(
         tuple(resource_rule(one) for one in page.pages("resourceRules")),
         tuple(resource_rule(one) for one in page.pages("excludeResourceRules")),
-        selector("namespaceSelector"),
-        selector("objectSelector"),
+        read_selector(page, "namespaceSelector", source, findings),
+        read_selector(page, "objectSelector", source, findings),
         page.take("matchPolicy", "Exact" if exact else "Equivalent") == "Exact",
     )
     return made, findings
+
+
+def read_selector(page: Page, key: str, source: Source, findings: list[Finding]) -> selectors.Expr:
+    """Read a label selector; an absent one selects everything, a broken one nothing, and adds to the findings."""
+    value = page.take(key)
+    if not isinstance(value, Mapping):
+        return selectors.EVERYTHING
+    try:
+        return selectors.from_object(value)
+    except (ValueError, AttributeError, TypeError) as error:
+        findings.append(broken(source, f"{page.where.path}.{key}", f"{page.where.path}.{key}: {error}"))
+        return selectors.NOTHING
 
 
 def resource_rule(page: Page) -> ResourceRule:
