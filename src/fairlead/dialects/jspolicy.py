@@ -13,7 +13,7 @@ import binascii
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fairlead.judge.constraints import Constraints, ResourceRule, read_selector
 from fairlead.judge.expressions_requests import request_of
@@ -34,6 +34,11 @@ _ACTIONS: Mapping[str, frozenset[Action]] = {
     "dry": frozenset({"audit"}),
 }
 _LOGGED = 10
+_VERBS: Mapping[str, Literal["create", "update", "delete"]] = {
+    "create": "create",
+    "update": "update",
+    "remove": "delete",
+}
 
 PRELUDE = """\
 var exports = {}, __response = {}, __ended = false;
@@ -251,7 +256,7 @@ def _judge(model: _Model, program: str, subject: Subject, around: Surroundings) 
 def _change(policy_: Ref, one: Mapping[str, Any]) -> Change:
     """Return what a program did as a proposal: {"verb": "create"|"update"|"remove", "object": ...}."""
     resource = one["object"]
-    verb = "delete" if one["verb"] == "remove" else one["verb"]
+    verb = _VERBS[one["verb"]]
     meta = resource.get("metadata") or {}
     return Change(
         verb=verb,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from fairlead.judge.constraints import Constraints, read_selector, resource_rule
@@ -299,7 +300,7 @@ def _together(
             raise ValueError(f"{member.name}: mutation is not allowed inside of policy groups")
         return bool(said["accepted"])
 
-    bindings = {member.name: cel.Lazy(lambda one=member: ask(one)) for member in model.members}
+    bindings = {member.name: cel.Lazy(partial(ask, member)) for member in model.members}
     if formula(bindings) is True:
         return Outcome(result="pass", actions=actions)
     causes = {f"spec.policies.{name}": text for name, text in refused.items()}
