@@ -128,7 +128,7 @@ class Assembler:
             self.lines.append(f" v = {'Branch()' if group.kind == 'general' else '{}'}")
             self.lines.extend(f" {body}(S, v)" for body in bodies)
             if group.kind == "set":
-                self.lines.append(" v = Set.of(v)")
+                self.lines.append(" v = Set.loose(v)")
             elif group.kind == "general":
                 self._general_defaults(group)
                 self.lines.append(" v = v.finished(S)")

@@ -329,13 +329,13 @@ class Bodies(Expressions):
             self.write(f"put({found}, {name}, {item}, {self.place(term.at)})")
         self._outside(kept)
         self.looped = looped
-        return self.let(f"Set.of({found})") if term.kind == "set" else found
+        return self.let(f"Set.loose({found})") if term.kind == "set" else found
 
     def adding(self, found: str, item: str) -> str:
-        """Return the statement that adds a value to a set's dict."""
+        """Return the statement that adds a value to a loose set's dict."""
         if item[0] in "'\"":
             return f"{found}[{item}] = {item}"
-        return f"{found}[{item} if type({item}) is str else key({item})] = {item}"
+        return f"{found}[{item} if type({item}) is str else loose_key({item})] = {item}"
 
     def _attempt(self, statement: Statement) -> str:
         """Write what gathers a statement's values in a dict, as a set comprehension does; return the dict's name."""
@@ -348,7 +348,7 @@ class Bodies(Expressions):
             self.state = self._modified(statement.withs)
         assert not isinstance(statement.what, Every)
         name = self.value(statement.what)  # type: ignore[arg-type]
-        self.write(self.adding(found, name))
+        self.write(f"{found}[key({name})] = {name}")
         self.state = before
         self._outside(kept)
         self.looped = looped

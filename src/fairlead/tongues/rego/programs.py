@@ -37,6 +37,7 @@ _NAMES: Final[dict[str, Any]] = {
     "BuiltinError": BuiltinError,
     "box": values.box,
     "key": values.key,
+    "loose_key": values.loose_key,
     "equal": values.equal,
     "less": running.arithmetic_less,
     "at_most": running.arithmetic_at_most,
@@ -205,7 +206,10 @@ class Program:
 
 def _run(ask: Callable[[State], Any], state: State) -> Any:
     try:
-        return ask(state)
+        found = ask(state)
+        if type(found) is values.Set and found.items:
+            return found  # its elements have their keys: nobody who goes through them can fail
+        return found
     except RecursionError:
         raise Failed("eval_internal_error", "the evaluation or a document is nested too deeply") from None
     except MemoryError:

@@ -291,8 +291,9 @@ def each(state: State, value: Any) -> Iterable[Any]:
         state.budget.spend(len(value))
         return value.values()  # type: ignore[no-any-return]
     if kind is Set:
-        state.budget.spend(len(value.items))
-        return value.items.values()  # type: ignore[no-any-return]
+        found = value.some()
+        state.budget.spend(len(found))
+        return found  # type: ignore[no-any-return]
     return [item for _, item in items(state, value)]
 
 
@@ -308,8 +309,9 @@ def items(state: State, value: Any) -> Iterable[tuple[Value, Any]]:
         state.budget.spend(len(value))
         return enumerate(value)
     if kind is Set:
-        state.budget.spend(len(value.items))
-        return [(item, item) for item in value.items.values()]
+        found = value.some()
+        state.budget.spend(len(found))
+        return [(item, item) for item in found]
     if kind is Lazy:
         found = value.items()
         state.budget.spend(len(found))

@@ -31,10 +31,11 @@ from __future__ import annotations
 
 import decimal
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from .errors import TooLarge
+from .errors import Failed, TooLarge
 
 Value = Any
 """A Rego value as the table above says."""
@@ -70,6 +71,7 @@ class _Mark:
 _TRUE: Final = _Mark("true")
 _FALSE: Final = _Mark("false")
 _OBJECT: Final = _Mark("object")
+_LONE: Final = re.compile("[\ud800-\udfff]")
 _LONG_BITS: Final = 14000
 _NUMBERS: Final = frozenset({int, float})
 
@@ -121,6 +123,15 @@ def _key(value: Value, count: _Count) -> Any:
     raise TypeError(f"not a Rego value: {kind.__name__}")
 
 
+MOST_LOOSE: Final = 64
+"""How many elements a set may have in which equal ones are not yet found."""
+
+
+def loose_key(value: Value) -> Any:
+    """Return the key of a scalar, and for what has parts one that only the same object has; keep the object as long."""
+    return (id(value),) if type(value) in _HOLDERS else key(value)
+
+
 class Boxed:
     """An object's key that is no string: `.value` is the Rego value. Equal and hashed by Rego's equality."""
 
@@ -157,12 +168,16 @@ def lookup(container: dict[Any, Value], name: Value) -> Value:
 
 
 class Set:
-    """A Rego set. `.items` maps each element's `key` to the element; fill it only before it is handed on."""
+    """A Rego set. `.items` maps each element's `key` to the element; fill it only before it is handed on.
 
-    __slots__ = ("_key", "_sorted", "items")
+    A set may be `loose`: arrays, objects and sets in it are told apart by identity until somebody asks what only keys can say.
+    """
+
+    __slots__ = ("_items", "_key", "_loose", "_sorted")
 
     def __init__(self, values: Iterable[Value] = ()) -> None:
-        self.items: dict[Any, Value] = {key(value): value for value in values}
+        self._items: dict[Any, Value] | None = {key(value): value for value in values}
+        self._loose: dict[Any, Value] | None = None
         self._key: frozenset[Any] | None = None
         self._sorted: list[Value] | None = None
 
@@ -170,8 +185,32 @@ class Set:
     def of(cls, items: dict[Any, Value]) -> Set:
         """Return a set over a dict from `key(element)` to element; the dict is taken over, not copied."""
         made = cls()
-        made.items = items
+        made._items = items
         return made
+
+    @classmethod
+    def loose(cls, items: dict[Any, Value]) -> Set:
+        """Return a set over a dict from `loose_key(element)` to element; the dict is taken over, not copied."""
+        made = cls()
+        made._items = items
+        if tuple in map(type, items):
+            if len(items) > MOST_LOOSE:
+                made._items = {key(value): value for value in items.values()}
+            else:
+                made._items, made._loose = None, items
+        return made
+
+    @property
+    def items(self) -> dict[Any, Value]:
+        """The elements by their keys."""
+        if self._items is None:
+            assert self._loose is not None
+            self._items = {key(value): value for value in self._loose.values()}
+        return self._items
+
+    def some(self) -> Iterable[Value]:
+        """Return the elements in any order, perhaps some of them twice: for those who gather what has no order itself."""
+        return self.items.values() if self._items is not None or self._loose is None else self._loose.values()
 
     def add(self, value: Value) -> None:
         """Put a value in; only while the set is still its maker's own."""
@@ -217,6 +256,9 @@ class Set:
 
     def __repr__(self) -> str:
         return f"Set({list(self.items.values())!r})"
+
+
+_HOLDERS: Final = frozenset({list, dict, Set})
 
 
 def equal(one: Value, other: Value) -> bool:
@@ -388,7 +430,10 @@ def _show(value: Value, count: _Count) -> str:
 
 def to_json(value: Value) -> Any:
     """Return a value as plain JSON: sets as sorted arrays, keys that are no strings as their JSON text. Raises TooLarge."""
-    return _to_json(value, _Count())
+    try:
+        return _to_json(value, _Count())
+    except RecursionError:
+        raise Failed("eval_internal_error", "a value is nested too deeply") from None
 
 
 def _to_json(value: Value, count: _Count) -> Any:
@@ -399,12 +444,14 @@ def _to_json(value: Value, count: _Count) -> Any:
     if kind is dict:
         count.take(len(value))
         return {
-            name if type(name) is str else json_text(name.value): _to_json(item, count)
+            _to_json(name, count) if type(name) is str else json_text(name.value): _to_json(item, count)
             for name, item in value.items()
         }
     if kind is Set:
         count.take(len(value))
         return [_to_json(item, count) for item in value.sorted()]
+    if kind is str and not value.isascii():
+        return _LONE.sub("\ufffd", value)  # bytes that were no UTF-8 live on in Rego, but not in JSON
     return value
 
 
