@@ -207,19 +207,42 @@ class Expressions:
         params: Any = None,
         purse: Purse | None = None,
         more: Mapping[str, Any] | None = None,
+        settled: Mapping[str, cel.Lazy] | None = None,
     ) -> dict[str, Any]:
-        """Return what the expressions see. `more` adds names, or replaces some; variables are evaluated on first use."""
+        """Return what the expressions see. `more` adds names, or replaces some; variables are evaluated on first use.
+
+        `settled` are variables that are known already (see `settled_by`).
+        """
         found = surroundings_of(subject, around, params)
         if more:
             found.update(more)
-        found["variables"] = self.composed(found, purse or Purse())
+        found["variables"] = self.composed(found, purse or Purse(), settled)
         return found
 
-    def composed(self, bindings: Mapping[str, Any], purse: Purse) -> cel.Fields:
+    def composed(
+        self, bindings: Mapping[str, Any], purse: Purse, settled: Mapping[str, cel.Lazy] | None = None
+    ) -> cel.Fields:
         """Return the policy's variables, each to be evaluated at most once with these bindings, when first used."""
-        return cel.Fields(
-            {name: cel.Lazy(partial(_variable, name, one, bindings, purse)) for name, one in self.variables}
-        )
+        known = settled or {}
+        fields = dict(known)
+        for name, one in self.variables:
+            if name not in known:
+                fields[name] = cel.Lazy(partial(_variable, name, one, bindings, purse))
+        return cel.Fields(fields)
+
+    def settled_by(self, params: Any) -> dict[str, cel.Lazy]:
+        """Return the variables that follow from the parameters alone: each is evaluated once for all requests with them.
+
+        Only for an environment whose functions give the same for the same arguments.
+        """
+        settled: dict[str, cel.Lazy] = {}
+        bindings = {"params": params, "variables": cel.Fields(settled)}
+        for name, one in self.variables:
+            if one.program is not None and all(
+                used == "params" or used.removeprefix("variables.") in settled for used in one.program.names
+            ):
+                settled[name] = cel.Lazy(partial(_variable, name, one, bindings, Purse()))
+        return settled
 
     def matches(self, bindings: Mapping[str, Any], purse: Purse | None = None) -> bool:
         """Whether all match conditions hold. One that is false settles it; raises Unmet when others cannot be evaluated."""

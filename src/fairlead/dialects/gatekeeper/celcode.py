@@ -6,7 +6,8 @@ Source: github.com/open-policy-agent/gatekeeper pkg/drivers/k8scel (schema, tran
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 from fairlead.judge.expressions import Expressions, OutOfBudget, Purse, Unmet, compile_expressions
 from fairlead.judge.reading import Source, broken
@@ -33,6 +34,9 @@ class Answer(NamedTuple):
     failed: bool
 
 
+Ask: TypeAlias = Callable[[Subject, Surroundings], list[Answer]]
+
+
 class CelCode(NamedTuple):
     """Compiled CEL. `open` is failurePolicy Ignore; `admits` is whether the API server would enforce it by itself (generateVAP)."""
 
@@ -40,21 +44,27 @@ class CelCode(NamedTuple):
     open: bool
     admits: bool
 
-    def evaluate(self, subject: Subject, constraint: Resource, around: Surroundings) -> list[Answer]:
-        """Return what does not hold for a subject. Raises Lacking."""
-        purse = Purse()
-        bindings = self.expressions.bindings(subject, around, constraint, purse)
-        try:
-            if not self.expressions.matches(bindings):
-                return []
-            faults = self.expressions.faults(bindings, purse)
-        except (Unmet, OutOfBudget) as error:
-            return [] if self.open else [Answer(str(error), True)]
-        return [
-            Answer(fault.message, fault.verdict == "error")
-            for fault in faults
-            if not (self.open and fault.verdict == "error")
-        ]
+    def bind(self, constraint: Resource) -> Ask:
+        """Return the function that says what does not hold for a subject. It raises Lacking."""
+        expressions, open_ = self.expressions, self.open
+        settled = expressions.settled_by(constraint)
+
+        def ask(subject: Subject, around: Surroundings) -> list[Answer]:
+            purse = Purse()
+            bindings = expressions.bindings(subject, around, constraint, purse, settled=settled)
+            try:
+                if not expressions.matches(bindings):
+                    return []
+                faults = expressions.faults(bindings, purse)
+            except (Unmet, OutOfBudget) as error:
+                return [] if open_ else [Answer(str(error), True)]
+            return [
+                Answer(fault.message, fault.verdict == "error")
+                for fault in faults
+                if not (open_ and fault.verdict == "error")
+            ]
+
+        return ask
 
 
 def compile_cel(page: Page, source: Source) -> tuple[CelCode | None, list[Finding]]:

@@ -109,6 +109,7 @@ class Bound:
         parameters = spec.get("parameters") if isinstance(spec, dict) else None
         self.parameters: Any = {} if parameters is None else parameters
         self.code = template.code
+        self.ask = template.code.bind(self.content) if isinstance(template.code, CelCode) else None
         self.looks_up = not isinstance(template.code, CelCode) and template.code.looks_up
         self.acts = {point: self._acts(point) for point in (WEBHOOK, AUDIT, GATOR)}
 
@@ -159,9 +160,10 @@ class Bound:
             return [self._outcome(one, acts, str(error), None, "error")]
         code = self.code
         if isinstance(code, CelCode):
+            assert self.ask is not None
             return [
                 self._outcome(one, acts, answer.message, None, "error" if answer.failed else "fail")
-                for answer in code.evaluate(one.subject, self.content, around)
+                for answer in self.ask(one.subject, around)
             ]
         data = {"inventory": self.inventory.of(around)} if self.looks_up else _NO_DATA
         input_ = {"review": one.review, "parameters": self.parameters}
