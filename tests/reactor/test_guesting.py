@@ -57,7 +57,7 @@ WAPC = r"""
     (if (i32.eq (local.get $operation) (i32.const 17))
       (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))
     (if (call $ask (i32.const 0) (i32.const 10) (i32.const 10) (i32.const 10) (i32.const 20) (i32.const 12)
-                   (i32.const 64) (i32.const 52))
+                   (i32.const 64) (i32.const 53))
       (then (call $response (i32.const 320) (i32.const 17)))
       (else (call $response (i32.const 384) (i32.const 39))))
     (i32.const 1)))
