@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from .bodies import Bodies, unsafe
 from .errors import BadModule
-from .grouping import Group
+from .grouping import Group, Path, part_of
 from .resolving import shown, statement_variables
 from .syntax import Body, Call, Rule, Statement, Term, Var
 from .writing import NotYet, Unit, constant
@@ -119,20 +119,35 @@ class Assembler:
             self._combined(chains, "S", _COMPLETE)
             for rule, _ in group.defaults:
                 self._default(rule)
+        elif group.kind == "general":
+            for place, (rule, rest) in enumerate(group.members):
+                path = part_of(group.path, place)
+                self.needs[group.path].add(path)
+                self.needs.setdefault(path, set())
+                if not rule.default:
+                    self._contribution(group, rule, rest, f"{name}_{place}", path)
+            self.part(group, number, tuple(range(len(group.members))), number)
+            return
         else:
             bodies = [
-                self._contribution(group, rule, rest, f"{name}_{place}")
+                self._contribution(group, rule, rest, f"{name}_{place}", group.path)
                 for place, (rule, rest) in enumerate(group.definitions)
             ]
             self._head(name, number)
-            self.lines.append(f" v = {'Branch()' if group.kind == 'general' else '{}'}")
+            self.lines.append(" v = {}")
             self.lines.extend(f" {body}(S, v)" for body in bodies)
             if group.kind == "set":
                 self.lines.append(" v = Set.loose(v)")
-            elif group.kind == "general":
-                self._general_defaults(group)
-                self.lines.append(" v = v.finished(S)")
         self.lines.extend([f" m[{number}] = v", " return v"])
+
+    def part(self, group: Group, of: int, places: Sequence[int], number: int) -> None:
+        """Write the function that computes what some definitions of a general document give together."""
+        self._head(f"r{number}", number)
+        self.lines.append(" v = Branch()")
+        # A default below a path that varies has no effect, as in OPA.
+        bodies = [place for place in places if not group.members[place][0].default]
+        self.lines.extend(f" r{of}_{place}(S, v)" for place in bodies)
+        self.lines.extend([" v = v.finished()", f" m[{number}] = v", " return v"])
 
     def _head(self, name: str, number: int) -> None:
         self.lines.extend(
@@ -151,13 +166,9 @@ class Assembler:
         args = ", ".join(["S", *[f"a{place}" for place in range(len(rule.args or ()))]])
         self.lines.append(f"  v = {name}({args})")
 
-    def _general_defaults(self, group: Group) -> None:
-        for rule, rest in group.defaults:
-            value = self.unit.constant(constant(rule.value))
-            path = "".join(f"{self.unit.constant(constant(step))}, " for step in rest)
-            self.lines.append(f" v.default(({path}), {value})")
-
-    def _contribution(self, group: Group, rule: Rule, rest: tuple[Term, ...], name: str) -> str:
+    def _contribution(
+        self, group: Group, rule: Rule, rest: tuple[Term, ...], name: str, needing: Path
+    ) -> str:
         """Write a definition that adds to a set, an object or a general document."""
 
         def finish(writer: Bodies) -> None:
@@ -176,14 +187,14 @@ class Assembler:
                 writer.write(f"out.put(({keys}), {value}, {adds}, {writer.place(rule.at)})")
 
         if rule.otherwise is not None:
-            self._exclusive(group, rule, rest, name)
+            self._exclusive(rule, rest, name, needing)
         else:
-            self._body(rule, name, ("out",), group.path, finish, "return")
+            self._body(rule, name, ("out",), needing, finish, "return")
         return name
 
-    def _exclusive(self, group: Group, rule: Rule, rest: tuple[Term, ...], name: str) -> None:
+    def _exclusive(self, rule: Rule, rest: tuple[Term, ...], name: str, needing: Path) -> None:
         """Write a contribution with elses; its head does not vary, so that there is one value."""
-        names = self._chain(rule, name, group.path, _COMPLETE)
+        names = self._chain(rule, name, needing, _COMPLETE)
         self.lines.append(f"def {name}(S, out):")
         self._combined([(rule, names)], "S", _COMPLETE)
         path = "".join(f"{self.unit.constant(constant(step))}, " for step in rest)

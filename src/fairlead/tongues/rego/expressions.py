@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from .errors import BadModule
+from .grouping import part_of
 from .resolving import shown, variables
 from .running import Node
 from .syntax import Array, At, Call, Comprehension, Object, Ref, Scalar, SetTerm, Template, Term, Var
@@ -175,6 +176,12 @@ class Expressions(Writer):
                 break
             node = child
             if node.number >= 0:
+                rest = path[place + 1 :]
+                group = self.unit.generals.get(node.path)
+                if group is not None and len(places := group.reaches(rest)) < len(group.members):
+                    self.needs.update(part_of(node.path, one) for one in places)
+                    number = self.unit.part(node, places)
+                    return _Start(self._remember((state, f"r{number}"), f"r{number}({state})"), rest)
                 self.needs.add(node.path)
                 name = self._remember((state, f"r{node.number}"), f"r{node.number}({state})")
                 return _Start(name, path[place + 1 :])

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from .errors import BadModule
 from .syntax import Rule, Scalar, Term, Var
+from .values import equal
 
 Path: TypeAlias = tuple[str, ...]
 
@@ -33,6 +34,32 @@ class Group:
     def definitions(self) -> list[tuple[Rule, tuple[Term, ...]]]:
         """The definitions with bodies."""
         return [(rule, rest) for rule, rest in self.members if not rule.default]
+
+    def reaches(self, path: Sequence[Term]) -> tuple[int, ...]:
+        """Return the members, by place, that may have something at the known start of a path below the group's."""
+        known: list[Scalar] = []
+        for step in path:
+            if not isinstance(step, Scalar):
+                break
+            known.append(step)
+        return tuple(
+            place
+            for place, (_, rest) in enumerate(self.members)
+            if all(
+                not isinstance(theirs, Scalar) or equal(ours.value, theirs.value)
+                for ours, theirs in zip(known, rest, strict=False)
+            )
+        )
+
+
+def part_of(path: Path, place: int) -> Path:
+    """Return the name, among those that need others, of one of the definitions of a document."""
+    return (*path, f"\0{place}")
+
+
+def whole(path: Path) -> Path:
+    """Return the document's path for any such name."""
+    return path[:-1] if path and path[-1].startswith("\0") else path
 
 
 def split(rule: Rule) -> tuple[Path, tuple[Term, ...]]:

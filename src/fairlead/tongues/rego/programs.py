@@ -7,6 +7,7 @@ time and randomness are handed in with each question.
 from __future__ import annotations
 
 import builtins as python
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from . import running, values
 from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .errors import BadModule, BadModules, Failed
-from .grouping import Path, dotted, grouped
+from .grouping import Path, dotted, grouped, whole
 from .memoising import remember
 from .parsing import parse, parse_query, parse_term
 from .resolving import Resolver, check_module, names_of
@@ -91,13 +92,14 @@ class Program:
             self._tree.reach(path[:-1])
         for number, group in enumerate(groups):
             self._tree.reach(group.path).number = number
-        self._size = len(groups)
         known = {
             path: Function(path, len(rules[0].args or ()), f"f{number}")
             for number, (path, rules) in enumerate(functions.items())
         }
         self._unit = Unit(self._tree, known, self._builtins)
         self._unit.names.update(_NAMES)
+        self._unit.size = len(groups)
+        self._unit.generals = {group.path: group for group in groups if group.kind == "general"}
         self._unit.strict = frozenset(module.file for module in self._modules if module.version == "v1")
         self._unit.mocked = self._mocked | _mocked(self._targets, self._unit)
         assembler = Assembler(self._unit)
@@ -105,6 +107,9 @@ class Program:
             assembler.group(group, number)
         for path, rules in functions.items():
             assembler.function(path, rules)
+        for (path, places), number in self._unit.parts.items():
+            assembler.part(self._unit.generals[path], self._tree.reach(path).number, places, number)
+        self._unit.generals = {}
         errors.extend(assembler.errors)
         errors.extend(_recursions(assembler.needs, self._rules))
         if errors:
@@ -171,7 +176,7 @@ class Program:
         limit = Budget(budget)
         made = context or Context(now_ns=now_ns, seed=seed)
         made.spend = limit.spend
-        return State(self._tree, self._size, given, {} if data is None else data, made, limit, strict)
+        return State(self._tree, self._unit.size, given, {} if data is None else data, made, limit, strict)
 
     def prepare(
         self, text: str, package: str = "", imports: Iterable[str] = (), version: str = "v1"
@@ -307,9 +312,11 @@ def _recursions(needs: Mapping[Path, set[Path]], rules: Iterable[Rule]) -> list[
     for start in needs:
         route = _cycle(start, needs)
         if route:
-            rule = places[start]
-            told = " -> ".join(map(dotted, route))
-            message = f"rule {dotted(start)} is recursive: {told}"
+            named = [whole(path) for path in route]
+            rule = places[named[0]]
+            shown = [path for path, _ in itertools.groupby(named)]
+            told = " -> ".join(map(dotted, shown if len(shown) > 1 else shown * 2))
+            message = f"rule {dotted(named[0])} is recursive: {told}"
             errors.append(BadModule(message, rule.file, *rule.at, code="rego_recursion_error"))
     return errors
 

@@ -55,15 +55,20 @@ class Budget:
 
 
 class Node:
-    """A place in the tree of packages and rules. `rule` computes the value of the rule that is here; `number` is its memo's."""
+    """A place in the tree of packages and rules.
 
-    __slots__ = ("children", "number", "path", "rule")
+    `rule` computes the value of the rule that is here; `number` is its memo's, `parts` those of functions that compute only some
+    of its definitions.
+    """
+
+    __slots__ = ("children", "number", "parts", "path", "rule")
 
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
         self.children: dict[str, Node] = {}
         self.rule: Callable[[State], Value] | None = None
         self.number = -1
+        self.parts: list[int] = []
 
     def reach(self, path: Iterable[str]) -> Node:
         """Return the node at a path below, made if it is not there."""
@@ -131,7 +136,8 @@ class State:
             node = _at(self.tree, path)
             if node is not None:
                 for rule in node.rules():
-                    made.memo[rule.number] = self.memo[rule.number]
+                    for number in (rule.number, *rule.parts):
+                        made.memo[number] = self.memo[number]
         return made
 
     def overridden(self, changes: Sequence[tuple[str, tuple[Any, ...], Any]]) -> State:
@@ -149,7 +155,8 @@ class State:
                 node = _at(made.tree, path)
                 if node is not None:
                     for rule in node.rules():
-                        made.memo[rule.number] = walk_path(value, rule.path[len(path) :])
+                        for number in (rule.number, *rule.parts):
+                            made.memo[number] = walk_path(value, rule.path[len(path) :])
         if mocks:
             made.mocks = mocks
         return made
@@ -430,21 +437,9 @@ class Branch:
         else:
             place[last] = value
 
-    def default(self, path: Sequence[Value], value: Value) -> None:
-        """Put a value at a path where there is none."""
-        place = self.below
-        for name in path[:-1]:
-            inner = place.setdefault(box(name), Branch())
-            if type(inner) is not Branch:
-                return
-            place = inner.below
-        place.setdefault(box(path[-1]), value)
-
-    def finished(self, state: State) -> dict[Any, Value]:
+    def finished(self) -> dict[Any, Value]:
         """Return the document as an object."""
-        return {
-            name: item.finished(state) if type(item) is Branch else item for name, item in self.below.items()
-        }
+        return {name: item.finished() if type(item) is Branch else item for name, item in self.below.items()}
 
 
 def conflict(what: str, file: str, line: int) -> Failed:

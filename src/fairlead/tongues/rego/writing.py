@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from .builtins.kinds import Builtin
 from .errors import BadModule
+from .grouping import Group
 from .running import Node
 from .syntax import Array, Object, Scalar, SetTerm, Term, Var
 from .values import Set, box
@@ -53,6 +54,17 @@ class Unit:
     nodes: dict[tuple[str, ...], str] = field(default_factory=dict)
     errors: list[BadModule] = field(default_factory=list)
     count: int = 0
+    generals: dict[tuple[str, ...], Group] = field(default_factory=dict)
+    parts: dict[tuple[tuple[str, ...], tuple[int, ...]], int] = field(default_factory=dict)
+    size: int = 0  # how many documents have a memo
+
+    def part(self, node: Node, places: tuple[int, ...]) -> int:
+        """Return the number of the function that computes some definitions of a document."""
+        if (node.path, places) not in self.parts:
+            self.parts[node.path, places] = self.size
+            node.parts.append(self.size)
+            self.size += 1
+        return self.parts[node.path, places]
 
     def constant(self, value: Any) -> str:
         """Return a name in the generated code for a value."""
