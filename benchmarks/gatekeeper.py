@@ -105,16 +105,24 @@ def about_pods(constraint: dict[str, Any]) -> bool:
 
 
 def chosen(corpus: Path) -> list[Path]:
-    """The files of the templates and constraints: one constraint a template, in the order of their names."""
-    found: list[Path] = []
+    """The files of the templates and constraints, in the order of their names: one constraint a template, then further ones."""
+    templates: list[Path] = []
+    first: list[Path] = []
+    further: list[Path] = []
+    names: set[tuple[str, str]] = set()
     for template in sorted((corpus / "gatekeeper").rglob("template.yaml")):
-        for constraint in sorted(template.parent.rglob("constraint.yaml")):
-            if about_pods(yaml.safe_load(constraint.read_text())):
-                found += [template, constraint]
-                break
-        if len(found) == 2 * CONSTRAINTS:
-            break
-    return found
+        found = []
+        for file in sorted(template.parent.rglob("constraint.yaml")):
+            content = yaml.safe_load(file.read_text())
+            name = (content["kind"], content["metadata"]["name"])
+            if about_pods(content) and name not in names:
+                names.add(name)
+                found.append(file)
+        if found:
+            templates.append(template)
+            first += found[:1]
+            further += found[1:]
+    return [*templates, *[*first, *further][:CONSTRAINTS]]
 
 
 def pods(count: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ texts included.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,7 @@ from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import cel
 from fairlead.tongues.cel import kubernetes, types
 from fairlead.tongues.cel.blaming import blame
+from fairlead.tongues.cel.syntax import Ident, Node, Select
 from fairlead.tongues.paths import dotted
 from fairlead.words import Finding, Page
 
@@ -159,6 +160,25 @@ def _variable(name: str, expression: Expression, bindings: Mapping[str, Any], pu
         raise cel.Failed(f'composited variable "{name}" fails to evaluate: {error}') from None
 
 
+def _selected(tree: Any) -> set[str] | None:
+    """Return the variables that an expression selects, or None when it uses `variables` in any other way."""
+    found: set[str] = set()
+    ahead = [tree]
+    while ahead:
+        here = ahead.pop()
+        if isinstance(here, list | tuple):
+            ahead += here
+        elif (
+            isinstance(here, Select) and isinstance(here.operand, Ident) and here.operand.name == "variables"
+        ):
+            found.add(here.field)
+        elif isinstance(here, Ident) and here.name == "variables" and not here.local:
+            return None
+        elif isinstance(here, Node):
+            ahead += [getattr(here, one.name) for one in fields(here)]
+    return found
+
+
 class Purse:
     """What is left of a cost budget."""
 
@@ -224,11 +244,11 @@ class Expressions:
     ) -> cel.Fields:
         """Return the policy's variables, each to be evaluated at most once with these bindings, when first used."""
         known = settled or {}
-        fields = dict(known)
+        made = dict(known)
         for name, one in self.variables:
             if name not in known:
-                fields[name] = cel.Lazy(partial(_variable, name, one, bindings, purse))
-        return cel.Fields(fields)
+                made[name] = cel.Lazy(partial(_variable, name, one, bindings, purse))
+        return cel.Fields(made)
 
     def settled_by(self, params: Any) -> dict[str, cel.Lazy]:
         """Return the variables that follow from the parameters alone: each is evaluated once for all requests with them.
@@ -238,9 +258,10 @@ class Expressions:
         settled: dict[str, cel.Lazy] = {}
         bindings = {"params": params, "variables": cel.Fields(settled)}
         for name, one in self.variables:
-            if one.program is not None and all(
-                used == "params" or used.removeprefix("variables.") in settled for used in one.program.names
-            ):
+            if one.program is None or not one.program.names <= {"params", "variables"}:
+                continue
+            used = _selected(one.program.tree)
+            if used is not None and used <= settled.keys():
                 settled[name] = cel.Lazy(partial(_variable, name, one, bindings, Purse()))
         return settled
 
