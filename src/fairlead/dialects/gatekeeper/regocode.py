@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from fairlead.dialects.gatekeeper.narrowing import narrow, nodes
 from fairlead.judge.surroundings import Lacking, Surroundings
 from fairlead.tongues import rego
 from fairlead.tongues.rego import syntax
@@ -66,18 +67,6 @@ class Code:
     looks_up: bool
 
 
-def _walk(node: Any) -> Iterator[Any]:
-    """Yield every node of a syntax tree."""
-    ahead = [node]
-    while ahead:
-        here = ahead.pop()
-        if isinstance(here, tuple | list):
-            ahead += here
-        elif dataclasses.is_dataclass(here) and not isinstance(here, type):
-            yield here
-            ahead += [getattr(here, one.name) for one in dataclasses.fields(here)]
-
-
 def _data_path(node: Any) -> tuple[str, ...] | None:
     """Return how a reference to data begins: `data.inventory.cluster` is ("inventory", "cluster")."""
     if isinstance(node, syntax.Var) and node.name == "data":
@@ -107,8 +96,8 @@ def _faults(module: syntax.Module, index: int) -> Iterator[Fault]:
             yield _fault(index, one.at, f"cannot import input: {told}")
         elif not any(one.path[: len(allowed)] == allowed for allowed in _IMPORTS):
             yield _fault(index, one.at, f"bad import: {told}")
-    heads = {id(node.head) for node in _walk(module.rules) if _names_a_part(node)}
-    for node in _walk(module.rules):
+    heads = {id(node.head) for node in nodes(module.rules) if _names_a_part(node)}
+    for node in nodes(module.rules):
         path = _data_path(node)
         if path is not None and id(node) not in heads and path[:1] not in {("inventory",), ("lib",)}:
             told = ".".join(("data", *path))
@@ -127,7 +116,7 @@ def _looks_up(modules: Sequence[syntax.Module]) -> bool:
     for module in modules:
         if any(one.path[:2] == ("data", "inventory") for one in module.imports):
             return True
-        for node in _walk(module.rules):
+        for node in nodes(module.rules):
             path = _data_path(node)
             if path is not None and path[:1] in {("inventory",), ()}:
                 return True
@@ -167,10 +156,12 @@ def compile_code(text: str, libs: Sequence[str], version: str = "v0") -> Code:
         faults += _faults(module, index)
     if faults:
         raise Unusable(faults)
+    looks_up = _looks_up(modules)
+    narrow(entry)
     entry.package = ("template",)
     for rule in entry.rules:
         _repackage(rule)
-    return Code(_evaluator(modules, version), _looks_up(modules))
+    return Code(_evaluator(modules, version), looks_up)
 
 
 def _repackage(rule: syntax.Rule | None) -> None:
