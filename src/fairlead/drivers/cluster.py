@@ -15,7 +15,8 @@ import os
 import ssl
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -64,6 +65,8 @@ class Access:
     namespace: str = "default"
     username: str = ""
     password: str = ""
+    token_file: str = ""
+    """Where the token is renewed: it is read again and again, as a pod's own must be."""
 
     def ssl_context(self) -> ssl.SSLContext:
         """Return the TLS settings: the cluster's authority only, where the kubeconfig names one."""
@@ -195,6 +198,52 @@ def _named(document: Mapping[str, Any], plural: str, singular: str, name: str, p
     raise BadKubeconfig(f"{path}: no {singular} {name!r}" if name else f"{path}: no current-context")
 
 
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds the credentials of its service account."""
+TOKEN_SECONDS = 60.0
+"""How long a token that was read from a file is used."""
+
+
+def in_cluster(folder: Path = ACCOUNT) -> Access:
+    """Return a pod's own access to its cluster. Raises BadKubeconfig where this is no pod."""
+    host, port = (
+        os.environ.get("KUBERNETES_SERVICE_HOST", ""),
+        os.environ.get("KUBERNETES_SERVICE_PORT", "443"),
+    )
+    if not host:
+        raise BadKubeconfig("this is no pod of a cluster: KUBERNETES_SERVICE_HOST is not set")
+    try:
+        ca = (folder / "ca.crt").read_text()
+        space = folder / "namespace"
+        namespace = space.read_text().strip() if space.exists() else ""
+        (folder / "token").read_text()
+    except OSError as error:
+        raise BadKubeconfig(f"{error.filename}: {error.strerror}") from error
+    return Access(
+        server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        ca=ca,
+        token_file=str(folder / "token"),
+        namespace=namespace or "default",
+    )
+
+
+class _TokenFile(httpx.Auth):
+    """Sends the token that a file holds, which somebody else renews."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._token, self._until = "", 0.0
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """See httpx.Auth."""
+        if time.monotonic() >= self._until:
+            with contextlib.suppress(OSError):  # the old one may still do
+                self._token = self._path.read_text().strip()
+            self._until = time.monotonic() + TOKEN_SECONDS
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
 def base_path(api_version: str) -> str:
     """Return `/api/v1` or `/apis/<group>/<version>`."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
@@ -244,6 +293,7 @@ class AsyncCluster:
             timeout=httpx.Timeout(timeout, connect=10.0),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             trust_env=False,
+            auth=_TokenFile(access.token_file) if access.token_file else None,
         )
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 

@@ -1,1 +1,1 @@
-"""The admission webhook: judges the requests of a real Kubernetes by the same policies as the embedded control plane."""
+"""The webhook server: answers a Kubernetes API server's AdmissionReviews by the policies of any format."""
