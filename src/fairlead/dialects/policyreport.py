@@ -46,7 +46,7 @@ def report(subject: Subject, judged: Iterable[Judged], now: str, before: Resourc
     seconds = int(datetime.fromisoformat(now).timestamp())
     results = [_result(one, seconds) for one in judged]
     if before is not None:
-        _keep_times(results, before.get("results") or ())
+        keep_times(results, before.get("results") or ())
     kind = "PolicyReport" if ref.namespace else "ClusterPolicyReport"
     meta: Resource = {"name": name_of(ref), "labels": {MANAGED_BY: MANAGER}}
     if ref.namespace:
@@ -116,7 +116,8 @@ def _result(judged: Judged, seconds: int) -> Resource:
     return {**found, "scored": policy.scored, "timestamp": {"seconds": seconds, "nanos": 0}}
 
 
-def _keep_times(results: Sequence[Resource], before: Iterable[Any]) -> None:
+def keep_times(results: Sequence[Resource], before: Iterable[Any]) -> None:
+    """Give results that were there before, and say the same, the time at which they were first said."""
     told: dict[Any, Any] = {}
     for one in before:
         if isinstance(one, dict) and "timestamp" in one:
