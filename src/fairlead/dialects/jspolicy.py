@@ -13,6 +13,7 @@ import binascii
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from fairlead.judge.constraints import Constraints, ResourceRule, read_selector
@@ -308,5 +309,21 @@ def _action(outcome: Outcome) -> str:
     return "Deny" if "deny" in outcome.actions else "Warn" if "warn" in outcome.actions else "Dry"
 
 
-WRITES: Mapping[str, Callable[..., Resource]] = {"JsPolicyViolations": violations}
-"""What is written back: by the kind of the object."""
+def status(
+    policy_: Resource, _judged: Sequence[Any], findings: Sequence[Finding], _now: datetime
+) -> Resource:
+    """Return the status of a JsPolicy: whether its program is in force, and what is wrong with the document."""
+    generation = (policy_.get("metadata") or {}).get("generation")
+    said = {
+        "phase": "Failed" if any(one.rule == "policy.broken" for one in findings) else "Synced",
+        "reason": "Invalid" if findings else "",
+        "message": "; ".join(dict.fromkeys(one.message for one in findings)),
+    }
+    return {**said, "observedGeneration": generation} if generation is not None else said
+
+
+WRITES: Mapping[Any, Callable[..., Resource]] = {
+    "JsPolicyViolations": violations,
+    (GROUP, "JsPolicy"): status,
+}
+"""What is written back: an object by its kind, a status by the group and kind of its document."""

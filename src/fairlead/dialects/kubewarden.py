@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -373,5 +374,31 @@ def _patched(resource: Resource, patch: Any) -> Resource:
     return changed
 
 
-WRITES: Mapping[str, Callable[..., Any]] = {}
-"""Kubewarden reports by PolicyReports, which every dialect's outcomes are written as."""
+def status(
+    document: Resource, _judged: Sequence[Any], findings: Sequence[Finding], now: datetime
+) -> Resource:
+    """Return the status of a policy: whether it is active, and what is wrong with the document. Times that still hold are kept."""
+    state = "False" if any(one.rule == "policy.broken" for one in findings) else "True"
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    was = next((one for one in conditions if one.get("type") == "PolicyActive"), {})
+    kept = was.get("lastTransitionTime") if was.get("status") == state else None
+    condition = {
+        "type": "PolicyActive",
+        "status": state,
+        "reason": "PolicyInvalid" if state == "False" else "PolicyActive",
+        "message": "; ".join(dict.fromkeys(one.message for one in findings)),
+        "lastTransitionTime": kept or now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return {"policyStatus": "active" if state == "True" else "pending", "conditions": [condition]}
+
+
+WRITES: Mapping[tuple[str, str], Callable[..., Any]] = {
+    (GROUP, kind): status
+    for kind in (
+        "AdmissionPolicy",
+        "AdmissionPolicyGroup",
+        "ClusterAdmissionPolicy",
+        "ClusterAdmissionPolicyGroup",
+    )
+}
+"""What writes the status of each kind. Outcomes are written as PolicyReports, as every dialect's are."""

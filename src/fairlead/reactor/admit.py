@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from fairlead.judge.judging import Verdict, conclude, judge, mutate
-from fairlead.judge.policies import Book
+from fairlead.judge.policies import Book, Judged
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Lacking, Question, Surroundings
@@ -42,11 +42,15 @@ Answering: TypeAlias = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Any]]]
 LATER = 10_000
 """Requests that may wait for their generate rules; of more than so many the oldest are left to the next audit."""
 
+VIOLATIONS = 1_000
+"""Violations that may wait to be written down."""
+
 _NAMESPACES: Storage = ("", "namespaces")
 _RBAC = tuple(
     (RBAC_GROUP, plural) for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
 )
 _MATCHES_ROLES = frozenset({"kyverno"})
+_LISTS_VIOLATIONS = frozenset({"jspolicy"})
 _DENIED = "ValidatingAdmissionPolicy"
 
 
@@ -61,8 +65,10 @@ class PolicyGate:
     ) -> None:
         self.later: deque[Subject] = deque(maxlen=LATER)
         """Requests that were let pass and that generate rules concern."""
+        self.violations: deque[tuple[Subject, Judged]] = deque(maxlen=VIOLATIONS)
+        """What JsPolicies found in requests, dry runs apart."""
         self.stir: Callable[[], None] | None = None
-        """Called when something was put there."""
+        """Called when something was put into either."""
         self._answering = answering
         self._lend = lend
         self._copy = False
@@ -290,13 +296,26 @@ class PolicyGate:
         )
         return decision.allowed, decision.reason
 
-    @staticmethod
-    def _conclude(verdict: Verdict, passage: Passage) -> None:
+    def _conclude(self, verdict: Verdict, passage: Passage) -> None:
         passage.warnings += verdict.warnings
+        if not self._copy and not passage.request.dry_run:
+            self._keep(verdict)
         conclude(verdict)
         tell(verdict)
         if not verdict.allowed:
             raise refusal(verdict, passage)
+
+
+    def _keep(self, verdict: Verdict) -> None:
+        """Keep the violations that their format lists on an object of its own."""
+        listed = [
+            (verdict.subject, one)
+            for one in verdict.outcomes
+            if one.outcome.result == "fail" and one.policy.dialect in _LISTS_VIOLATIONS
+        ]
+        self.violations += listed
+        if listed and self.stir is not None:
+            self.stir()
 
 
 class Unanswered(Exception):

@@ -206,6 +206,11 @@ class Keeper:
         self._gate = gate
         self.world.guard(gate)
 
+    @property
+    def gate(self) -> PolicyGate | None:
+        """The gate that judges every write, if there is one."""
+        return self._gate
+
     async def _attempt(
         self, step: Callable[[World], Outcome], gate: PolicyGate
     ) -> tuple[Outcome, Sequence[Entry]]:

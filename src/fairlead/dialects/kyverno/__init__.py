@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from fairlead.dialects.kyverno import celpolicies, fields, policies
+from fairlead.dialects.kyverno import celpolicies, fields, policies, statuses
 from fairlead.dialects.kyverno.calls import GLOBAL_GROUP, GLOBAL_KIND
 from fairlead.dialects.kyverno.cleaning import read_cleanup_policy
 from fairlead.dialects.kyverno.exceptions import read_policy_exception
@@ -36,8 +36,8 @@ READS: Mapping[tuple[str, str], Callable[[Source], tuple[Sequence[Any], list[Fin
 }
 """Readers by group and kind; `assemble` takes what they give."""
 
-WRITES: Mapping[type, Callable[..., Any]] = {}
-"""Results are written by the dialect `policyreport`, which all policies share."""
+WRITES: Mapping[tuple[str, str], Callable[..., Any]] = statuses.WRITES
+"""What writes the status of each kind. Results are written by the dialect `policyreport`, which all policies share."""
 
 
 def assemble(models: Iterable[object]) -> Assembled:

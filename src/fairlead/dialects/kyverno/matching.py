@@ -160,6 +160,11 @@ class Matching:
             return True
         return subject.old is not None and self._about(plan, subject.old, subject, around)
 
+    def matches_present(self, subject: Subject, around: Surroundings) -> bool:
+        """Return whether the rule is about the subject as it is now, or as it was last if it is being deleted."""
+        plan = self._plan(subject.target)
+        return plan is not None and (plan.free or self._about(plan, subject.present, subject, around))
+
     def _plan(self, target: Target) -> _Plan | None:
         try:
             return self._plans[target]

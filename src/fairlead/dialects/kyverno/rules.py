@@ -263,10 +263,11 @@ class RuleModel:
         self, exceptions: Sequence[PolicyException]
     ) -> Callable[[Subject, Surroundings], Outcome | Sequence[Outcome] | None]:
         assert self.act is not None  # asked for by make
-        act, matching = self.act, self.matching
+        act = self.act
+        matches = self.matching.matches_present if self.phase == "generate" else self.matching.matches
 
         def run(subject: Subject, around: Surroundings) -> Outcome | Sequence[Outcome] | None:
-            if not matching.matches(subject, around) or self._passes_by(subject, around):
+            if not matches(subject, around) or self._passes_by(subject, around):
                 return None
             context = Context(
                 subject, around, given_for(around, self.whose.name, self.name, subject), self.extractors

@@ -14,6 +14,7 @@ from fairlead.reactor.counting import count
 from fairlead.reactor.expiring import expire
 from fairlead.reactor.keeping import Keeper
 from fairlead.reactor.orchestrate import Orchestrator
+from fairlead.reactor.policing import police
 
 log = logging.getLogger("fairlead.loops")
 AGAIN_SECONDS = 1.0
@@ -58,4 +59,5 @@ def _loops(keeper: Keeper, certificate: str) -> list[tuple[str, Callable[[], Cor
         ("garbage-collection", lambda: collect(keeper)),
         ("quota-counting", lambda: count(keeper)),
         ("event-expiry", lambda: expire(keeper)),
+        ("policies", lambda: police(keeper)),
     ]
