@@ -75,8 +75,8 @@ class Webhook:
         headers = {"Content-Type": "application/json", **settings.pop("headers", {})}
         return await self.http.post(path, content=content, headers=headers, **settings)
 
-    async def ask(self, body: Any, path: str = "/validate", timeout: str = "10s") -> dict[str, Any]:
-        answer = await self.post(f"{path}?timeout={timeout}", body)
+    async def ask(self, body: Any, path: str = "/validate", within: str = "10s") -> dict[str, Any]:
+        answer = await self.post(f"{path}?timeout={within}", body)
         assert answer.status_code == 200, answer.text
         document = answer.json()
         assert document["kind"] == "AdmissionReview"
@@ -110,9 +110,13 @@ async def running(options: Options) -> AsyncIterator[Webhook]:
         async with httpx.AsyncClient(
             base_url=url, verify=trusting(pair.authorities), timeout=30, trust_env=False
         ) as http:
-            async with asyncio.timeout(20):
-                while (await http.get("/readyz")).status_code != 200:
-                    await asyncio.sleep(0.05)
+            for _ in range(400):
+                ready = await http.get("/readyz")
+                if ready.status_code == 200:
+                    break
+                await asyncio.sleep(0.05)
+            else:
+                pytest.fail(ready.text)
             yield Webhook(url, port, pair, http)
     finally:
         task.cancel()

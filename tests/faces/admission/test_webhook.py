@@ -173,7 +173,7 @@ def test_a_late_policy_refuses_unless_it_says_ignore_and_holds_up_nobody(
             (folders[how] / "hanging.yaml").write_text(text)
         try:
             async with running(Options(policies=(policies, folders["Fail"]))) as webhook:
-                late = asyncio.create_task(webhook.ask(config_map(), timeout="30s"))
+                late = asyncio.create_task(webhook.ask(config_map(), within="30s"))
                 await asyncio.sleep(0.1)
                 assert (await webhook.ask(review(pod())))["allowed"]
                 assert not late.done()
@@ -182,10 +182,10 @@ def test_a_late_policy_refuses_unless_it_says_ignore_and_holds_up_nobody(
                 assert answer["status"]["code"] == 504
                 assert "ask-fail" in answer["status"]["message"]
                 assert "came to no verdict within 1 s" in answer["status"]["message"]
-                sooner = await webhook.ask(config_map(), timeout="200ms")
+                sooner = await webhook.ask(config_map(), within="200ms")
                 assert not sooner["allowed"]
             async with running(Options(policies=(policies, folders["Ignore"]))) as webhook:
-                answer = await webhook.ask(config_map(), timeout="300ms")
+                answer = await webhook.ask(config_map(), within="300ms")
                 assert answer["allowed"]
                 assert "policy ask-ignore came to no verdict" in answer["warnings"][0]
         finally:
@@ -300,5 +300,3 @@ def test_no_body_gives_a_500(policies: Path, data: st.DataObject) -> None:
     for path in ("/validate", "/mutate"):
         code, answer = answered(app, body, path)
         assert code in {200, 400}, answer
-
-
