@@ -33,12 +33,14 @@ from fairlead.judge.patterns_words import (
     RANGE,
     TRACKED,
     anchor_of,
+    duration_of,
     operator_of,
     plain_value,
+    quantity_of,
     show,
     sketch,
 )
-from fairlead.tongues import durations, globs, quantities
+from fairlead.tongues import globs
 from fairlead.tongues.paths import Path
 
 Kind: TypeAlias = Literal["fail", "skip", "negation"]
@@ -470,7 +472,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
 def _compared(pattern: str, operator: str) -> _Leaf:
     """Compare as durations if both are, else as quantities if both are, else as texts with wildcards."""
     compare = _COMPARE[operator]
-    lasting, amount = _duration(pattern), _quantity(pattern)
+    lasting, amount = duration_of(pattern), quantity_of(pattern)
     fits = _texts(pattern, operator)
     if lasting is None and amount is None:
         return fits
@@ -479,11 +481,11 @@ def _compared(pattern: str, operator: str) -> _Leaf:
         text = _as_number(value)
         if text is not None:
             if lasting is not None:
-                other = _duration(text)
+                other = duration_of(text)
                 if other is not None:
                     return compare(other, lasting)
             if amount is not None:
-                number = _quantity(text)
+                number = quantity_of(text)
                 if number is not None:
                     return compare(number, amount)
         return fits(value)
@@ -504,22 +506,6 @@ def _texts(pattern: str, operator: str) -> _Leaf:
         return text is not None and fits(text) is wanted
 
     return leaf
-
-
-@lru_cache(maxsize=8192)
-def _duration(text: str) -> int | None:
-    try:
-        return durations.parse(text)
-    except ValueError:
-        return None
-
-
-@lru_cache(maxsize=8192)
-def _quantity(text: str) -> Any:
-    try:
-        return quantities.parse(text)
-    except ValueError:
-        return None
 
 
 def _as_number(value: Any) -> str | None:

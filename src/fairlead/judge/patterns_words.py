@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
-from fairlead.tongues import globs
+from fairlead.tongues import durations, globs, quantities
+
+_SHORT = 128
+"""Only texts shorter than this are remembered, so that memory stays bounded whatever objects hold."""
 
 ANCHOR = re.compile(r"^([+<=X^])?\((.+)\)$", re.DOTALL)
 NUMBER = r"([-|+]?\d+(?:\.\d+)?[A-Za-z]*)"
@@ -37,6 +42,33 @@ def anchor_of(key: Any) -> tuple[str | None, str]:
     """Return a key's anchor (None for a plain key, "" for a conditional one) and the bare key."""
     found = ANCHOR.match(key) if isinstance(key, str) and key.endswith(")") else None
     return (found[1] or "", found[2]) if found else (None, key if isinstance(key, str) else str(key))
+
+
+def duration_of(text: str) -> int | None:
+    """Return the nanoseconds that a text stands for, None when it is no duration."""
+    return _duration(text) if len(text) < _SHORT else _duration.__wrapped__(text)
+
+
+def quantity_of(text: str) -> Fraction | None:
+    """Return the amount that a text stands for, None when it is no quantity."""
+    return _quantity(text) if len(text) < _SHORT else _quantity.__wrapped__(text)
+
+
+# Refusals are remembered too: most texts are no amounts, and finding that out takes longest.
+@lru_cache(maxsize=8192)
+def _duration(text: str) -> int | None:
+    try:
+        return durations.parse(text)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=8192)
+def _quantity(text: str) -> Fraction | None:
+    try:
+        return quantities.parse(text)
+    except ValueError:
+        return None
 
 
 def sketch(pattern: Any) -> str:

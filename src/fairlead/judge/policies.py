@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
@@ -28,9 +28,10 @@ Again: TypeAlias = Literal["never", "if-needed", "until-stable"]
 """Whether a mutating rule runs again after later ones changed the object: not; once; or until nothing changes (at most 10 times)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, though nobody may change one: a frozen dataclass takes three times as long to make, and every rule makes one.
+@dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What one rule says of one subject.
+    """What one rule says of one subject. Never changed once made.
 
     `actions` say what a fail asks for (a fail with `deny` refuses the request). `paths` are the places in the object, each as
     `.spec.containers[0].image`, and `wanted` says in words what would pass there; `remedies` are values that, put at those
@@ -105,8 +106,7 @@ class Policy:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """An outcome and whose it is."""
 
     policy: Policy

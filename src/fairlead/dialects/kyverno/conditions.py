@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fairlead.dialects.kyverno.contexts import Context, Unresolved
-from fairlead.dialects.kyverno.templates import Template, compile_template, compile_text
+from fairlead.dialects.kyverno.templates import compile_template, compile_text
 from fairlead.judge import patterns, patterns_words
-from fairlead.tongues import durations, globs, quantities
+from fairlead.judge.patterns_words import duration_of, quantity_of
+from fairlead.tongues import durations, globs
 from fairlead.tongues.jmespath import equal, sprint
 
 Test: TypeAlias = Callable[[Any, Any], bool]
 
 _Check: TypeAlias = Callable[[Context], tuple[bool, str]]
+
+_HELD, _NOT_HELD = (True, ""), (False, "")
+
+
+class _Condition(NamedTuple):
+    """One condition: whether it holds, and what is told of it, if it has a message."""
+
+    holds: Callable[[Context], bool]
+    message: Callable[[Context], str] | None
 
 
 class BadCondition(ValueError):
@@ -43,6 +53,8 @@ class Conditions:
 
     def explain(self, context: Context) -> tuple[bool, str]:
         """Return whether all blocks hold, and the messages of the conditions that decided it, joined by `; `."""
+        if len(self._blocks) == 1:
+            return self._blocks[0](context)
         messages: list[str] = []
         for block in self._blocks:
             held, message = block(context)
@@ -75,6 +87,34 @@ def _block(document: Mapping[str, Any]) -> _Check:
     any_of, all_of = (document.get(name) for name in ("any", "all"))
     anys = None if any_of is None else [_condition(one) for one in _listed(any_of)]
     alls = [_condition(one) for one in _listed(all_of or [])]
+    if not any(one.message for one in (*(anys or ()), *alls)):
+        return _silent_block(anys, alls)
+    return _telling_block(anys, alls)
+
+
+def _silent_block(anys: Sequence[_Condition] | None, alls: Sequence[_Condition]) -> _Check:
+    """Compile a block whose conditions have no messages: the usual case, for which nothing is collected."""
+    any_holds = None if anys is None else [one.holds for one in anys]
+    all_hold = [one.holds for one in alls]
+
+    def run(context: Context) -> tuple[bool, str]:
+        if any_holds is not None:
+            for holds in any_holds:
+                if holds(context):
+                    break
+            else:
+                return _NOT_HELD
+        for holds in all_hold:
+            if not holds(context):
+                return _NOT_HELD
+        return _HELD
+
+    return run
+
+
+def _telling_block(anys: Sequence[_Condition] | None, alls: Sequence[_Condition]) -> _Check:
+    def told(one: _Condition, context: Context) -> tuple[bool, str]:
+        return one.holds(context), "" if one.message is None else one.message(context)
 
     def run(context: Context) -> tuple[bool, str]:
         true: list[str] = []
@@ -82,8 +122,8 @@ def _block(document: Mapping[str, Any]) -> _Check:
         held = True
         if anys is not None:
             held = False
-            for check in anys:
-                passed, message = check(context)
+            for one in anys:
+                passed, message = told(one, context)
                 if passed:
                     held = True
                     if message:
@@ -92,8 +132,8 @@ def _block(document: Mapping[str, Any]) -> _Check:
                 if message:
                     false.append(message)
         if held:
-            for check in alls:
-                passed, message = check(context)
+            for one in alls:
+                passed, message = told(one, context)
                 if not passed:
                     held = False
                     if message:
@@ -112,7 +152,7 @@ def _listed(document: Any) -> list[Mapping[str, Any]]:
     return document
 
 
-def _condition(document: Mapping[str, Any]) -> _Check:
+def _condition(document: Mapping[str, Any]) -> _Condition:
     unknown = set(document) - {"key", "operator", "value", "message"}
     if unknown:
         raise BadCondition(f"invalid condition: unknown field {min(map(str, unknown))}")
@@ -122,29 +162,28 @@ def _condition(document: Mapping[str, Any]) -> _Check:
         raise BadCondition(f"entered value of `operator` is invalid: {operator}")
     key, value = compile_template(document.get("key")), compile_template(document.get("value"))
     text = document.get("message")
-    if not text:
+    fill = compile_text(str(text)) if text else None
 
-        def plain(context: Context) -> tuple[bool, str]:
-            return test(_filled(key, context, "key"), _filled(value, context, "value")), ""
-
-        return plain
-    message = compile_text(str(text))
-
-    def run(context: Context) -> tuple[bool, str]:
-        held = test(_filled(key, context, "key"), _filled(value, context, "value"))
+    def holds(context: Context) -> bool:
+        part = "key"
         try:
-            return held, message(context)
+            left = key(context)
+            part = "value"
+            right = value(context)
+        except Unresolved as error:
+            raise Unresolved(f"failed to substitute variables in condition {part}: {error}") from None
+        return test(left, right)
+
+    if fill is None:
+        return _Condition(holds, None)
+
+    def message(context: Context) -> str:
+        try:
+            return fill(context)
         except Unresolved:
-            return held, str(text)
+            return str(text)
 
-    return run
-
-
-def _filled(template: Template, context: Context, part: str) -> Any:
-    try:
-        return template(context)
-    except Unresolved as error:
-        raise Unresolved(f"failed to substitute variables in condition {part}: {error}") from None
+    return _Condition(holds, message)
 
 
 def _number(value: Any) -> bool:
@@ -152,12 +191,7 @@ def _number(value: Any) -> bool:
 
 
 def _duration(value: Any) -> int | None:
-    if not isinstance(value, str) or value == "0":
-        return None
-    try:
-        return durations.parse(value)
-    except ValueError:
-        return None
+    return duration_of(value) if isinstance(value, str) and value != "0" else None
 
 
 def _durations(key: Any, value: Any) -> tuple[int, int] | None:
@@ -174,13 +208,6 @@ def _durations(key: Any, value: Any) -> tuple[int, int] | None:
             return None
         right = int(value) * durations.SECOND
     return left, right
-
-
-def _quantity(value: Any) -> Any:
-    try:
-        return quantities.parse(value)
-    except ValueError:
-        return None
 
 
 def _float(text: str) -> float | None:
@@ -219,9 +246,9 @@ def _text_equals(key: str, value: Any) -> bool:
         return pair[0] == pair[1]
     if not isinstance(value, str):
         return False
-    amount = _quantity(key)
+    amount = quantity_of(key)
     if amount is not None:
-        other = _quantity(value)
+        other = quantity_of(value)
         if other is not None:
             return bool(amount == other)
     return globs.matches(value, key)
@@ -242,8 +269,15 @@ def _listed_texts(value: str) -> list[str] | None:
     return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
 
 
-def _alike(one: str, other: str) -> bool:
-    return one == other or globs.matches(one, other) or globs.matches(other, one)
+def _among(key: str, options: Sequence[str]) -> bool:
+    """Return whether a key is one of the options; both may have wildcards."""
+    if key in options:
+        return True
+    if globs.has_wildcard(key):
+        fits = globs.compile(key)
+        if any(map(fits, options)):
+            return True
+    return any(("*" in one or "?" in one) and globs.matches(one, key) for one in options)
 
 
 def _is_range(value: str) -> bool:
@@ -253,7 +287,7 @@ def _is_range(value: str) -> bool:
 def _one_found(key: str, value: Any) -> bool | None:
     """Return whether a key is among the values, None when the values are of no use."""
     if isinstance(value, list):
-        return any(_alike(key, sprint(item)) for item in value)
+        return _among(key, _texts(value))
     if not isinstance(value, str):
         return None
     if globs.matches(value, key):
@@ -267,7 +301,7 @@ def _one_found(key: str, value: Any) -> bool | None:
 def _each_found(keys: list[str], value: Any) -> list[bool] | None:
     """Return for each key whether it is among the values, None when the values are of no use."""
     if isinstance(value, list):
-        options: list[str] | None = [sprint(item) for item in value]
+        options: list[str] | None = _texts(value)
     elif _number(value):
         options = [sprint(value)]
     elif not isinstance(value, str):
@@ -280,7 +314,11 @@ def _each_found(keys: list[str], value: Any) -> list[bool] | None:
         options = _listed_texts(value)
     if options is None:
         return None
-    return [any(_alike(key, option) for option in options) for key in keys]
+    return [_among(key, options) for key in keys]
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return [one if one.__class__ is str else sprint(one) for one in values]
 
 
 def _membership(wanted: Callable[[list[bool]], bool]) -> Test:
@@ -288,11 +326,11 @@ def _membership(wanted: Callable[[list[bool]], bool]) -> Test:
 
     def test(key: Any, value: Any) -> bool:
         if isinstance(key, list):
-            found = _each_found([sprint(item) for item in key], value)
+            found = _each_found(_texts(key), value)
             return found is not None and wanted(found)
         if not isinstance(key, str | int | float):
             return False
-        one = _one_found(sprint(key), value)
+        one = _one_found(key if key.__class__ is str else sprint(key), value)
         return one is not None and wanted([one])
 
     return test
@@ -314,7 +352,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Test:
         if pair is not None:
             return compare(*pair)
         if isinstance(key, str) and isinstance(value, str):
-            left, right = _quantity(key), _quantity(value)
+            left, right = quantity_of(key), quantity_of(value)
             if left is not None and right is not None:
                 return compare(left, right)
         number = _float(key) if isinstance(key, str) else key if _number(key) else None

@@ -7,8 +7,7 @@ Source: kyverno/kyverno pkg/engine/context.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from fairlead.judge.subjects import Subject
@@ -18,6 +17,7 @@ from fairlead.tongues.jmespath import Failed, Missing, Moment
 from fairlead.words import Need, Ref
 
 _ACCOUNT = "system:serviceaccount:"
+_KEPT = "kyverno.contexts"
 
 
 class Unresolved(Exception):
@@ -25,16 +25,30 @@ class Unresolved(Exception):
 
 
 class Root(dict[str, Any]):
-    """The names that expressions start from. A name that is not here yet is made, by an entry or from the request."""
+    """The names that expressions start from. A name that is not here yet is made, by an entry or from the request.
 
-    __slots__ = ("_context", "_entries", "_limit", "_parent")
+    A Root within another is a scope: entered with `with`, it is what the context's expressions start from until it is left.
+    """
+
+    __slots__ = ("_context", "_element", "_entries", "_limit", "_parent")
 
     def __init__(self, context: Context, parent: Root | None, names: Mapping[str, Any]) -> None:
         super().__init__(names)
         self._context = context
         self._parent = parent
+        self._element: Any = None
         self._entries: list[tuple[str, Load]] = []
         self._limit = 0
+
+    def __enter__(self) -> Context:
+        context = self._context
+        context.data, self._element = self, context.element
+        return context
+
+    def __exit__(self, *_: object) -> None:
+        context = self._context
+        assert self._parent is not None  # only what lies within another Root is entered
+        context.data, context.element = self._parent, self._element
 
     def add(self, name: str, load: Load) -> None:
         """Let a name be made by `load` when it is first asked for. A later entry of the same name hides the earlier one."""
@@ -80,7 +94,9 @@ class Context:
     where only the world would know better. `extractors` are the rule's `imageExtractors`.
     """
 
-    __slots__ = ("around", "data", "deleting", "element", "extractors", "given", "moment", "subject")
+    __slots__ = (
+        "around", "data", "deleting", "element", "extractors", "given", "moment", "shared", "subject",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -95,23 +111,17 @@ class Context:
         self.deleting = subject.target.operation == "DELETE"
         self.element: Any = None
         self.extractors = extractors
-        own = (around.seed, subject.uid, subject.target.kind, subject.namespace, subject.name)
-        self.moment = Moment(around.now, own, self._resolve)
-        self.data = Root(self, None, _nested(self) if given else {})
+        self.shared = shared = _shared(subject, around)
+        self.moment = Moment(around.now, shared.seed, shared.resolve)
+        self.data = Root(self, None, _nested(self) if given else {"request": shared.request})
 
     def add(self, name: str, load: Load) -> None:
         """Let `load` make the name's value when it is first asked for, in the innermost scope."""
         self.data.add(name, load)
 
-    @contextmanager
-    def scope(self, names: Mapping[str, Any]) -> Iterator[Context]:
-        """Add names, and whatever entries are added meanwhile, for as long as the scope lasts."""
-        before, element = self.data, self.element
-        self.data = Root(self, before, names)
-        try:
-            yield self
-        finally:
-            self.data, self.element = before, element
+    def scope(self, names: Mapping[str, Any]) -> Root:
+        """Return what, used with `with`, adds names and whatever entries are added meanwhile for as long as it lasts."""
+        return Root(self, self.data, names)
 
     def states(self, name: str) -> bool:
         """Return whether a value is given for a name, or for something below it."""
@@ -123,9 +133,32 @@ class Context:
             text = text.replace("request.object", "request.oldObject")
         return jmespath.compile(text)(self.data, self.moment)
 
-    def _resolve(self, host: str) -> list[str]:
+
+class _Shared:
+    """What all rules about one subject have in common, made once: none of it is ever changed."""
+
+    __slots__ = ("around", "images", "request", "seed", "subject")
+
+    def __init__(self, subject: Subject, around: Surroundings) -> None:
+        self.subject = subject
+        self.around = around
+        self.request = request_of(subject)
+        self.seed = (around.seed, subject.uid, subject.target.kind, subject.namespace, subject.name)
+        self.images: Any = None
+
+    def resolve(self, host: str) -> list[str]:
+        """Return the addresses of a host's name. Raises Lacking."""
         found = self.around.ask(Need("dns", Ref("", "", "", host)))
         return [str(address) for address in found]
+
+
+def _shared(subject: Subject, around: Surroundings) -> _Shared:
+    """Return what rules about a subject share: the last subject's is kept in the moment's memo, as rules come in a row."""
+    kept = around.memo.get(_KEPT)
+    if kept is None or kept.subject is not subject or kept.around is not around:
+        kept = around.memo[_KEPT] = _Shared(subject, around)
+    made: _Shared = kept
+    return made
 
 
 Load: TypeAlias = Callable[[Context], Any]
@@ -210,8 +243,13 @@ def is_anonymous(subject: Subject) -> bool:
 def _images(context: Context) -> Any:
     from fairlead.dialects.kyverno.contents import images_of
 
-    found = images_of(context.subject.present, context.extractors, context.moment.registry)
-    return found or Missing("images")
+    shared = context.shared
+    if context.extractors:
+        found = images_of(context.subject.present, context.extractors, context.moment.registry)
+        return found or Missing("images")
+    if shared.images is None:
+        shared.images = images_of(context.subject.present, None, context.moment.registry) or Missing("images")
+    return shared.images
 
 
 def _account(context: Context, part: int) -> Any:
@@ -224,7 +262,7 @@ def _account(context: Context, part: int) -> Any:
 
 
 _BUILT_IN: Mapping[str, Load] = {
-    "request": lambda context: request_of(context.subject),
+    "request": lambda context: context.shared.request,
     "images": _images,
     "serviceAccountNamespace": lambda context: _account(context, 0),
     "serviceAccountName": lambda context: _account(context, 1),

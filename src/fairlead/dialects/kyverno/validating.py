@@ -26,6 +26,8 @@ from fairlead.words import Resource
 
 _SIMPLE_PATH = re.compile(r"request\.object((?:\.[A-Za-z_][A-Za-z0-9_]*)+)\Z")
 _WAYS = ("deny", "pattern", "anyPattern", "foreach")
+_MOST_NESTED = 20
+_ELEMENT_NAMES = tuple((f"element{depth}", f"elementIndex{depth}") for depth in range(_MOST_NESTED + 2))
 _AN_ELEMENT = 50
 """What one element of a loop costs of what a rule may take for one subject."""
 
@@ -295,7 +297,7 @@ class _Loop(NamedTuple):
 def _foreach(document: Any, told: _Message, source: Source, path: str, nesting: int) -> Check:
     if not isinstance(document, list) or not all(isinstance(one, Mapping) for one in document):
         raise BadRule(path, "foreach must be a list")
-    if nesting > 20:
+    if nesting > _MOST_NESTED:
         raise BadRule(path, "foreach is nested too deeply")
     loops = [_loop(one, told, source, f"{path}[{index}]", nesting) for index, one in enumerate(document)]
     passed = Said("pass", "rule passed")
@@ -342,22 +344,29 @@ def compile_elements(text: str) -> Callable[[Context], list[Any]]:
 
     It raises jmespath's Failed or BadExpression.
     """
+    try:
+        expression = jmespath.compile(text.strip())
+    except BadExpression as error:
+        return _refusing(error)
 
     def elements(context: Context) -> list[Any]:
-        found = jmespath.compile(text.strip())(context.data, context.moment)
+        found = expression(context.data, context.moment)
         return found if isinstance(found, list) else [found]
+
+    return elements
+
+
+def _refusing(error: BadExpression) -> Callable[[Context], list[Any]]:
+    def elements(_: Context) -> list[Any]:
+        raise BadExpression(str(error), error.position)
 
     return elements
 
 
 def names_of(element: Any, index: int, nesting: int) -> dict[str, Any]:
     """Return the names that an element of a foreach has in expressions."""
-    return {
-        "element": element,
-        f"element{nesting}": element,
-        "elementIndex": index,
-        f"elementIndex{nesting}": index,
-    }
+    own, own_index = _ELEMENT_NAMES[nesting]
+    return {"element": element, own: element, "elementIndex": index, own_index: index}
 
 
 def _over(loop: _Loop, elements: list[Any], context: Context, nesting: int) -> tuple[Said | None, int]:

@@ -52,7 +52,9 @@ def _equal(left: Any, right: Any, left_over: list[int]) -> bool:
 
 def is_false(value: Any) -> bool:
     """Return whether the value counts as false: null, false, and empty texts, lists and objects. 0 does not."""
-    return value is None or value is False or value in ("", [], {}) or value.__class__ is Missing
+    if isinstance(value, str | list | dict):
+        return not value
+    return value is None or value is False or value.__class__ is Missing
 
 
 def _present(value: Any) -> Any:
