@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
 from fairlead.orchestrate.controllers import controllers
+from fairlead.reactor.auditplaces import audit
 from fairlead.reactor.collecting import collect
 from fairlead.reactor.counting import count
 from fairlead.reactor.expiring import expire
@@ -60,4 +61,5 @@ def _loops(keeper: Keeper, certificate: str) -> list[tuple[str, Callable[[], Cor
         ("quota-counting", lambda: count(keeper)),
         ("event-expiry", lambda: expire(keeper)),
         ("policies", lambda: police(keeper)),
+        ("policy-audit", lambda: audit(keeper)),
     ]
