@@ -193,3 +193,34 @@ def test_a_policy_never_locks_its_own_repair_out(
         kubectl("delete", "validatingadmissionpolicy", name)
     kubectl("scale", "deployment", "d", "--replicas=2")
     eventually(lambda: len(kubectl("get", "pods", "-o", "name").split()) == 2)
+
+
+def test_reports_tell_of_what_is_there_already(
+    kubectl: Any, namespace: str, eventually: Callable[..., Any]
+) -> None:
+    kubectl("apply", "-f", "-", text=text(pod("old", "nginx")))
+    rule = {
+        "name": "tag",
+        "match": {"any": [{"resources": {"kinds": ["Pod"], "namespaces": [namespace]}}]},
+        "validate": {"message": "use a tag", "pattern": {"spec": {"containers": [{"image": "*:*"}]}}},
+    }
+    name = f"tags-{namespace}"
+    policy = {
+        "apiVersion": "kyverno.io/v1",
+        "kind": "ClusterPolicy",
+        "metadata": {"name": name},
+        "spec": {"validationFailureAction": "Audit", "rules": [rule]},
+    }
+    kubectl("apply", "-f", "-", text=text(policy))
+
+    def row() -> list[str]:
+        lines = kubectl("get", "policyreports", "--no-headers").splitlines()
+        return next((line.split() for line in lines if " old " in f"{line} "), [])
+
+    eventually(lambda: "old" in row())
+    (report,) = kubectl.json("get", "policyreports")["items"]
+    assert report["summary"]["fail"] == 1
+    assert report["results"][0]["policy"] == name
+    kubectl("delete", "pod", "old", "--force", "--grace-period=0")
+    eventually(lambda: not kubectl.json("get", "policyreports")["items"])
+    kubectl("delete", "clusterpolicy", name)
