@@ -380,7 +380,7 @@ def status(
     """Return the status of a policy: whether it is active, and what is wrong with the document. Times that still hold are kept."""
     state = "False" if any(one.rule == "policy.broken" for one in findings) else "True"
     conditions = (document.get("status") or {}).get("conditions") or ()
-    was = next((one for one in conditions if one.get("type") == "PolicyActive"), {})
+    was: Mapping[str, Any] = next((one for one in conditions if one.get("type") == "PolicyActive"), {})
     kept = was.get("lastTransitionTime") if was.get("status") == state else None
     condition = {
         "type": "PolicyActive",
