@@ -102,7 +102,8 @@ async def running(options: Options) -> AsyncIterator[Webhook]:
         serve(replace(options, port=0), lambda port, pair: started.set_result((port, pair)))
     )
     try:
-        await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=30)
+        both: set[asyncio.Future[Any]] = {task, started}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED, timeout=30)
         if task.done():
             task.result()
         port, pair = started.result()
@@ -111,12 +112,11 @@ async def running(options: Options) -> AsyncIterator[Webhook]:
             base_url=url, verify=trusting(pair.authorities), timeout=30, trust_env=False
         ) as http:
             for _ in range(400):
-                ready = await http.get("/readyz")
-                if ready.status_code == 200:
+                if (await http.get("/readyz")).status_code == 200:
                     break
                 await asyncio.sleep(0.05)
             else:
-                pytest.fail(ready.text)
+                pytest.fail((await http.get("/readyz")).text)
             yield Webhook(url, port, pair, http)
     finally:
         task.cancel()

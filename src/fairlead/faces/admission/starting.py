@@ -31,8 +31,8 @@ from fairlead.words import Need
 
 log = logging.getLogger("fairlead.admission")
 
-LOOK = 30.0
-"""Seconds between two looks at the certificate."""
+LOOK = 10.0
+"""Seconds between two looks at the certificate, and at the configurations that are to know it."""
 
 
 class StartError(Exception):

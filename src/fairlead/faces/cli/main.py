@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, judge, judgetests, lifecycle
+from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, serve
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -42,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     fix.declare(verbs)
     judge.declare(verbs)
     judgetests.declare(verbs)
+    serve.declare(verbs)
+    install.declare(verbs)
     return top
 
 

@@ -1,0 +1,170 @@
+"""`fairlead serve admission`: the webhook server that judges for a real cluster.
+
+Serves until it is told to stop. Exit code 0 then, 1 when it could not go on, 2 when the command cannot be understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead.faces.cli.diagnose import cluster_options, kubeconfig
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from fairlead.drivers.cluster import Access
+    from fairlead.faces.admission.starting import Options
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+EXAMPLES = """\
+examples:
+  fairlead install admission -p policies/ | kubectl apply -f -
+                                             have a cluster run it, with the rights that the policies need
+  fairlead serve admission --in-cluster --address 0.0.0.0
+                                             what its pods run: policies from the cluster, certificate in a Secret
+  fairlead serve admission -p policies/ --cert-dir certs/
+                                             policies from files, here; certs/ca.crt is the authority to trust
+  fairlead serve admission --context staging --namespace fairlead-system
+                                             the policies of a cluster, from outside of it
+
+paths: /validate and /mutate answer AdmissionReview v1; /healthz, /readyz
+
+A policy that is late or fails refuses the request, unless its failurePolicy is Ignore.
+"""
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser("serve", help="run a server beside a real cluster: its admission webhook")
+    servers = parser.add_subparsers(title="servers", metavar="SERVER", required=True)
+    admission = servers.add_parser(
+        "admission",
+        help="judge what a cluster is asked to do, as its webhook",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    admission.add_argument(
+        "-p", "--policy", action="append", default=[], type=Path, metavar="POLICY",
+        help="a file or folder of policies (repeatable); they see the files only. Default: the cluster's policies",
+    )  # fmt: skip
+    admission.add_argument("--address", default="127.0.0.1", help="where to listen (default: loopback only)")
+    admission.add_argument("--port", type=int, default=8443, help="default 8443; 0 is a free one")
+    admission.add_argument(
+        "--drain", type=float, default=0.0, metavar="SECONDS",
+        help="go on for so long after SIGTERM, until nobody sends requests any more",
+    )  # fmt: skip
+    admission.add_argument(
+        "--fetch-modules", action="store_true", help="fetch WebAssembly modules that policies name by https"
+    )
+    keys = admission.add_argument_group("the certificate")
+    keys.add_argument(
+        "--tls-cert", type=Path, metavar="F", help="a certificate (PEM), read again when it changes"
+    )
+    keys.add_argument("--tls-key", type=Path, metavar="F", help="its private key (PEM)")
+    keys.add_argument("--tls-ca", type=Path, metavar="F",
+                      help="its authority, for the caBundle of the webhook configurations")  # fmt: skip
+    keys.add_argument(
+        "--cert-dir", type=Path, metavar="D",
+        help="keep an own authority and certificate here, renewed before they run out (default: in a Secret)",
+    )  # fmt: skip
+    keys.add_argument("--secret", default="fairlead-admission-tls", metavar="NAME", help="the Secret's name")
+    keys.add_argument("--service", default="fairlead-admission", metavar="NAME",
+                      help="the Service that the API server calls")  # fmt: skip
+    keys.add_argument("--server-name", action="append", default=[], metavar="NAME",
+                      help="a further name that the certificate is good for (repeatable)")  # fmt: skip
+    keys.add_argument(
+        "--configuration", default="fairlead-admission", metavar="NAME",
+        help="the webhook configurations whose caBundle is kept current; '' for none",
+    )  # fmt: skip
+    admission.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
+    cluster_options(admission)
+    admission.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; return the exit code."""
+    from fairlead.drivers.cluster import Unreachable
+    from fairlead.drivers.pki import PkiError
+    from fairlead.drivers.serving import ListenError
+    from fairlead.faces.admission.keypairs import NoKeyPair
+    from fairlead.faces.admission.rolling import NotServing
+    from fairlead.faces.admission.starting import StartError, serve
+    from fairlead.keep.errors import Refusal
+
+    options = _options(args)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(options))
+    except Unreachable as error:
+        raise Problem(f"the cluster cannot be reached: {error}") from error
+    except Refusal as refusal:
+        raise Problem(f"the cluster refuses: {refusal.message}") from refusal
+    except (StartError, ListenError, NoKeyPair, NotServing, PkiError) as fault:
+        raise Problem(str(fault)) from fault
+    except OSError as fault:
+        raise Problem(f"{fault.filename or 'serving'}: {fault.strerror or fault}") from fault
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from fairlead.faces.admission.starting import Options
+
+    try:
+        ipaddress.ip_address(args.address)
+    except ValueError as fault:
+        raise Problem(f"{args.address} is not an address to listen on", code=2) from fault
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise Problem("--tls-cert and --tls-key belong together", code=2)
+    if args.tls_cert is not None and args.cert_dir is not None:
+        raise Problem("--cert-dir makes a certificate, --tls-cert names one", "choose one of them", code=2)
+    for path in args.policy:
+        if not path.exists():
+            raise Problem(f"cannot read {path}: there is no such file or folder", code=2)
+    access = _access(args)
+    own = args.namespace or (access.namespace if args.in_cluster and access is not None else "")
+    return Options(
+        address=args.address,
+        port=args.port,
+        policies=tuple(args.policy),
+        access=access,
+        tls_cert=args.tls_cert,
+        tls_key=args.tls_key,
+        tls_ca=args.tls_ca,
+        cert_dir=args.cert_dir,
+        own_namespace=own,
+        secret=args.secret,
+        service=args.service,
+        configuration=args.configuration,
+        names=tuple(args.server_name),
+        fetch_modules=args.fetch_modules,
+        drain=args.drain,
+    )
+
+
+def _access(args: argparse.Namespace) -> Access | None:
+    """Return the cluster that the arguments mean: with policies from files only one that they name."""
+    from fairlead.drivers.cluster import BadKubeconfig, in_cluster, read_kubeconfig
+
+    named = args.kubeconfig or args.context or args.data_dir
+    if args.in_cluster and named:
+        raise Problem("--in-cluster is a cluster already", "leave out --kubeconfig and --context", code=2)
+    try:
+        if args.in_cluster:
+            return in_cluster()
+        if named or not args.policy:
+            if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
+                return in_cluster()
+            return read_kubeconfig(kubeconfig(args), args.context)
+    except BadKubeconfig as error:
+        raise Problem(str(error), code=2) from error
+    return None
