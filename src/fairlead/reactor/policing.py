@@ -32,7 +32,7 @@ from fairlead.reactor.policies import GROUPS, Loaded
 from fairlead.reactor.policing_deeds import CLEANUP, ERROR, Deeds, is_mine
 from fairlead.reactor.policing_jobs import Jobs
 from fairlead.reactor.policing_judging import FIRST_DELAY, TRIES, Bench, Pair
-from fairlead.reactor.policing_marks import Mark
+from fairlead.reactor.policing_marks import STORAGE, Mark
 from fairlead.reactor.policing_origins import POLICY_GROUPS, Origins, generated
 from fairlead.reactor.policing_schedules import TTL, Deadlines, Schedules
 from fairlead.reactor.policing_statuses import TEMPLATES, Statuses
@@ -75,11 +75,11 @@ class Policing:
         self._clock = clock
         self._jobs = Jobs()
         self._deeds = Deeds(keeper, gate, clock)
-        self._bench = Bench(gate, self._deeds, clock, self._violated)
+        self._origins = Origins()
+        self._bench = Bench(gate, self._deeds, clock, self._violated, self._origins.view)
         self._statuses = Statuses(keeper.world, gate, self._deeds, clock)
         self._mark = Mark(keeper, self._deeds, clock)
         self._triggers = Triggers(gate.later)
-        self._origins = Origins()
         self._deadlines = Deadlines()
         self._schedules = Schedules()
         self._kinds: dict[Storage, Kind | None] = {}
@@ -179,6 +179,8 @@ class Policing:
                 self._expires(entry.storage, entry.stored, self._keeper.decoded(entry))
         if entry.storage == DEFINITIONS:
             self._kinds.clear()
+        if entry.storage == STORAGE:
+            self._mark.wrote(entry)
         if entry.storage[0] in GROUPS:
             self._policy(entry, depth)
             return
@@ -282,9 +284,10 @@ class Policing:
             for policy, rule in self._pairs(subject.target)
             if policy.admission and policy.dialect != _SCRIPTED
         ]
+        ref = subject.ref
         follow = (
-            bool(self._origins)
-            and subject.target.operation == "UPDATE"
+            subject.target.operation == "UPDATE"
+            and self._origins.concerned(ref, ref.uid)
             and not is_mine(subject.user)
             and subject.user != UNKNOWN
         )

@@ -7,6 +7,7 @@ less and less often. Knows of no format but how to follow what Kyverno's rules o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from fairlead.keep.errors import Refusal
 from fairlead.reactor.admit import PolicyGate
 from fairlead.reactor.judging import asking
 from fairlead.reactor.policing_deeds import APPLIED, DEEPEST, ERROR, IDENTITIES, OWN, Deeds
-from fairlead.words import Change, Ref, User
+from fairlead.words import Change, Ref, User, View
 
 CONFLICTS = 5
 """How often a rule proposes anew because the object was another one by then."""
@@ -43,7 +44,10 @@ class Said(NamedTuple):
 
 
 class Bench:
-    """See the module. `clock` gives the time, aware UTC; `noted` hears of violations by controllers."""
+    """See the module. `clock` gives the time, aware UTC; `noted` hears of violations by controllers.
+
+    `narrow` leaves of a view only what was generated.
+    """
 
     def __init__(
         self,
@@ -51,11 +55,13 @@ class Bench:
         deeds: Deeds,
         clock: Callable[[], datetime],
         noted: Callable[[Subject, Judged], None] = lambda _subject, _judged: None,
+        narrow: Callable[[View], View] = lambda view: view,
     ) -> None:
         self._gate = gate
         self._deeds = deeds
         self._clock = clock
         self._noted = noted
+        self._narrow = narrow
         self._seed = 0
 
     def around(self) -> Surroundings:
@@ -94,6 +100,11 @@ class Bench:
         found = self.around().view.get(ref.group, ref.kind, ref.namespace, ref.name)
         return found is not None and (not ref.uid or found["metadata"].get("uid") == ref.uid)
 
+    def _ending(self, namespace: str) -> bool:
+        """Whether a namespace is being deleted: nothing comes into it any more, and what is there goes by itself."""
+        space = self.around().view.get("", "Namespace", "", namespace) if namespace else None
+        return space is not None and bool(space["metadata"].get("deletionTimestamp"))
+
     async def one(
         self, subject: Subject, policy: Policy, rule: Rule, depth: int, user: User | None = None
     ) -> Said:
@@ -130,6 +141,8 @@ class Bench:
                 self._noted(subject, one)
                 await self._fail(one.policy, one.rule, subject, outcome.message)
             for change in outcome.changes:
+                if self._ending(change.ref.namespace):
+                    continue
                 try:
                     changed = await self._deeds.carry_out(change, user, depth + 1)
                 except Refusal as refusal:
@@ -157,13 +170,16 @@ class Bench:
             for rule in policy.rules
             if rule.phase == "generate" and not rule.concerns(target)
         }
-        changes = withdrawn(subject.present, speaking | silent, self.around())
-        await self.carry(changes, depth)
+        around = self.around()
+        around = replace(around, view=self._narrow(around.view), memo={})
+        await self.carry(withdrawn(subject.present, speaking | silent, around), depth)
 
     async def carry(self, changes: Sequence[Change], depth: int, user: User = IDENTITIES["kyverno"]) -> bool:
         """Carry out what follows from a change; whether all of it went well, or failed for good."""
         fine = True
         for change in changes:
+            if change.verb != "delete" and self._ending(change.ref.namespace):
+                continue
             try:
                 await self._deeds.carry_out(change, user, depth + 1)
             except Refusal as refusal:

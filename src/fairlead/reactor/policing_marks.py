@@ -9,11 +9,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from fairlead.keep.entries import Entry, Storage
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.keeping import Keeper
 from fairlead.reactor.policing_deeds import Deeds
 from fairlead.words import Change, Ref, Resource
 
+STORAGE: Final[Storage] = ("coordination.k8s.io", "leases")
 NAMESPACE: Final = "kube-system"
 NAME: Final = "fairlead-policies"
 ANNOTATION: Final = "fairlead.dev/worked-through"
@@ -42,6 +44,11 @@ class Mark:
         except (Refusal, ValueError):
             self.rv = 0
         return self.rv
+
+    def wrote(self, entry: Entry) -> None:
+        """Hear of a write of a Lease: the note itself, with nothing else before it, is no progress that is worth a note."""
+        if (entry.namespace, entry.name) == (NAMESPACE, NAME) and entry.rv == self.rv + 1:
+            self.rv = entry.rv
 
     async def write(self, rv: int) -> None:
         """Note a resourceVersion, unless it is no news. Raises Refusal."""
