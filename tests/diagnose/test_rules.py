@@ -15,7 +15,8 @@ NAME = re.compile(r'"([a-z]+\.[a-z]+)"')
 
 
 def names() -> set[str]:
-    files = [*SOURCE.glob("diagnose/*.py"), *SOURCE.glob("dialects/*.py"), SOURCE / "reactor" / "examine.py"]
+    files = [*SOURCE.glob("diagnose/*.py"), *SOURCE.glob("dialects/manifests/*.py")]
+    files += [SOURCE / "dialects" / "kustomization.py", SOURCE / "reactor" / "examine.py"]
     found = {name for path in files if path.name != "rules.py" for name in NAME.findall(path.read_text())}
     return found - {"fairlead.dev", "kustomization.yml", "kustomization.yaml", "docker.io", "log.level"}
 
