@@ -302,9 +302,15 @@ class Expressions:
         return found
 
     def places(self, expression: Expression, bindings: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-        """Return where in the object an expression that is false finds its fault, and what would pass there."""
+        """Return where in the object an expression that is false finds its fault, and what would pass there.
+
+        The variables are made again where the bindings have lost them by now.
+        """
         if expression.program is None or bindings.get("object") is None:
             return (), ""
+        if "variables" not in bindings:
+            bindings = dict(bindings)
+            bindings["variables"] = self.composed(bindings, Purse())
         variables = {name: one.program for name, one in self.variables}
         found = blame(expression.program, bindings, variables)
         wanted = dict.fromkeys(one.wanted for one in found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fairlead.dialects.kyverno.cellibraries import bindings_of
 from fairlead.dialects.kyverno.celpolicies_exceptions import NOTHING, CelException, Spared, spare
@@ -118,13 +118,16 @@ def read_head(page: Page, spec: Page, source: Source) -> Head:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Meeting:
+class Meeting(NamedTuple):
     """A subject that a policy is about: the names that its expressions see, and what exceptions allow."""
 
     subject: Subject
     bindings: dict[str, Any]
     purse: Purse
+
+    def close(self) -> None:
+        """Part the names from the variables, which hold each other: else both would wait for the collector."""
+        self.bindings.pop("variables", None)
 
 
 def meet(

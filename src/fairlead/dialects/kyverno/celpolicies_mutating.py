@@ -102,7 +102,9 @@ def _rule(head: Head, part: Part, exceptions: Sequence[CelException]) -> Rule:
         met = meet(head, constraints, part.expressions, exceptions, subject, around)
         if not isinstance(met, Meeting):
             return met
-        return _mutated(head, part, met, around)
+        made = _mutated(head, part, met, around)
+        met.close()
+        return made
 
     return Rule(name="", phase="mutate", concerns=concerns, run=run)
 

@@ -97,7 +97,9 @@ def _rule(head: Head, part: Part, exceptions: Sequence[CelException]) -> Rule:
         met = meet(head, constraints, expressions, exceptions, subject, around)
         if not isinstance(met, Meeting):
             return met
-        return evaluate(head, expressions, met) or passed
+        found = evaluate(head, expressions, met)
+        met.close()
+        return found or passed
 
     return Rule(name="", phase="validate", concerns=concerns, run=run)
 

@@ -123,6 +123,10 @@ class Context:
         """Return what, used with `with`, adds names and whatever entries are added meanwhile for as long as it lasts."""
         return Root(self, self.data, names)
 
+    def close(self) -> None:
+        """Say that nothing more is asked: without the circle of context and names, both go now, not when the collector comes by."""
+        del self.data
+
     def states(self, name: str) -> bool:
         """Return whether a value is given for a name, or for something below it."""
         return any(one == name or one.startswith(f"{name}.") for one in self.given)

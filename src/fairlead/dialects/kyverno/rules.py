@@ -177,19 +177,17 @@ class RuleModel:
             if before and stated:
                 stated = {key: value for key, value in stated.items() if key != "request.operation"}
             context = Context(subject, around, stated, self.extractors)
-            chosen = check
-            if exceptions:
-                spared, left_out = sparing(exceptions, context)
-                if spared:
-                    keys = ", ".join(one.key for one in spared)
-                    return Said(
-                        "skip",
-                        f"rule is skipped due to policy exceptions {keys}",
-                        properties={"exceptions": keys},
-                    )
-                if left_out:
-                    chosen = check_of(left_out)
-            return self._within(context, chosen)
+            try:
+                chosen = check
+                if exceptions:
+                    spared, left_out = sparing(exceptions, context)
+                    if spared:
+                        return _spared(spared)
+                    if left_out:
+                        chosen = check_of(left_out)
+                return self._within(context, chosen)
+            finally:
+                context.close()
 
         def run(subject: Subject, around: Surroundings) -> Outcome | None:
             if not matching.matches(subject, around):
@@ -272,23 +270,25 @@ class RuleModel:
             context = Context(
                 subject, around, given_for(around, self.whose.name, self.name, subject), self.extractors
             )
-            if exceptions and (spared := sparing(exceptions, context)[0]):
-                keys = ", ".join(one.key for one in spared)
-                said = Said(
-                    "skip",
-                    f"rule is skipped due to policy exceptions {keys}",
-                    properties={"exceptions": keys},
-                )
-                return self._outcome(said, subject, around)
             try:
+                if exceptions and (spared := sparing(exceptions, context)[0]):
+                    return self._outcome(_spared(spared), subject, around)
                 back = self._held_back(context)
                 if back is not None:
                     return self._outcome(back, subject, around)
                 return act(context)
             except Unresolved as error:
                 return self._outcome(Said("error", str(error)), subject, around)
+            finally:
+                context.close()
 
         return run
+
+
+def _spared(exceptions: Sequence[PolicyException]) -> Said:
+    """Return the verdict that exceptions spare a subject."""
+    keys = ", ".join(one.key for one in exceptions)
+    return Said("skip", f"rule is skipped due to policy exceptions {keys}", properties={"exceptions": keys})
 
 
 def compile_rule(

@@ -78,6 +78,7 @@ def _judged(compiled: Expressions, context: Context, params: Any) -> Said | None
         notes = {note.key: note.value for note in compiled.notes(bindings, purse) if not note.error}
     except (OutOfBudget, cel.Failed):
         notes = {}
+    bindings.pop("variables", None)  # they hold each other, and would wait for the collector
     if not faults:
         return Said("pass", "", properties=notes) if notes else None
     # an expression that cannot be evaluated denies, as the webhook's failurePolicy Fail has it

@@ -246,11 +246,20 @@ def _deeply(left: Any, right: Any) -> bool:
             for key, value in left.items():
                 if key.__class__ is not str and not _same_key(right, key):
                     return False
-                other = right[key]
-                if value.__class__ is not str and not equal(value, other):
+                if not _alike(value, right[key]):
                     return False
         return True
-    return all(x.__class__ is str or equal(x, y) for x, y in zip(left, right, strict=True))
+    return all(map(_alike, left, right))
+
+
+def _alike(left: Any, right: Any) -> bool:
+    """Return whether two values are equal that Python takes for equal already: what they hold is not compared a second time."""
+    kind = left.__class__
+    if kind is str:
+        return True
+    if (kind is dict or kind is list) and right.__class__ is kind:
+        return _deeply(left, right)
+    return equal(left, right)
 
 
 def _same_key(where: dict[Any, Any], key: Any) -> bool:
@@ -327,6 +336,8 @@ def find(where: Any, key: Any) -> tuple[bool, Any]:
 
 def optional_index(where: Any, key: Any) -> Optional:
     """Return what is at a key, index or field, or nothing. Raises Failed where no selecting is possible."""
+    if where.__class__ is dict and key.__class__ is str:  # what nearly all expressions ask
+        return Optional(where[key]) if key in where else NONE
     if isinstance(where, Optional):
         return where[key]
     if isinstance(where, dict) or where.__class__ is Fields:
