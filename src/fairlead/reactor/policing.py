@@ -341,7 +341,8 @@ class Policing:
         from fairlead.dialects.kyverno import celpolicies_following, generating_following
 
         around = self._bench.around()
-        around = replace(around, view=self._origins.view(around.view), memo={})
+        ref = Ref.of(after or before or {})
+        around = replace(around, view=self._origins.view(around.view, ref, ref.uid), memo={})
         for module in (generating_following, celpolicies_following):
             followed = module.follow(before, after, around)
             if followed.changes:

@@ -46,7 +46,7 @@ class Said(NamedTuple):
 class Bench:
     """See the module. `clock` gives the time, aware UTC; `noted` hears of violations by controllers.
 
-    `narrow` leaves of a view only what was generated.
+    `narrow` leaves of a view only what was generated for an object.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Bench:
         deeds: Deeds,
         clock: Callable[[], datetime],
         noted: Callable[[Subject, Judged], None] = lambda _subject, _judged: None,
-        narrow: Callable[[View], View] = lambda view: view,
+        narrow: Callable[[View, Ref, str], View] = lambda view, _ref, _uid: view,
     ) -> None:
         self._gate = gate
         self._deeds = deeds
@@ -171,7 +171,7 @@ class Bench:
             if rule.phase == "generate" and not rule.concerns(target)
         }
         around = self.around()
-        around = replace(around, view=self._narrow(around.view), memo={})
+        around = replace(around, view=self._narrow(around.view, subject.ref, subject.ref.uid), memo={})
         await self.carry(withdrawn(subject.present, speaking | silent, around), depth)
 
     async def carry(self, changes: Sequence[Change], depth: int, user: User = IDENTITIES["kyverno"]) -> bool:

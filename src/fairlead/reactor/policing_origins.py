@@ -17,8 +17,8 @@ _POLICY = f"{PREFIX}policy-name"
 _ROLES = ("trigger", "source")
 POLICY_GROUPS = frozenset({"kyverno.io", "policies.kyverno.io"})
 
-_Known: TypeAlias = str | Ref
-"""An object by its uid, or by its name."""
+_Known: TypeAlias = str | Ref | tuple[str, str]
+"""An object by its uid, or by its name; a policy by its name and namespace."""
 
 
 class Origins:
@@ -26,48 +26,48 @@ class Origins:
 
     def __init__(self) -> None:
         self._made: dict[Ref, tuple[_Known, ...]] = {}
-        self._kinds: dict[tuple[str, str], dict[Ref, None]] = {}
-        self._for: dict[_Known, int] = {}
+        self._for: dict[_Known, dict[Ref, None]] = {}
 
     def __len__(self) -> int:
         return len(self._made)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.__init__()  # type: ignore[misc]  # it is empty again, as new
+        self._made.clear()
+        self._for.clear()
 
     def put(self, ref: Ref, labels: Mapping[str, str]) -> None:
         """Take an object in, or forget it when its labels no longer say that it was generated."""
         self.drop(ref)
         if _POLICY not in labels:
             return
-        known = tuple(one for role in _ROLES for one in _marked(labels, role))
+        policy = (labels[_POLICY], labels.get(f"{PREFIX}policy-namespace", ""))
+        known = (policy, *(one for role in _ROLES for one in _marked(labels, role)))
         self._made[ref] = known
-        self._kinds.setdefault((ref.group, ref.kind), {})[ref] = None
         for one in known:
-            self._for[one] = self._for.get(one, 0) + 1
+            self._for.setdefault(one, {})[ref] = None
 
     def drop(self, ref: Ref) -> None:
         """Forget an object."""
-        known = self._made.pop(ref, None)
-        if known is None:
-            return
-        mine = self._kinds[ref.group, ref.kind]
-        del mine[ref]
-        if not mine:
-            del self._kinds[ref.group, ref.kind]
-        for one in known:
-            self._for[one] -= 1
-            if not self._for[one]:
+        for one in self._made.pop(ref, ()):
+            mine = self._for[one]
+            mine.pop(ref, None)
+            if not mine:
                 del self._for[one]
 
     def concerned(self, ref: Ref, uid: str) -> bool:
         """Whether an object was generated, or others were of it or for it."""
         return ref in self._made or uid in self._for or ref in self._for
 
-    def view(self, around: View) -> View:
-        """Return a view whose lists hold policies and generated objects only."""
-        return _Generated(around, self._kinds)
+    def view(self, around: View, ref: Ref, uid: str) -> View:
+        """Return a view whose lists hold policies, and what was generated of, for or by an object, and nothing else."""
+        found: dict[Ref, None] = {ref: None} if ref in self._made else {}
+        for one in (uid, ref, (ref.name, ref.namespace) if ref.group in POLICY_GROUPS else ""):
+            found |= self._for.get(one, {})
+        kinds: dict[tuple[str, str], list[Ref]] = {}
+        for each in found:
+            kinds.setdefault((each.group, each.kind), []).append(each)
+        return _Generated(around, kinds)
 
 
 def generated(stored: Stored | None) -> bool:
@@ -87,7 +87,7 @@ def _marked(labels: Mapping[str, str], role: str) -> Sequence[_Known]:
 class _Generated:
     """A View: single objects as they are, but of lists only what was generated, and policies."""
 
-    def __init__(self, around: View, kinds: Mapping[tuple[str, str], Mapping[Ref, None]]) -> None:
+    def __init__(self, around: View, kinds: Mapping[tuple[str, str], Sequence[Ref]]) -> None:
         self._around = around
         self._kinds = kinds
 
