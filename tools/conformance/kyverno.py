@@ -14,8 +14,9 @@ if __name__ == "__main__":
 from conformance import Rates
 from fairlead.dialects import manifests
 from fairlead.dialects.kyverno.suites import Suite, is_suite, read_suite
-from fairlead.dialects.kyverno.suites_running import Row, judge_suite
+from fairlead.dialects.kyverno.suites_running import judge_suite
 from fairlead.judge.reading import Source
+from fairlead.judge.suites import Row
 from fairlead.keep.kinds import Catalogue
 from fairlead.reactor.applying import Applier
 from fairlead.reactor.kindnames import KindNames

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fairlead.dialects import manifests
 from fairlead.judge.reading import Source
+from fairlead.judge.suites import Row
 from fairlead.keep.kinds import Catalogue
 from fairlead.reactor.applying import Applier
 from fairlead.reactor.kindnames import KindNames
@@ -22,30 +23,12 @@ _KYVERNO = ("kyverno-test.yaml", "kyverno-test.yml")
 _MARK = "test.gatekeeper.sh/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One expectation about one resource. `got` is "" when there was no result; `skipped` cases were not run, as their file says."""
-
-    file: str
-    policy: str
-    rule: str
-    kind: str
-    resource: str
-    wanted: str
-    got: str
-    ok: bool
-    reason: str
-    message: str = ""
-    skipped: bool = False
-    error: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One test file: its cases, and what is wrong with it or with the policies that it names."""
+    """One test file: its rows, and what is wrong with it or with the policies that it names."""
 
     file: str
-    cases: tuple[Case, ...]
+    rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
 
 
@@ -101,22 +84,7 @@ def _kyverno(path: Path, text: str) -> Iterator[Run]:
                 kinds=KindNames(Catalogue()),
                 merge=Applier(Catalogue()).merge,
             )
-            cases = tuple(
-                Case(
-                    file=str(path),
-                    policy=row.policy,
-                    rule=row.rule,
-                    kind=row.kind,
-                    resource=row.resource,
-                    wanted=row.wanted,
-                    got=row.got,
-                    ok=row.ok,
-                    reason=row.reason,
-                    message=row.message,
-                )
-                for row in rows
-            )
-            yield Run(str(path), cases, (*wrong, *said))
+            yield Run(str(path), tuple(rows), (*wrong, *said))
 
 
 def _gatekeeper(path: Path, text: str) -> Iterator[Run]:
@@ -127,20 +95,4 @@ def _gatekeeper(path: Path, text: str) -> Iterator[Run]:
             suite, wrong = read_suite(str(path), source)
             files = dict(_texts(suite.files))
             rows, said = judge_suite(suite, files, parse=parse, kinds=KindNames(Catalogue()))
-            cases = tuple(
-                Case(
-                    file=str(path),
-                    policy=row.policy,
-                    rule=row.rule,
-                    kind=row.kind,
-                    resource=row.resource,
-                    wanted=row.wanted,
-                    got=row.got,
-                    ok=row.ok,
-                    reason=row.reason,
-                    skipped=row.skipped,
-                    error=row.error,
-                )
-                for row in rows
-            )
-            yield Run(str(path), cases, (*wrong, *said))
+            yield Run(str(path), tuple(rows), (*wrong, *said))

@@ -13,9 +13,10 @@ from typing import Any, Final, TypeAlias
 from fairlead.dialects.gatekeeper.expansions import Expansions, Inexpansible
 from fairlead.dialects.gatekeeper.inventories import Exclusion
 from fairlead.dialects.gatekeeper.matching import Match, Origin, Unmatchable, meta_of
+from fairlead.judge.expressions_requests import user_info
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
-from fairlead.words import Ref, Resource, User
+from fairlead.words import Ref, Resource
 
 IGNORE: Final = "admission.gatekeeper.sh/ignore"
 """A namespace with this label is left alone at admission."""
@@ -63,19 +64,6 @@ class Reviewed:
         return False
 
 
-def _user(user: User) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if user.name:
-        found["username"] = user.name
-    if user.uid:
-        found["uid"] = user.uid
-    if user.groups:
-        found["groups"] = list(user.groups)
-    if user.extra:
-        found["extra"] = {key: list(values) for key, values in user.extra}
-    return found
-
-
 def review_of(subject: Subject, space: Resource | None) -> Review:
     """Return the document about a subject. A deleted object stands under `object` too; a scan has no operation and no user."""
     target = subject.target
@@ -88,7 +76,7 @@ def review_of(subject: Subject, space: Resource | None) -> Review:
         "kind": kind,
         "resource": {"group": target.group, "version": target.version, "resource": target.plural},
         "operation": "" if subject.scan else target.operation,
-        "userInfo": {} if subject.scan else _user(subject.user),
+        "userInfo": {} if subject.scan else user_info(subject.user),
         "object": object_,
         "oldObject": None if subject.scan else subject.old,
         "options": dict(subject.options) or None,

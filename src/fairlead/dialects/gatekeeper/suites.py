@@ -27,6 +27,7 @@ from fairlead.dialects.gatekeeper.inventories import Given
 from fairlead.judge.policies import Outcome
 from fairlead.judge.reading import Source, unsupported
 from fairlead.judge.subjects import Subject, Target, subject_of
+from fairlead.judge.suites import Row
 from fairlead.judge.surroundings import Kinds, Surroundings
 from fairlead.tongues import regexes
 from fairlead.words import Finding, Page, Resource, Snapshot, User
@@ -121,27 +122,6 @@ class Suite:
             )
         ]
         return tuple(dict.fromkeys(name for name in named if name))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What came of one case. `policy` is the constraint, `rule` the test, `resource` the case. `error`: it could not be run.
-
-    `broken`: a violation among those that were counted stands for an evaluation that failed, as gator counts it.
-    """
-
-    policy: str
-    rule: str
-    kind: str
-    resource: str
-    wanted: str
-    got: str
-    ok: bool
-    reason: str
-    message: str = ""
-    skipped: bool = False
-    error: bool = False
-    broken: bool = False
 
 
 def is_suite(content: Any) -> bool:

@@ -28,6 +28,7 @@ from fairlead.judge.judging import run
 from fairlead.judge.policies import Book, Judged, Outcome, Phase, Policy
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import Operation, Subject, Target, subject_of
+from fairlead.judge.suites import Row
 from fairlead.judge.surroundings import Kinds, Lacking, Surroundings
 from fairlead.tongues.paths import find, mapping, mappings, text, words
 from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot
@@ -58,21 +59,6 @@ Load = Callable[[Iterable[Source]], Loaded]
 
 Merge = Callable[[str, str, Resource, Resource], Resource]
 """See judge.surroundings.Surroundings.merge."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What came of one expectation about one resource. `got` is a result, or "" when there is none; `reason` says why (not) `ok`."""
-
-    policy: str
-    rule: str
-    kind: str
-    resource: str
-    wanted: str
-    got: str
-    ok: bool
-    reason: str
-    message: str = ""
 
 
 @dataclass(slots=True)

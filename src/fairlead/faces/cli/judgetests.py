@@ -16,7 +16,8 @@ from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
     from fairlead.faces.cli.stories import Pen
-    from fairlead.reactor.suites import Case, Run
+    from fairlead.judge.suites import Row
+    from fairlead.reactor.suites import Run
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
@@ -67,37 +68,37 @@ def run(args: argparse.Namespace) -> int:
             print(line)
     else:
         print_document({"apiVersion": VERSION, "kind": "TestRun", "summary": counts,
-                        "results": [_case(case) for one in runs for case in one.cases]}, args.output)  # fmt: skip
+                        "results": [_row(one.file, row) for one in runs for row in one.rows]}, args.output)  # fmt: skip
     return 1 if counts["failed"] or counts["errors"] else 0
 
 
-def state(case: Case) -> str:
+def state(row: Row) -> str:
     """Return passed, failed, skipped or errors: under which count a case goes."""
-    if case.skipped:
+    if row.skipped:
         return "skipped"
-    if case.error:
+    if row.error:
         return "errors"
-    return "passed" if case.ok else "failed"
+    return "passed" if row.ok else "failed"
 
 
 def summary(runs: list[Run]) -> dict[str, int]:
     """Return how many test files there are, and how many of their cases passed, failed, were skipped or could not be run."""
-    counted = Counter(state(case) for one in runs for case in one.cases)
+    counted = Counter(state(row) for one in runs for row in one.rows)
     return {"files": len(runs), **{key: counted[key] for key in ("passed", "failed", "skipped", "errors")}}
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _row(file: str, row: Row) -> dict[str, Any]:
     told = {
-        "file": case.file,
-        "policy": case.policy,
-        "rule": case.rule,
-        "kind": case.kind,
-        "resource": case.resource,
-        "want": case.wanted,
-        "got": case.got,
-        "result": {"errors": "error"}.get(state(case), state(case)),
-        "reason": case.reason,
-        "message": case.message,
+        "file": file,
+        "policy": row.policy,
+        "rule": row.rule,
+        "kind": row.kind,
+        "resource": row.resource,
+        "want": row.wanted,
+        "got": row.got,
+        "result": {"errors": "error"}.get(state(row), state(row)),
+        "reason": row.reason,
+        "message": row.message,
     }
     return {
         key: value for key, value in told.items() if value or key in {"policy", "resource", "want", "got"}
@@ -115,9 +116,9 @@ def _table(runs: list[Run], counts: dict[str, int], ink: Pen, *, every: bool) ->
             continue
         mark, code = _MARKS["passed" if good else "failed"]
         yield ink.paint(f"{mark} {one.file}", code)
-        for case in one.cases:
-            if every or state(case) in {"failed", "errors"}:
-                yield from _told(case, ink)
+        for row in one.rows:
+            if every or state(row) in {"failed", "errors"}:
+                yield from _told(row, ink)
         if not good:
             for finding in one.findings:
                 yield from ink.wrap(f"{finding.subject}: {finding.message} {finding.where}", "    ", "2")
@@ -128,11 +129,11 @@ def _table(runs: list[Run], counts: dict[str, int], ink: Pen, *, every: bool) ->
     yield f"{ink.paint(mark, code)} {told} ({looked})"
 
 
-def _told(case: Case, ink: Pen) -> Iterator[str]:
-    mark, code = _MARKS[state(case)]
-    rule = f"{case.policy}/{case.rule}" if case.rule else case.policy
-    about = f"{case.kind} {case.resource}".strip()
-    wanted = "" if case.ok else f": want {case.wanted}, got {case.got or 'nothing'}"
+def _told(row: Row, ink: Pen) -> Iterator[str]:
+    mark, code = _MARKS[state(row)]
+    rule = f"{row.policy}/{row.rule}" if row.rule else row.policy
+    about = f"{row.kind} {row.resource}".strip()
+    wanted = "" if row.ok else f": want {row.wanted}, got {row.got or 'nothing'}"
     yield "  " + ink.paint(mark, code) + f" {rule}  {about}{wanted}"
-    if not case.ok:
-        yield from ink.wrap(" ".join(part for part in (case.reason, case.message) if part), "      ", "2")
+    if not row.ok:
+        yield from ink.wrap(" ".join(part for part in (row.reason, row.message) if part), "      ", "2")
