@@ -186,4 +186,4 @@ def test_each_kind_of_answer_is_understood() -> None:
     assert kubewarden.answered("opa", "validate", PAYLOAD, review)["mutated_object"]["spec"] == {"a": 1}
     for mode in ("opa", "gatekeeper"):
         with pytest.raises(ValueError, match="answer is no"):
-            kubewarden.answered(mode, "validate", PAYLOAD, [{"result": 1}])  # type: ignore[arg-type]  # both are modes
+            kubewarden.answered(mode, "validate", PAYLOAD, [{"result": 1}])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fairlead.dialects import manifests
-from fairlead.dialects.gatekeeper.suites import Row, is_suite, judge_suite, read_suite
+from fairlead.dialects.gatekeeper.suites import is_suite, judge_suite, read_suite
 from fairlead.judge.reading import Source
+from fairlead.judge.suites import Row
 from fairlead.keep.kinds import Catalogue
 from fairlead.reactor.kindnames import KindNames
 

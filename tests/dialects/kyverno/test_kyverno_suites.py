@@ -7,8 +7,9 @@ import yaml
 
 from fairlead.dialects import manifests
 from fairlead.dialects.kyverno.suites import Suite, Values, is_suite, read_asker, read_suite
-from fairlead.dialects.kyverno.suites_running import Row, judge_suite
+from fairlead.dialects.kyverno.suites_running import judge_suite
 from fairlead.judge.reading import Source
+from fairlead.judge.suites import Row
 from fairlead.keep.kinds import Catalogue
 from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.policies import load
