@@ -100,3 +100,38 @@ def test_an_object_expires_by_its_label(kubectl: Any, eventually: Callable[..., 
     kubectl("create", "configmap", "short")
     kubectl("label", "configmap", "short", "cleanup.kyverno.io/ttl=1s")
     eventually(lambda: not kubectl("get", "configmap", "short", "--ignore-not-found", "-o", "name"))
+
+
+def test_a_controller_in_javascript_acts_on_what_comes(
+    kubectl: Any, namespace: str, eventually: Callable[..., Any]
+) -> None:
+    script = """
+        if (request.operation === "DELETE" || request.name !== "web") allow();
+        const name = "made-by-script";
+        if (!get("ConfigMap", "v1", request.namespace + "/" + name))
+          create({apiVersion: "v1", kind: "ConfigMap",
+                  metadata: {name, namespace: request.namespace}, data: {by: request.object.metadata.name}});
+    """
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    document = {
+        "apiVersion": "policy.jspolicy.com/v1beta1",
+        "kind": "JsPolicy",
+        "metadata": {"name": f"{namespace}.example.com"},
+        "spec": {
+            "type": "Controller",
+            "operations": ["CREATE"],
+            "resources": ["configmaps"],
+            "namespaceSelector": selector,
+            "javascript": script,
+        },
+    }
+    kubectl("create", "configmap", "web")
+    kubectl("apply", "-f", "-", text=text(document))
+
+    def made() -> Any:
+        found = kubectl("get", "configmap", "made-by-script", "--ignore-not-found", "-o", "json")
+        return json.loads(found)["data"] if found else None
+
+    eventually(lambda: made() == {"by": "web"})
+    eventually(lambda: "Synced" in kubectl("get", "jspolicy", document["metadata"]["name"], "--no-headers"))
+    kubectl("delete", "jspolicy", document["metadata"]["name"])
