@@ -104,12 +104,14 @@ class Policing:
         since = self._mark.read()
         try:
             while True:
-                stream, since = self._subscribe(since)
+                stream, lost = self._subscribe(since)
                 with stream:
-                    self._seen = since or self._world.rv
+                    self._seen = self._world.rv if lost else since or self._world.rv
                     self._replayed = self._world.rv
                     try:
                         await self._begin()
+                        if lost:
+                            self._look_over()
                         await self._follow_log(stream)
                     except Lagged:
                         log.warning("fell behind the log; looking at everything again")
@@ -125,12 +127,32 @@ class Policing:
 
     # Following the log
 
-    def _subscribe(self, since: int) -> tuple[Subscription, int]:
-        """Go on after an entry, or, if the log no longer has it, begin now."""
+    def _subscribe(self, since: int) -> tuple[Subscription, bool]:
+        """Go on after an entry, or begin now; tell whether the log has lost what came between."""
         if since:
             with contextlib.suppress(Refusal):
-                return self._keeper.subscribe(None, since=since), since
-        return self._keeper.subscribe(None), 0
+                return self._keeper.subscribe(None, since=since), False
+            log.warning("what was written after %d is no longer in the log", since)
+        return self._keeper.subscribe(None), bool(since)
+
+    def _look_over(self) -> None:
+        """Bring what was generated in line with what it came of, where nobody knows what happened to either meanwhile."""
+        from fairlead.dialects.kyverno import celpolicies_following, generating_following
+
+        view = self._bench.around().view
+        came: dict[Ref, None] = {}
+        for ref in self._origins.refs():
+            made = view.get(ref.group, ref.kind, ref.namespace, ref.name) or {}
+            origin = generating_following.origin_of(made) or celpolicies_following.origin_of(made)
+            if origin is not None:
+                self._jobs.put(("again", origin), partial(self._again, origin, 0), self._seen)
+                came |= dict.fromkeys(one for one in (origin.trigger, origin.source) if one is not None)
+        for ref in came:
+            there = view.get(ref.group, ref.kind, ref.namespace, ref.name) if ref.name else None
+            if there is not None and ref.uid in {"", there["metadata"].get("uid")}:
+                self._followed(None, there, 0, self._seen)
+            elif ref.name:
+                self._followed(_gone(ref), None, 0, self._seen)
 
     async def _begin(self) -> None:
         """Take in what is there: generated objects, deadlines, policies."""
@@ -346,7 +368,7 @@ class Policing:
         for module in (generating_following, celpolicies_following):
             followed = module.follow(before, after, around)
             if followed.changes:
-                key = ("follow", module.__name__, rv)
+                key = ("follow", module.__name__, rv, ref)
                 self._jobs.put(key, partial(self._carry, followed.changes, depth), rv)
             for origin in followed.again:
                 self._jobs.put(("again", origin), partial(self._again, origin, depth), rv)
@@ -501,6 +523,13 @@ class Policing:
         return Ref(
             storage[0], kind.kind if kind is not None else "", stored.namespace, stored.name, stored.uid
         )
+
+
+def _gone(ref: Ref) -> Resource:
+    """Return as much as is known of an object that is gone."""
+    version = f"{ref.group}/v1" if ref.group else "v1"
+    meta = {"namespace": ref.namespace, "name": ref.name, "uid": ref.uid}
+    return {"apiVersion": version, "kind": ref.kind, "metadata": meta}
 
 
 def _proposes(policy: Policy) -> bool:

@@ -55,6 +55,10 @@ class Origins:
             if not mine:
                 del self._for[one]
 
+    def refs(self) -> Sequence[Ref]:
+        """Return every generated object."""
+        return list(self._made)
+
     def concerned(self, ref: Ref, uid: str) -> bool:
         """Whether an object was generated, or others were of it or for it."""
         return ref in self._made or uid in self._for or ref in self._for

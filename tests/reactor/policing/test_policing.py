@@ -8,7 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from fairlead.keep.errors import Refusal
 from fairlead.keep.requests import Request
+from fairlead.reactor.keeping import Keeper
 from fairlead.words import Resource, User
 
 from .conftest import ADMIN, Cluster, cluster, config, data, namespace, policy
@@ -210,6 +214,29 @@ def test_policies_that_undo_each_other_are_stopped(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_rule_that_triggers_itself_ends(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with cluster(tmp_path) as one:
+            rule = generating(
+                "more",
+                "ConfigMap",
+                {"seed": "yes"},
+                name="x{{request.object.metadata.name}}",
+                namespace="default",
+                data={"metadata": {"labels": {"seed": "yes"}}, "data": {"a": "1"}},
+            )
+            await one.create(policy("p", {**rule, "skipBackgroundRequests": False}))
+            await one.create(config("seed", labels={"seed": "yes"}))
+            await one.until(
+                lambda: any("have led to one another already" in text for text in one.told("PolicyError"))
+            )
+            await one.settle()
+            made = [each["metadata"]["name"] for each in one.all("ConfigMap", "default")]
+            assert 2 < len(made) < 20
+
+    asyncio.run(run())
+
+
 def test_what_policies_make_is_judged_too_where_a_rule_asks_for_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with cluster(tmp_path) as one:
@@ -246,6 +273,48 @@ def test_a_restart_goes_on_where_the_log_was_left(tmp_path: Path) -> None:
             await one.restart()
             for space in ("a", "b"):
                 await one.until(partial(follows, one, space), "restart")
+
+    asyncio.run(run())
+
+
+def test_what_a_log_has_lost_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscribe = Keeper.subscribe
+
+    def forgetful(self: Keeper, kind: Any, namespace: Any = None, since: int | None = None) -> Any:
+        if since is not None:
+            raise Refusal(410, "Expired", "too old")
+        return subscribe(self, kind, namespace)
+
+    async def run() -> None:
+        async with cluster(tmp_path) as one:
+            await one.create(config("source", key="1"))
+            rule = for_namespace("copy", synchronize=True, clone={"namespace": "default", "name": "source"})
+            made = generating(
+                "made",
+                "ConfigMap",
+                {"want": "yes"},
+                name="for-{{request.object.metadata.name}}",
+                namespace="default",
+                synchronize=True,
+                data={"data": {"a": "1"}},
+            )
+            await one.create(policy("p", rule, made))
+            await one.create(namespace("a"), namespace("b"), config("x", labels={"want": "yes"}))
+            await one.until(
+                lambda: one.get("ConfigMap", "copy", "b") and one.get("ConfigMap", "for-x", "default")
+            )
+            await one.settle()
+            one.task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await one.task
+            await one.patch(config("source"), {"data": {"key": "2"}})
+            await one.delete(config("copy", "b"))
+            await one.delete(config("x"))
+            monkeypatch.setattr(Keeper, "subscribe", forgetful)
+            await one.restart()
+            await one.until(partial(follows, one, "a"))
+            await one.until(lambda: one.get("ConfigMap", "for-x", "default") is None)
+            assert one.get("ConfigMap", "copy", "b") is None, "what nobody can know of any more"
 
     asyncio.run(run())
 
