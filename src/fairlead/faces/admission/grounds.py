@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import getrandbits
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from fairlead.faces.admission.ruling import Answers
 from fairlead.judge.reading import Source
 from fairlead.judge.surroundings import Kinds, Surroundings
 from fairlead.reactor.applying import Applier
 from fairlead.reactor.examine import files_in, read_files
+from fairlead.reactor.following import Roles, tell
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import NOTHING, Loaded, load
-from fairlead.words import Finding, Snapshot, User, View
+from fairlead.words import Finding, Resource, Snapshot, User, View
 
 log = logging.getLogger("fairlead.admission")
 
 LOOK = 5.0
 """Seconds between two looks at the files."""
-
-Roles: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class Grounds(Protocol):
@@ -53,6 +52,9 @@ class Grounds(Protocol):
 
     def roles(self, user: User) -> Roles:
         """Return the roles and cluster roles that are bound to a user, for the policies that match on them."""
+
+    async def space(self, name: str) -> Resource | None:
+        """Return a Namespace, even if it was made a moment ago."""
 
     async def run(self) -> None:
         """Keep everything current until cancelled."""
@@ -109,6 +111,10 @@ class FileGrounds:
         """See Grounds: files bind nobody."""
         return (), ()
 
+    async def space(self, name: str) -> Resource | None:
+        """See Grounds."""
+        return self.view.get("", "Namespace", "", name)
+
     async def run(self) -> None:
         """See Grounds."""
         tell(self.findings)
@@ -122,12 +128,6 @@ class FileGrounds:
             if self._take(texts):
                 log.info("policies were read again: %d", len(self.loaded.book.policies))
                 tell(self.findings)
-
-
-def tell(findings: Iterable[Finding]) -> None:
-    """Write what is wrong with policies into the log."""
-    for one in findings:
-        log.warning("%s: %s%s", one.subject, one.message, f" ({one.where})" if one.where.file else "")
 
 
 __all__ = ["FileGrounds", "Grounds", "Roles", "tell"]
