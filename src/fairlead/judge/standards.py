@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from fairlead.judge import standards_baseline as base
 from fairlead.judge import standards_restricted as strict
-from fairlead.judge.standards_pods import Check, Field, pod_of
+from fairlead.judge.standards_pods import Check, Field, Pod, pod_of
 
 __all__ = [
     "CHECKS",
@@ -25,7 +25,9 @@ __all__ = [
     "Field",
     "Violation",
     "check",
+    "examine",
     "minor",
+    "pod_of",
     "reasons",
     "told",
 ]
@@ -200,13 +202,16 @@ def check(metadata: Any, spec: Any, level: str, version: str = "latest") -> list
 
     Never raises over the pod's content. Raises BadVersion, and ValueError for an unknown level.
     """
-    checks = _checks(level, minor(version))
-    if not checks:
-        return []
-    pod = pod_of(metadata, spec)
+    return examine(pod_of(metadata, spec), level, version)
+
+
+def examine(pod: Pod, level: str, version: str = "latest") -> list[Violation]:
+    """Return the same of a pod that is taken apart already; what other levels asked before is not asked again."""
     found: list[Violation] = []
-    for one, run in checks:
-        said = run(pod)
+    for one, run in _checks(level, minor(version)):
+        if run not in pod.said:
+            pod.said[run] = run(pod)
+        said = pod.said[run]
         if said is not None:
             found.append(Violation(one.control, one.id, one.level, said.reason, said.detail, said.fields))
     return found

@@ -28,6 +28,8 @@ from fairlead.judge.standards_pods import (
 _APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
 _SECCOMP_POD: Final = "seccomp.security.alpha.kubernetes.io/pod"
 _SECCOMP_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
+_HOOKS: Final = ("postStart", "preStop")
 _CAPABILITIES: Final = (
         "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
         "SETPCAP", "SETUID", "SYS_CHROOT")  # fmt: skip
@@ -168,15 +170,15 @@ def host_ports(pod: Pod) -> Said | None:
 
 def _handlers(container: Container) -> Iterator[tuple[str, Any]]:
     lifecycle = mapping(container.content.get("lifecycle"))
-    handlers = [
-        *((key, container.content.get(key)) for key in ("livenessProbe", "readinessProbe", "startupProbe")),
-        *((f"lifecycle.{key}", lifecycle.get(key)) for key in ("postStart", "preStop")),
-    ]
-    for path, handler in handlers:
-        for sort in ("httpGet", "tcpSocket"):
-            host = mapping(mapping(handler).get(sort)).get("host")
-            if host:
-                yield f"{path}.{sort}.host", host
+    for prefix, here, keys in (("", container.content, _PROBES), ("lifecycle.", lifecycle, _HOOKS)):
+        for key in keys:
+            handler = here.get(key)
+            if not handler:
+                continue
+            for sort in ("httpGet", "tcpSocket"):
+                host = mapping(mapping(handler).get(sort)).get("host")
+                if host:
+                    yield f"{prefix}{key}.{sort}.host", host
 
 
 def host_probes(pod: Pod) -> Said | None:

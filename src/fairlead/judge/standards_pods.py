@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 PROFILES: Final = ("RuntimeDefault", "Localhost")
@@ -59,12 +59,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What every check looks at, taken apart once."""
+    """What every check looks at, taken apart once. `said` remembers what checks have said: levels have most checks in common."""
 
     annotations: Mapping[str, Any]
     spec: Mapping[str, Any]
     security: Mapping[str, Any]
     containers: tuple[Container, ...]
+    said: dict[Check, Said | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def windows(self) -> bool:
@@ -91,7 +92,8 @@ Check: TypeAlias = Callable[[Pod], "Said | None"]
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return the value if it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else _NOTHING
+    # asked dozens of times for each pod: looking for a plain dict first is three times as fast as asking the abstract class
+    return value if value.__class__ is dict or isinstance(value, Mapping) else _NOTHING
 
 
 def items(value: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from fairlead.judge.standards_pods import Pod
 from fairlead.judge.subjects import Subject
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import jmespath
@@ -141,7 +142,7 @@ class Context:
 class _Shared:
     """What all rules about one subject have in common, made once: none of it is ever changed."""
 
-    __slots__ = ("around", "images", "request", "seed", "subject")
+    __slots__ = ("around", "images", "pod", "request", "seed", "subject")
 
     def __init__(self, subject: Subject, around: Surroundings) -> None:
         self.subject = subject
@@ -149,6 +150,7 @@ class _Shared:
         self.request = request_of(subject)
         self.seed = (around.seed, subject.uid, subject.target.kind, subject.namespace, subject.name)
         self.images: Any = None
+        self.pod: Pod | None = None
 
     def resolve(self, host: str) -> list[str]:
         """Return the addresses of a host's name. Raises Lacking."""

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from fairlead.dialects.kyverno.templates import has_variables
 from fairlead.judge import patterns, patterns_words
 from fairlead.words import Resource
 
@@ -111,7 +112,10 @@ def compile_merge(patch: Any) -> Callable[[Resource, Any], Resource]:
 
     It raises Unmergeable. When a condition does not hold, the object itself is returned.
     """
-    return _merge_anchored if _has(patch, _WORKING) else _merge_plain
+    if not _has(patch, _WORKING):
+        return _merge_plain
+    shape = _shape_of(patch)
+    return lambda resource, filled: _merge_anchored(resource, filled, shape)
 
 
 def merge(resource: Resource, patch: Any) -> Resource:
@@ -122,9 +126,9 @@ def merge(resource: Resource, patch: Any) -> Resource:
         raise Unmergeable("the patch is nested too deeply") from None
 
 
-def _merge_anchored(resource: Resource, patch: Any) -> Resource:
+def _merge_anchored(resource: Resource, patch: Any, shape: _Shape) -> Resource:
     try:
-        settled = _settled(patch, resource)
+        settled = _settled(patch, resource, shape)
     except (_Unmet, _UnmetEverywhere):
         return resource
     except RecursionError:
@@ -152,40 +156,96 @@ def _has(value: Any, anchors: frozenset[str]) -> bool:
 _NOTHING: Final = object()
 """What is left of a part of a patch that was nothing but conditions."""
 
-
-def _settled(pattern: Any, resource: Any) -> Any:
-    """Return a part of a patch without anchors, settled against the object. Raises _Unmet or _UnmetEverywhere."""
-    if pattern.__class__ is dict:
-        return _settled_map(pattern, resource) if pattern else pattern
-    if pattern.__class__ is list and pattern:
-        if isinstance(pattern[0], dict):
-            return _settled_items(pattern, resource)
-        return _without_conditions(pattern)
-    return pattern
+_LATE: Final = "late"
 
 
-def _settled_map(pattern: dict[str, Any], resource: Any) -> Any:
-    there = resource if isinstance(resource, dict) else {}
-    made: dict[str, Any] = {}
-    conditions: list[tuple[str, str, Any]] = []
+class _MapShape(NamedTuple):
+    """The anchors of a mapping: its plain keys, (key, bare key) of those that add, (anchor, key, bare key) of conditions.
+
+    `below` are the shapes of what lies under the keys that stay, where it has anchors.
+    """
+
+    plain: tuple[str, ...]
+    adding: tuple[tuple[str, str], ...]
+    conditions: tuple[tuple[str, str, str], ...]
+    below: tuple[tuple[str, _Shape], ...]
+
+
+class _ItemsShape(NamedTuple):
+    """Of each of a list's items: its shape, whether it is sure to have anchors, and whether it has a global condition."""
+
+    items: tuple[tuple[_Shape, bool, bool], ...]
+
+
+_Shape: TypeAlias = "_MapShape | _ItemsShape | str | None"
+"""Where a part of a patch has anchors, found at load: nowhere (None), or only known once its variables are filled in (_LATE)."""
+
+
+def _shape_of(pattern: Any, *, filled: bool = False) -> _Shape:
+    """Return the shape of a part of a patch; `filled`: its variables are filled in, what looks like one is none."""
+    if isinstance(pattern, dict):
+        return _shape_of_map(pattern, filled=filled)
+    if isinstance(pattern, list):
+        if not pattern or not isinstance(pattern[0], dict):
+            return None if not _has(pattern, _WORKING) and (filled or not has_variables(pattern)) else _LATE
+        shapes = tuple(
+            (_shape_of(item, filled=filled), _has(item, _WORKING), _has(item, _GLOBAL)) for item in pattern
+        )
+        return _ItemsShape(shapes) if any(shape is not None for shape, _, _ in shapes) else None
+    return _LATE if not filled and has_variables(pattern) else None
+
+
+def _shape_of_map(pattern: dict[str, Any], *, filled: bool) -> _Shape:
+    if not filled and any(has_variables(key) for key in pattern):
+        return _LATE
+    plain: list[str] = []
+    adding: list[tuple[str, str]] = []
+    conditions: list[tuple[str, str, str]] = []
+    below: list[tuple[str, _Shape]] = []
     for key, value in pattern.items():
         anchor, bare = anchor_of(key)
-        if anchor is None or anchor not in _WORKING:
-            made[key] = value
-        elif anchor != "+":
-            conditions.append((anchor, bare, value))
-        elif bare not in there:
-            made[bare] = value
-    if conditions:
-        left = [
-            _checked(bare, value, there, _UnmetEverywhere) for anchor, bare, value in conditions if anchor
-        ]
-        left += [_checked(bare, value, there, _Unmet) for anchor, bare, value in conditions if not anchor]
-    else:
-        left = []
-    for key, value in list(made.items()):
-        if isinstance(value, dict | list):
-            settled = _settled(value, there.get(key))
+        if anchor in _CONDITIONS:
+            conditions.append((anchor or "", key, bare))
+            continue
+        if anchor == "+":
+            adding.append((key, bare))
+        else:
+            plain.append(key)
+        shape = _shape_of(value, filled=filled)
+        if shape is not None:
+            below.append((bare if anchor == "+" else key, shape))
+    if not (adding or conditions or below):
+        return None
+    conditions.sort(key=lambda one: not one[0])  # global ones are asked first
+    return _MapShape(tuple(plain), tuple(adding), tuple(conditions), tuple(below))
+
+
+def _settled(pattern: Any, resource: Any, shape: _Shape) -> Any:
+    """Return a part of a patch without anchors, settled against the object. Raises _Unmet or _UnmetEverywhere."""
+    if shape is _LATE:
+        if not isinstance(pattern, dict | list):
+            return pattern
+        if isinstance(pattern, list) and pattern and not isinstance(pattern[0], dict):
+            return _without_conditions(pattern)
+        shape = _shape_of(pattern, filled=True)
+    if isinstance(shape, _MapShape):
+        return _settled_map(pattern, resource, shape)
+    return _settled_items(pattern, resource, shape) if isinstance(shape, _ItemsShape) else pattern
+
+
+def _settled_map(pattern: dict[str, Any], resource: Any, shape: _MapShape) -> Any:
+    there = resource if isinstance(resource, dict) else {}
+    made = {key: pattern[key] for key in shape.plain}
+    for key, bare in shape.adding:
+        if bare not in there:
+            made[bare] = pattern[key]
+    left = [
+        _checked(bare, pattern[key], there, _UnmetEverywhere if anchor else _Unmet)
+        for anchor, key, bare in shape.conditions
+    ]
+    for key, inner in shape.below:
+        if key in made:
+            settled = _settled(made[key], there.get(key), inner)
             if settled is _NOTHING:
                 del made[key]
             else:
@@ -194,21 +254,20 @@ def _settled_map(pattern: dict[str, Any], resource: Any) -> Any:
     return made or _NOTHING
 
 
-def _settled_items(pattern: list[Any], resource: Any) -> Any:
+def _settled_items(pattern: list[Any], resource: Any, shape: _ItemsShape) -> Any:
     """Make, of each item with anchors, one item for each of the object's items that it is about; these come last."""
     items = resource if isinstance(resource, list) else []
     plain: list[Any] = []
     aimed: list[Any] = []
-    for item in pattern:
-        if not _has(item, _WORKING):
+    for item, (inner, anchored, everywhere) in zip(pattern, shape.items, strict=True):
+        if inner is None or not (anchored or _has(item, _WORKING)):
             plain.append(item)
             continue
-        everywhere = _has(item, _GLOBAL)
         held = False
         unmet: _UnmetEverywhere | None = None
         for element in items if resource is not None else (None,):
             try:
-                settled = _settled(item, element)
+                settled = _settled(item, element, inner)
             except _Unmet:
                 continue
             except _UnmetEverywhere as error:
@@ -254,6 +313,8 @@ def _matches(wanted: Any, value: Any) -> bool:
 
 def _text(value: Any) -> str:
     """Return a plain value as it is written: conditions compare texts."""
+    if isinstance(value, str):
+        return value
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -316,19 +377,17 @@ def _merge_map(before: dict[str, Any] | None, patch: dict[str, Any], schema: Any
             before = None
     made = before.copy() if before is not None else {}
     fields = schema if schema is not None else {}
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-            continue
-        try:
-            merged = _merge(made.get(key), value, fields.get(key))
-        except Unmergeable as error:
-            error.steps.append(str(key))
-            raise
-        if merged is None:
-            made.pop(key, None)
-        else:
-            made[key] = merged
+    key = ""
+    try:
+        for key, value in patch.items():
+            merged = None if value is None else _merge(made.get(key), value, fields.get(key))
+            if merged is None:
+                made.pop(key, None)
+            else:
+                made[key] = merged
+    except Unmergeable as error:
+        error.steps.append(str(key))
+        raise
     return made
 
 
@@ -356,7 +415,7 @@ def _merge_list(before: list[Any] | None, patch: list[Any], keys: Sequence[str],
         if not named:
             loose.append(item)
             continue
-        place = next((index for index, one in enumerate(left) if _is(one, named)), None)
+        place = _place_of(named, left)
         old = left.pop(place) if place is not None else made.get(named)
         merged = _merge(old, item, schema)
         if merged:
@@ -366,5 +425,13 @@ def _merge_list(before: list[Any] | None, patch: list[Any], keys: Sequence[str],
     return [*made.values(), *loose, *left]
 
 
-def _is(item: Any, named: tuple[tuple[str, str], ...]) -> bool:
-    return isinstance(item, dict) and all(key in item and _text(item[key]) == text for key, text in named)
+def _place_of(named: tuple[tuple[str, str], ...], items: list[Any]) -> int | None:
+    """Return where the item with these keys stands."""
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            for key, text in named:
+                if key not in item or _text(item[key]) != text:
+                    break
+            else:
+                return index
+    return None

@@ -124,7 +124,7 @@ class RuleModel:
     matching: Matching
     check_of: Callable[[Sequence[Exclusion]], Check] | None
     act: Act | None
-    quick: Callable[[Resource], bool] | None
+    quick: Callable[[Resource], Said | None] | None
     entries: Entries | None
     conditions: Conditions
     actions: Actions
@@ -192,13 +192,19 @@ class RuleModel:
         def run(subject: Subject, around: Surroundings) -> Outcome | None:
             if not matching.matches(subject, around):
                 return None
-            if quick is not None and subject.object is not None and quick(subject.object):
-                return passed
-            if self._passes_by(subject, around):
-                return None
-            said = judge(subject, around)
-            if said is None:
-                return None
+            said: Said | None
+            if quick is not None and subject.object is not None:
+                said = quick(subject.object)
+                if said is None:
+                    return passed
+                if self._passes_by(subject, around):
+                    return None
+            else:
+                if self._passes_by(subject, around):
+                    return None
+                said = judge(subject, around)
+                if said is None:
+                    return None
             if usual and said.result == "pass" and said.message == passed.message and not said.properties:
                 return passed
             made = self._outcome(said, subject, around)
@@ -323,7 +329,9 @@ def _compile(
         raise BadRule(f"{path}.{bodies[0]}", f"{bodies[0]} must be a mapping")
     actions, existing = whose.actions, True
     compiled: tuple[
-        Callable[[Sequence[Exclusion]], Check] | None, Act | None, Callable[[Resource], bool] | None
+        Callable[[Sequence[Exclusion]], Check] | None,
+        Act | None,
+        Callable[[Resource], Said | None] | None,
     ]
     phase: Phase = "validate"
     if bodies[0] == "validate":
@@ -373,7 +381,7 @@ def _validation(
     source: Source,
     path: str,
     findings: list[Finding],
-) -> tuple[Callable[[Sequence[Exclusion]], Check], Callable[[Resource], bool] | None]:
+) -> tuple[Callable[[Sequence[Exclusion]], Check], Callable[[Resource], Said | None] | None]:
     here = f"{path}.validate"
     if body.get("podSecurity") is not None:
         return compile_pod_security(body["podSecurity"], name, f"{here}.podSecurity"), None

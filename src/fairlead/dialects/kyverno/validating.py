@@ -60,10 +60,10 @@ class BadRule(ValueError):
 
 
 class Compiled(NamedTuple):
-    """A check and, where it can be asked of the object alone, a shorter way to the verdict that it passes."""
+    """A check and, where the object alone decides, a shorter way to its verdict: None if the object passes."""
 
     check: Check
-    quick: Callable[[Resource], bool] | None = None
+    quick: Callable[[Resource], Said | None] | None = None
 
 
 def failed(prefix: str, error: Exception) -> Said:
@@ -135,13 +135,13 @@ class _Message:
         )
         return "; ".join(part for part in (text, more) if part)
 
-    def failing(self, context: Context, pointer: str, error: str) -> str:
+    def failing(self, context: Context | None, pointer: str, error: str) -> str:
         """Return what is told of a pattern that failed at a place, or could not be compared (no place)."""
         what = f"failed at path {pointer}" if pointer else f"execution error: {error}"
         if not self.text:
             return f"validation error: rule {self.rule} {what}"
         try:
-            text = self.filled(context)
+            text = self.text if context is None else self.filled(context)
         except Unresolved:
             return (
                 f"validation error: variables substitution error in rule {self.rule} execution error: {error}"
@@ -219,10 +219,15 @@ def _pattern(document: Any, told: _Message, path: str) -> Compiled:
         found = match(resource)
         return told.passed if found is None else _mismatched(found, context, told)
 
-    if has_variables(document):
+    if has_variables(document) or has_variables(told.text):
         return Compiled(check)
     fixed = patterns.compile(document)
-    return Compiled(check, lambda resource: fixed(resource) is None)
+
+    def quick(resource: Resource) -> Said | None:
+        found = fixed(resource)
+        return None if found is None else _mismatched(found, None, told)
+
+    return Compiled(check, quick)
 
 
 def _looked_at(context: Context) -> Any:
@@ -232,13 +237,15 @@ def _looked_at(context: Context) -> Any:
     return context.subject.object if not context.deleting else None
 
 
-def _mismatched(found: Mismatch, context: Context, told: _Message) -> Said:
+def _mismatched(found: Mismatch, context: Context | None, told: _Message) -> Said:
+    """Return the verdict on what does not match; no context is needed for a message without variables."""
     if found.kind == "skip":
         return Said("skip", found.message())
     message = told.failing(context, found.pointer, found.message())
     if found.error:
         return Said("error", message, (dotted(found.path),), found.wanted)
-    remedies = tuple((found.path, value) for value in found.remedy) if context.element is None else ()
+    whole = context is None or context.element is None
+    remedies = tuple((found.path, value) for value in found.remedy) if whole else ()
     return Said("fail", message, (dotted(found.path),), found.wanted, remedies=remedies)
 
 

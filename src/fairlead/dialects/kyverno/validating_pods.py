@@ -136,10 +136,15 @@ def compile_pod_security(document: Any, name: str, path: str) -> Callable[[Seque
         everything = (*exclusions, *more)
 
         def check(context: Context) -> Said:
-            pod = spec_of(context.subject.present)
+            pod = context.shared.pod
             if pod is None:
-                return Said("error", "Error while getting new resource: Could not find correct resource type")
-            violations = left(standards.check(*pod, level, version), everything)
+                parts = spec_of(context.subject.present)
+                if parts is None:
+                    return Said(
+                        "error", "Error while getting new resource: Could not find correct resource type"
+                    )
+                pod = context.shared.pod = standards.pod_of(*parts)
+            violations = left(standards.examine(pod, level, version), everything)
             if not violations:
                 return passed
             told = "), ".join(
