@@ -4,66 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import contextlib
 from typing import Any
 
-import pytest
-
-from fairlead.drivers.cluster import AsyncCluster, read_kubeconfig
+from fairlead.drivers.cluster import AsyncCluster
 from fairlead.faces.admission.starting import Options
+from fairlead.keep.errors import Refusal
 
-from .conftest import Webhook, pod, review, running
+from .conftest import ControlPlane, becomes, pod, policy, review, running
 
 OWN = "fairlead-system"
-
-
-@pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A control plane's kubeconfig."""
-    data = tmp_path_factory.mktemp("kube")
-    log, record = data / "log", data / "run" / "control-plane.json"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(data), "--port", "0"],
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not record.exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield data / "kubeconfig"
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def policy(name: str, tag: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "kyverno.io/v1",
-        "kind": "ClusterPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "validationFailureAction": "Enforce",
-            "rules": [
-                {
-                    "name": "tag",
-                    "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
-                    "validate": {
-                        "message": f"not {tag}",
-                        "pattern": {"spec": {"containers": [{"image": f"!*:{tag}"}]}},
-                    },
-                }
-            ],
-        },
-    }
 
 
 NEEDY = {
@@ -97,20 +47,9 @@ NEEDY = {
 }
 
 
-async def becomes(webhook: Webhook, body: Any, allowed: bool, text: str = "") -> dict[str, Any]:
-    """Ask until the answer is as it should be."""
-    answer: dict[str, Any] = {}
-    for _ in range(200):
-        answer = await webhook.ask(body)
-        if answer["allowed"] == allowed and text in json.dumps(answer):
-            return answer
-        await asyncio.sleep(0.05)
-    pytest.fail(f"the answer stays {answer}")
-
-
-def test_policies_and_what_they_look_up_are_followed(control_plane: Path) -> None:
+def test_policies_and_what_they_look_up_are_followed(control_plane: ControlPlane) -> None:
     async def test() -> None:
-        access = read_kubeconfig(control_plane)
+        access = control_plane.access
         async with AsyncCluster(access) as cluster:
             await cluster.create(policy("before", "bad"))
             async with running(Options(access=access)) as webhook:
@@ -140,9 +79,11 @@ def test_policies_and_what_they_look_up_are_followed(control_plane: Path) -> Non
     asyncio.run(test())
 
 
-def test_its_certificate_is_kept_in_a_secret_and_known_to_its_configurations(control_plane: Path) -> None:
+def test_its_certificate_is_kept_in_a_secret_and_known_to_its_configurations(
+    control_plane: ControlPlane,
+) -> None:
     async def test() -> None:
-        access = read_kubeconfig(control_plane)
+        access = control_plane.access
         async with AsyncCluster(access) as cluster:
             await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OWN}})
             await cluster.create(
@@ -184,5 +125,102 @@ def test_its_certificate_is_kept_in_a_secret_and_known_to_its_configurations(con
             await cluster.delete("v1", "Secret", OWN, "fairlead-admission-tls")
             async with running(options) as three:
                 assert three.pair.authorities != one.pair.authorities
+
+    asyncio.run(test())
+
+
+def test_a_restart_of_the_control_plane_is_outlasted(control_plane: ControlPlane) -> None:
+    async def test() -> None:
+        access = control_plane.access
+        async with AsyncCluster(access) as cluster, running(Options(access=access)) as webhook:
+            await cluster.create(policy("lasting", "bad"))
+            await becomes(webhook, review(pod(image="a:bad")), False, "not bad")
+            await asyncio.to_thread(control_plane.stop)
+            assert not (await webhook.ask(review(pod(image="a:bad"))))["allowed"]
+            await asyncio.to_thread(control_plane.start)
+            assert control_plane.access.server == access.server
+            await cluster.delete("kyverno.io/v1", "ClusterPolicy", "", "lasting")
+            await becomes(webhook, review(pod(image="a:bad")), True)
+
+    asyncio.run(test())
+
+
+TEMPLATE = {
+    "apiVersion": "templates.gatekeeper.sh/v1",
+    "kind": "ConstraintTemplate",
+    "metadata": {"name": "barred"},
+    "spec": {
+        "crd": {
+            "spec": {
+                "names": {"kind": "Barred"},
+                "validation": {
+                    "openAPIV3Schema": {"type": "object", "properties": {"name": {"type": "string"}}}
+                },
+            }
+        },
+        "targets": [
+            {
+                "target": "admission.k8s.gatekeeper.sh",
+                "rego": 'package barred\nviolation[{"msg": msg}] { input.review.object.metadata.name == '
+                'input.parameters.name; msg := sprintf("%v is barred", [input.parameters.name]) }',
+            }
+        ],
+    },
+}
+
+
+def definition(kind: str) -> dict[str, Any]:
+    plural = kind.lower()
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.constraints.gatekeeper.sh"},
+        "spec": {
+            "group": "constraints.gatekeeper.sh",
+            "names": {"kind": kind, "plural": plural, "singular": plural},
+            "scope": "Cluster",
+            "versions": [
+                {"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+            ],
+        },
+    }
+
+
+def test_kinds_of_policies_may_come_and_go(control_plane: ControlPlane) -> None:
+    async def test() -> None:
+        access = control_plane.access
+        async with AsyncCluster(access) as cluster, running(Options(access=access)) as webhook:
+            await cluster.create(TEMPLATE)
+            try:
+                await cluster.create(definition("Barred"))
+            except Refusal as refusal:  # whoever made the template real was faster
+                if refusal.reason != "AlreadyExists":
+                    raise
+            constraint = {
+                "apiVersion": "constraints.gatekeeper.sh/v1beta1",
+                "kind": "Barred",
+                "metadata": {"name": "no-web"},
+                "spec": {
+                    "match": {"kinds": [{"apiGroups": [""], "kinds": ["Pod"]}]},
+                    "parameters": {"name": "web"},
+                },
+            }
+            for _ in range(100):
+                try:
+                    await cluster.create(constraint)
+                    break
+                except Refusal as refusal:
+                    if refusal.code != 404:
+                        raise
+                    await asyncio.sleep(0.05)
+            await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+            denied = await becomes(webhook, review(pod()), False, "web is barred")
+            assert denied["status"]["message"] == "[no-web] web is barred"
+            await cluster.delete("templates.gatekeeper.sh/v1", "ConstraintTemplate", "", "barred")
+            name = "barred.constraints.gatekeeper.sh"
+            with contextlib.suppress(Refusal):
+                await cluster.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name)
+            await becomes(webhook, review(pod()), True)
 
     asyncio.run(test())

@@ -123,18 +123,18 @@ class App:
         phase: Phase = "mutate" if path == "/mutate" else "validate"
         if not book.rules(subject.target, phase):
             return Verdict(subject)
-        subject = self._at_home(subject)
+        subject = await self._at_home(subject)
         around = grounds.around(Answers())
         if phase == "mutate":
             return await self._ruling.mutate(subject, book, around, seconds)
         return await self._ruling.validate(subject, book, around, seconds)
 
-    def _at_home(self, subject: Subject) -> Subject:
+    async def _at_home(self, subject: Subject) -> Subject:
         """Return the subject with what the review does not tell: its Namespace, and what its user is bound to."""
         roles, cluster_roles = self._grounds.roles(subject.user)
         space = None
         if subject.namespace and (subject.target.group, subject.target.plural) != ("", "namespaces"):
-            space = self._grounds.view.get("", "Namespace", "", subject.namespace)
+            space = await self._grounds.space(subject.namespace)
         return replace(subject, space=space, roles=roles, cluster_roles=cluster_roles)
 
     def _passes(self, subject: Subject) -> bool:

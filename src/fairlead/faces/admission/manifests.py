@@ -30,6 +30,7 @@ DRAIN = 10
 
 _CORE: dict[str, str] = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "fairlead"}
 _KEPT = ("list", "watch")
+_LOOKED_UP = ("get", *_KEPT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def _rules(looked_up: Iterable[tuple[str, str]]) -> list[Resource]:
         by_group.setdefault(group, set()).add(plural)
     rules: list[Resource] = [{"apiGroups": policies, "resources": ["*"], "verbs": list(_KEPT)}]
     rules += [
-        {"apiGroups": [group], "resources": sorted(plurals), "verbs": ["get", *_KEPT]}
+        {"apiGroups": [group], "resources": sorted(plurals), "verbs": list(_LOOKED_UP)}
         for group, plurals in sorted(by_group.items())
     ]
     rules.append(

@@ -24,7 +24,7 @@ from fairlead.faces.admission.app import App
 from fairlead.faces.admission.following import ACCESS, ClusterGrounds
 from fairlead.faces.admission.grounds import FileGrounds, Grounds
 from fairlead.faces.admission.keypairs import Files, FolderChest, KeyPair, NoKeyPair, Own, SecretChest, Source
-from fairlead.faces.admission.rolling import NotServing, Rolling
+from fairlead.faces.admission.rolling import LINGER, NotServing, Rolling
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.judging import Answerer
 from fairlead.words import Need
@@ -84,7 +84,7 @@ async def serve(options: Options, started: Callable[[int, KeyPair], None] | None
         outside = _Outside(grounds, cluster, online=options.fetch_modules)
         stack.push_async_callback(outside.close)
         app = App(grounds, outside.answerer.answer, options.own_namespace)
-        rolling = Rolling(app, listener)
+        rolling = Rolling(app, listener, linger=LINGER)
         stack.push_async_callback(rolling.stop)
         keeping = _Keeping(options, cluster, rolling, _source(options, cluster, stack))
         pair = await keeping.once()
