@@ -20,6 +20,8 @@ KEEP = 10_000
 FEWER: tuple[tuple[Storage, int], ...] = (
     (("coordination.k8s.io", "leases"), 100),
     (("", "events"), 2_000),
+    (("wgpolicyk8s.io", "policyreports"), 200),
+    (("wgpolicyk8s.io", "clusterpolicyreports"), 200),
 )
 """Storages that change all the time and that few continue from: their share of the window is small."""
 _TRIM_EVERY = 512

@@ -14,6 +14,8 @@ from fairlead.keep.versions import STORED_AS
 from fairlead.words import Resource, View
 
 EVERYTHING = ("*", "*")
+UNLENT = frozenset({"wgpolicyk8s.io"})
+"""API groups of which a lending View does not keep everything."""
 _KEPT_LISTS = 64
 
 
@@ -106,7 +108,9 @@ class HeadView:
         return self.catalogue.kind(group, kind)
 
     def _decoded(self, stored: Stored, kind: Kind) -> Resource:
-        lent = self._lend() if self._lend is not None and kind.storage not in STORED_AS else None
+        lent = None
+        if self._lend is not None and kind.storage not in STORED_AS and kind.group not in UNLENT:
+            lent = self._lend()
         if lent is not None:
             known = lent.get(kind.group, kind.kind, stored.namespace, stored.name)
             if known is not None and known["metadata"].get("resourceVersion") == str(stored.rv):

@@ -21,7 +21,7 @@ from fairlead.keep.errors import Refusal
 from fairlead.orchestrate.proposing import is_event
 from fairlead.orchestrate.steps import ANY, Controller, Kind, Refused, Step, Watch
 from fairlead.reactor import carrying
-from fairlead.reactor.keeping import Keeper, Lagged
+from fairlead.reactor.keeping import Keeper, Lagged, lean
 from fairlead.words import Change, Ref, Resource, Snapshot
 
 FIRST_DELAY = 0.005
@@ -127,7 +127,7 @@ class Orchestrator:
         storages = list(self._keeper.world.storages())
         for storage in storages:
             for stored in self._keeper.world.stored(storage):
-                fresh.put(stored.object)
+                fresh.put(lean(stored.object))
                 if time.monotonic() - since > SLICE:
                     await asyncio.sleep(0)
                     since = time.monotonic()
@@ -156,7 +156,7 @@ class Orchestrator:
         self._stir.set()
 
     def _take_one(self, entry: Entry) -> None:
-        resource = self._keeper.decoded(entry)
+        resource = lean(self._keeper.decoded(entry))
         ref = Ref.of(resource)
         before = self.view.get(ref.group, ref.kind, ref.namespace, ref.name)
         if before is not None and _version(before) >= entry.rv:
