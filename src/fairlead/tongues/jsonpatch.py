@@ -94,8 +94,8 @@ class _State:
         key: str | int
         container = self.root = self.own(self.root)
         for step in path.above:
-            if isinstance(container, dict):
-                key, child = step, container.get(step, _ABSENT)
+            if container.__class__ is dict:
+                key, child = step, container.get(step)
             else:
                 try:
                     key = _position(container, step)
@@ -104,7 +104,8 @@ class _State:
                 child = container[key]
             if not isinstance(child, dict | list):
                 return None
-            container[key] = child = self.own(child)
+            if id(child) not in self.mine:
+                container[key] = child = self.own(child)
             container = child
         return container
 
@@ -130,7 +131,10 @@ class _Path:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.steps = tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
+        parts = text.split("/")[1:]
+        if "~" in text:
+            parts = [part.replace("~1", "/").replace("~0", "~") for part in parts]
+        self.steps = tuple(parts)
         self.above = self.steps[:-1]
         self.last = self.steps[-1] if self.steps else ""
 
@@ -183,12 +187,16 @@ def _ensure(state: _State, path: _Path) -> Any:
     if not path.steps or not isinstance(state.root, dict | list):
         return None
     container = state.root = state.own(state.root)
-    for step, after in zip(path.steps, path.steps[1:], strict=False):
-        try:
-            found = _look(container, step)
-        except Unpatchable:
-            found = _ABSENT
-        if found is _ABSENT or found is None:
+    mine = state.mine
+    for step, after in zip(path.above, path.steps[1:], strict=True):
+        if container.__class__ is dict:
+            found = container.get(step)
+        else:
+            try:
+                found = _look(container, step)
+            except Unpatchable:
+                found = None
+        if found is None:
             listed = after == "-" or _INDEX.fullmatch(after) is not None
             if listed and after.startswith("-") and after not in {"-", "-1"}:
                 raise Unpatchable(
@@ -200,6 +208,8 @@ def _ensure(state: _State, path: _Path) -> Any:
             state.mine[id(made)] = made
             _place(container, step, made)
             container = made
+        elif id(found) in mine:
+            container = found
         elif isinstance(found, dict | list):
             key = step if isinstance(container, dict) else _position(container, step)
             container[key] = made = state.own(found)

@@ -27,6 +27,8 @@ from fairlead.tongues.cel.writing import ERRORS, Writer, static_cost
 
 _STUMBLES = 3
 """After how many errors an expression is written anew."""
+_HOPELESS = 10
+"""After how many errors in a row an expression is evaluated carefully at once, until it gives a value again."""
 _ALWAYS = (STANDARD, wellknown.LIBRARY)
 
 
@@ -40,6 +42,7 @@ class Program:
         "_careful",
         "_counted",
         "_environment",
+        "_errors",
         "_parts",
         "_plain",
         "_static",
@@ -59,7 +62,7 @@ class Program:
         self._static = static_cost(tree)
         self._plain: Callable[..., Any] | None = None
         self._counted: Callable[..., Any] | None = None
-        self._stumbles = 0
+        self._stumbles = self._errors = 0
         self._careful: Callable[..., Any] | None = None
         self._parts: tuple[Walker, dict[int, Callable[..., Any]]] | None = None
 
@@ -91,6 +94,10 @@ class Program:
 
     def metered(self, bindings: Mapping[str, Any], meter: Meter) -> Any:
         """Evaluate on a budget that several expressions share."""
+        if (
+            self._errors >= _HOPELESS
+        ):  # what asks for an object that is not there fails for every subject: fail once each
+            return self._carefully(bindings, meter)
         left = meter.left
         try:
             meter.spend(self._static)
@@ -123,7 +130,10 @@ class Program:
             self._careful = Walker(self._environment.world.functions, self._environment.costs).whole(
                 self._tree
             )
-        return self._careful(bindings, meter)
+        self._errors += 1
+        made = self._careful(bindings, meter)
+        self._errors = 0
+        return made
 
 
 class Environment:

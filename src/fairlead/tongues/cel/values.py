@@ -242,12 +242,11 @@ def equal(left: Any, right: Any) -> bool:
 def _deeply(left: Any, right: Any) -> bool:
     """Look again at what Python takes for equal: true is not 1, and what is not a number equals nothing, itself included."""
     if left.__class__ is dict:
-        if left.keys().__class__ is right.keys().__class__ and len(left) == len(right):
-            for key, value in left.items():
-                if key.__class__ is not str and not _same_key(right, key):
-                    return False
-                if not _alike(value, right[key]):
-                    return False
+        for key, value in left.items():
+            if key.__class__ is not str and not _same_key(right, key):
+                return False
+            if value.__class__ is not str and not _alike(value, right[key]):
+                return False
         return True
     return all(map(_alike, left, right))
 

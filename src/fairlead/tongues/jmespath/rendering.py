@@ -22,6 +22,8 @@ def to_json(value: Any) -> str:
 
     Raises Failed where the value is too large to be written.
     """
+    if value.__class__ is int:  # an index of a loop, as a rule
+        return str(value)
     _bound(value)
     try:
         text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
