@@ -1,4 +1,4 @@
-"""What to apply so that a cluster runs the webhook server: one function, objects out. Reads and writes nothing.
+"""What to apply so that a cluster runs the webhook server, or the background audit: objects out. Reads and writes nothing.
 
 Least rights: policies are read, of everything else only what is named or what the given policies look up; one Secret and two webhook
 configurations are the server's own. The configurations come last, and spare the namespaces that a cluster lives by.
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fairlead.dialects import policyreport
 from fairlead.reactor.exempting import (
     NEVER_KINDS,
     ON_BEHALF,
@@ -21,6 +22,7 @@ from fairlead.reactor.exempting import (
     exempting_groups,
 )
 from fairlead.reactor.policies import GROUPS
+from fairlead.reactor.policing_kinds import KINDS, definition
 from fairlead.words import Resource
 
 NAME = "fairlead-admission"
@@ -28,7 +30,10 @@ PORT = 8443
 DRAIN = 10
 """Seconds that a pod goes on serving after it was told to stop."""
 
+AUDIT = "fairlead-audit"
+
 _CORE: dict[str, str] = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "fairlead"}
+_RBAC = "rbac.authorization.k8s.io/v1"
 _KEPT = ("list", "watch")
 _LOOKED_UP = ("get", *_KEPT)
 
@@ -49,10 +54,10 @@ def manifests(wishes: Wishes) -> list[Resource]:
     return [
         _namespace(space),
         _object("v1", "ServiceAccount", space, automountServiceAccountToken=False),
-        _object("rbac.authorization.k8s.io/v1", "ClusterRole", "", rules=_rules(wishes.looked_up)),
-        _object("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "", **_bound("ClusterRole", space)),
-        _object("rbac.authorization.k8s.io/v1", "Role", space, rules=_own_rules()),
-        _object("rbac.authorization.k8s.io/v1", "RoleBinding", space, **_bound("Role", space)),
+        _object(_RBAC, "ClusterRole", "", rules=_rules(wishes.looked_up)),
+        _object(_RBAC, "ClusterRoleBinding", "", **_bound("ClusterRole", space)),
+        _object(_RBAC, "Role", space, rules=_own_rules()),
+        _object(_RBAC, "RoleBinding", space, **_bound("Role", space)),
         _object(
             "v1",
             "Service",
@@ -74,10 +79,50 @@ def manifests(wishes: Wishes) -> list[Resource]:
     ]
 
 
-def _object(api_version: str, kind: str, namespace: str, **parts: Any) -> Resource:
-    meta: dict[str, Any] = {"name": NAME, "labels": dict(_CORE)}
+def audit_manifests(wishes: Wishes, judged: Sequence[tuple[str, str]]) -> list[Resource]:
+    """Return the objects of the background audit: one pod, and the definitions of its reports.
+
+    `judged` are (group, plural) that it may read to judge them.
+    """
+    space, labels = wishes.namespace, {**_CORE, "app.kubernetes.io/name": AUDIT}
+    pod = _pod(wishes)
+    container = pod["containers"][0]
+    container.update(name="audit", command=["fairlead", "serve", "audit", "--in-cluster"])
+    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
+        del container[key]
+    pod.update(serviceAccountName=AUDIT, terminationGracePeriodSeconds=30)
+    for key in ("priorityClassName", "topologySpreadConstraints"):
+        del pod[key]
+    template = {"metadata": {"labels": dict(labels)}, "spec": pod}
+    deployment = {
+        "replicas": 1,  # two would write the same reports
+        "selector": {"matchLabels": dict(labels)},
+        "strategy": {"type": "Recreate"},
+        "template": template,
+    }
+    reports = [definition(row) for row in KINDS if row.group == policyreport.GROUP]
+    rules = [rule for rule in _rules([*wishes.looked_up, *judged]) if "resourceNames" not in rule]
+    every = ["get", "list", "watch", "create", "update", "delete"]
+    rules.append({"apiGroups": [policyreport.GROUP], "resources": ["*"], "verbs": every})
+    own = [f"{how}admissionpolic{end}" for how in ("mutating", "validating") for end in ("ies", "ybindings")]
+    rules.append({"apiGroups": ["admissionregistration.k8s.io"], "resources": own, "verbs": list(_KEPT)})
+    constraints = {"apiGroups": ["constraints.gatekeeper.sh"], "resources": ["*"], "verbs": ["get"]}
+    rules += [constraints, {**constraints, "resources": ["*/status"], "verbs": ["update"]}]
+    return [
+        *reports,
+        _namespace(space),
+        _object("v1", "ServiceAccount", space, AUDIT, automountServiceAccountToken=False),
+        _object(_RBAC, "ClusterRole", "", AUDIT, rules=rules),
+        _object(_RBAC, "ClusterRoleBinding", "", AUDIT, **_bound("ClusterRole", space, AUDIT)),
+        _object("apps/v1", "Deployment", space, AUDIT, spec=deployment),
+    ]
+
+
+def _object(api_version: str, kind: str, namespace: str, name: str = NAME, **parts: Any) -> Resource:
+    labels = {**_CORE, "app.kubernetes.io/name": name}
+    meta: dict[str, Any] = {"name": name, "labels": labels}
     if namespace:
-        meta = {"name": NAME, "namespace": namespace, "labels": dict(_CORE)}
+        meta = {"name": name, "namespace": namespace, "labels": labels}
     return {"apiVersion": api_version, "kind": kind, "metadata": meta, **parts}
 
 
@@ -131,10 +176,10 @@ def _own_rules() -> list[Resource]:
     ]
 
 
-def _bound(kind: str, namespace: str) -> dict[str, Any]:
+def _bound(kind: str, namespace: str, name: str = NAME) -> dict[str, Any]:
     return {
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": NAME},
-        "subjects": [{"kind": "ServiceAccount", "name": NAME, "namespace": namespace}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
     }
 
 
@@ -278,4 +323,4 @@ def _accounts(namespace: str) -> str:
     return f"system:serviceaccounts:{namespace}"
 
 
-__all__ = ["NAME", "PORT", "Wishes", "manifests"]
+__all__ = ["AUDIT", "NAME", "PORT", "Wishes", "audit_manifests", "manifests"]

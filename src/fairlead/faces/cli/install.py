@@ -1,4 +1,4 @@
-"""`fairlead install admission`: print what to apply so that a real cluster runs the webhook server.
+"""`fairlead install admission` and `fairlead install audit`: print what to apply so that a real cluster runs these servers.
 
 Changes nothing. Exit code 0, or 2 when the command or its input cannot be understood.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fairlead import __version__
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
+    from fairlead.faces.admission.manifests import Wishes
+    from fairlead.keep.kinds import Catalogue
+    from fairlead.reactor.policies import Loaded
+    from fairlead.words import Resource
+
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
 EXAMPLES = """\
@@ -22,6 +26,7 @@ examples:
   fairlead install admission --image registry.example/fairlead:1 | kubectl apply -f -
   fairlead install admission -p policies/ | kubectl apply -f -
                                              with the right to read what these policies look up
+  fairlead install audit | kubectl apply -f -    policy reports on what runs
   fairlead install admission --lookup pods --lookup ingresses.networking.k8s.io
 """
 
@@ -40,25 +45,50 @@ def declare(verbs: Verbs) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    admission.add_argument("--image", default=f"fairlead:{__version__}", help="default: %(default)s")
-    admission.add_argument("-n", "--namespace", default="fairlead-system", metavar="NS",
-                           help="where it runs, and nobody is judged (default: %(default)s)")  # fmt: skip
     admission.add_argument("--replicas", type=int, default=2, help="default: %(default)s")
-    admission.add_argument(
+    _options(admission)
+    admission.set_defaults(run=run)
+    audit = servers.add_parser(
+        "audit", help="the background audit: Deployment, rights, the definitions of policy reports"
+    )
+    _options(audit)
+    audit.set_defaults(run=run_audit, replicas=1)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image", default=f"fairlead:{__version__}", help="default: %(default)s")
+    parser.add_argument("-n", "--namespace", default="fairlead-system", metavar="NS",
+                        help="where it runs, and no webhook judges (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
         "-p", "--policy", action="append", default=[], metavar="POLICY",
         help="a file or folder of policies: what they look up may be read (repeatable)",
     )  # fmt: skip
-    admission.add_argument(
+    parser.add_argument(
         "--lookup", action="append", default=[], metavar="RESOURCE",
         help="what policies may look up, such as configmaps or ingresses.networking.k8s.io (repeatable)",
     )  # fmt: skip
-    admission.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml")
-    admission.set_defaults(run=run)
+    parser.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the objects."""
-    from fairlead.faces.admission.manifests import Wishes, manifests
+    """Print the objects of the webhook server."""
+    from fairlead.faces.admission.manifests import manifests
+
+    _print(manifests(_wishes(args)), args.output)
+    return 0
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """Print the objects of the background audit."""
+    from fairlead.faces.admission.manifests import audit_manifests
+
+    wishes = _wishes(args)
+    _print(audit_manifests(wishes, _judged(args.policy)), args.output)
+    return 0
+
+
+def _wishes(args: argparse.Namespace) -> Wishes:
+    from fairlead.faces.admission.manifests import Wishes
 
     if not _NAME.fullmatch(args.namespace):
         raise Problem(f"{args.namespace!r} cannot be a namespace's name", code=2)
@@ -73,15 +103,16 @@ def run(args: argparse.Namespace) -> int:
     if args.replicas < 1:
         raise Problem("at least one replica is wanted", code=2)
     looked_up = [*map(_resource, args.lookup), *_looked_up(args.policy)]
-    wishes = Wishes(image=args.image, namespace=args.namespace, replicas=args.replicas, looked_up=looked_up)
-    objects = manifests(wishes)
-    if args.output == "json":
+    return Wishes(image=args.image, namespace=args.namespace, replicas=args.replicas, looked_up=looked_up)
+
+
+def _print(objects: list[Resource], output: str) -> None:
+    if output == "json":
         print(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=2))
     else:
         import yaml
 
         print(yaml.safe_dump_all(objects, sort_keys=False, width=200), end="")
-    return 0
 
 
 def _resource(text: str) -> tuple[str, str]:
@@ -94,21 +125,43 @@ def _resource(text: str) -> tuple[str, str]:
     return (found[2] or "").removeprefix("."), found[1]
 
 
-def _looked_up(paths: list[str]) -> Iterable[tuple[str, str]]:
+def _looked_up(paths: list[str]) -> list[tuple[str, str]]:
     """Return (group, plural) of what the policies in files look up."""
     if not paths:
         return []
+    from fairlead.reactor.kindnames import KindNames
+    from fairlead.reactor.policies import ALWAYS, DIALECTS
+
+    loaded, catalogue = _loaded(paths)
+    kinds = KindNames(catalogue)
+    builtin = frozenset[tuple[str, str]]().union(*(DIALECTS[name].assemble([]).wanted for name in ALWAYS))
+    named = [one for one in sorted(loaded.wanted) if one not in builtin]
+    return [(group, "*" if kind == "*" else kinds.plural(group, kind)) for group, kind in named]
+
+
+def _judged(paths: list[str]) -> list[tuple[str, str]]:
+    """Return (group, plural) of what the policies in files concern; without files: of everything."""
+    if not paths:
+        return [("*", "*")]
+    from fairlead.judge.policies import Book
+    from fairlead.reactor.audit import judged_kinds
+    from fairlead.reactor.policies import ALWAYS
+
+    loaded, catalogue = _loaded(paths)
+    book = Book(policy for policy in loaded.book.policies if policy.dialect not in ALWAYS)
+    standing = [("", "pods"), ("apps", "*"), ("batch", "*"), ("", "replicationcontrollers")]  # pod security
+    return [*standing, *((kind.group, kind.plural) for kind in judged_kinds(book, catalogue))]
+
+
+def _loaded(paths: list[str]) -> tuple[Loaded, Catalogue]:
     from fairlead.faces.cli.diagnose import read_paths
     from fairlead.judge.reading import Source
     from fairlead.reactor.examine import read_files
-    from fairlead.reactor.kindnames import KindNames, catalogue_of
-    from fairlead.reactor.policies import ALWAYS, DIALECTS, load
+    from fairlead.reactor.kindnames import catalogue_of
+    from fairlead.reactor.policies import ALWAYS, load
 
     documents, _ = read_files(read_paths(paths))
     loaded = load(Source(one.content, one.where) for one in documents)
     if all(policy.dialect in ALWAYS for policy in loaded.book.policies):
         raise Problem(f"no policies in {', '.join(paths)}", code=2)
-    kinds = KindNames(catalogue_of(one.content for one in documents))
-    builtin = frozenset[tuple[str, str]]().union(*(DIALECTS[name].assemble([]).wanted for name in ALWAYS))
-    named = [one for one in sorted(loaded.wanted) if one not in builtin]
-    return [(group, "*" if kind == "*" else kinds.plural(group, kind)) for group, kind in named]
+    return loaded, catalogue_of(one.content for one in documents)

@@ -1,4 +1,4 @@
-"""`fairlead serve admission`: the webhook server that judges for a real cluster.
+"""`fairlead serve admission` and `fairlead serve audit`: what judges for a real cluster, at admission and in the background.
 
 Serves until it is told to stop. Exit code 0 then, 1 when it could not go on, 2 when the command cannot be understood.
 """
@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +43,9 @@ A policy that is late or fails refuses the request, unless its failurePolicy is 
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("serve", help="run a server beside a real cluster: its admission webhook")
+    parser = verbs.add_parser(
+        "serve", help="run a server beside a real cluster: its admission webhook, its audit"
+    )
     servers = parser.add_subparsers(title="servers", metavar="SERVER", required=True)
     admission = servers.add_parser(
         "admission",
@@ -86,6 +89,17 @@ def declare(verbs: Verbs) -> None:
     admission.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
     cluster_options(admission)
     admission.set_defaults(run=run)
+    audit = servers.add_parser(
+        "audit",
+        help="keep PolicyReports on what a cluster holds, by the policies that it holds",
+        description="Keeps PolicyReports current on what a cluster holds, judging what changes. Run one a cluster.",
+    )
+    audit.add_argument(
+        "--fetch-modules", action="store_true", help="fetch WebAssembly modules that policies name by https"
+    )
+    audit.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
+    cluster_options(audit)
+    audit.set_defaults(run=run_audit, policy=())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,10 +113,7 @@ def run(args: argparse.Namespace) -> int:
     from fairlead.keep.errors import Refusal
 
     options = _options(args)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    _log()
     try:
         asyncio.run(serve(options))
     except Unreachable as error:
@@ -114,6 +125,55 @@ def run(args: argparse.Namespace) -> int:
     except OSError as fault:
         raise Problem(f"{fault.filename or 'serving'}: {fault.strerror or fault}") from fault
     return 0
+
+
+def run_audit(args: argparse.Namespace) -> int:
+    """Audit until told to stop; return the exit code."""
+    from fairlead.drivers.cluster import Unreachable
+    from fairlead.keep.errors import Refusal
+
+    access = _access(args)
+    assert access is not None  # without files of policies there is a cluster, or a Problem
+    _log()
+    try:
+        asyncio.run(_audit(access, online=args.fetch_modules))
+    except Unreachable as error:
+        raise Problem(f"the cluster cannot be reached: {error}") from error
+    except Refusal as refusal:
+        raise Problem(f"the cluster refuses: {refusal.message}") from refusal
+    return 0
+
+
+async def _audit(access: Access, *, online: bool) -> None:
+    """Audit until a signal comes."""
+    from fairlead.drivers.cluster import AsyncCluster
+    from fairlead.reactor.auditclusters import audit_cluster
+
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopped.set)
+    log = logging.getLogger("fairlead.audit")
+    async with AsyncCluster(access) as cluster:
+        stop = asyncio.create_task(stopped.wait())
+        auditing = asyncio.create_task(
+            audit_cluster(
+                cluster, online=online, started=lambda _auditor: log.info("auditing %s", access.server)
+            )
+        )
+        await asyncio.wait({stop, auditing}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        auditing.cancel()
+        for ended in await asyncio.gather(auditing, stop, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+
+def _log() -> None:
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _options(args: argparse.Namespace) -> Options:
