@@ -26,6 +26,7 @@ import httpx
 import yaml
 
 from fairlead.keep.errors import Refusal
+from fairlead.keep.listing import PageExpired
 from fairlead.words import Resource
 
 PATCH_TYPES = {
@@ -40,6 +41,10 @@ PLUGIN_SECONDS = 60
 """How long a credential plugin may take."""
 WATCH_SECONDS = 290
 """How long one watch request lives before it is renewed from where it ended."""
+
+
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+"""What asks for an object's metadata instead of the object."""
 
 
 class Unreachable(Exception):
@@ -262,6 +267,9 @@ def refusal(response: httpx.Response) -> Refusal:
 
 
 def _refusal(status: Mapping[str, Any], code: int = 500) -> Refusal:
+    token = (status.get("metadata") or {}).get("continue")
+    if token:
+        return PageExpired(token)
     return Refusal(
         int(status.get("code") or code),
         status.get("reason") or "",
@@ -458,10 +466,11 @@ class AsyncCluster:
         since: str,
         labels: str = "",
         fields: str = "",
+        slim: bool = False,
     ) -> AsyncGenerator[tuple[str, Resource], None]:
         """Yield (type, object) of one watch request until the server ends it; bookmarks included.
 
-        Raises Refusal(410) when `since` is too old.
+        `slim` asks for the objects' metadata only, which a server may overlook. Raises Refusal(410) when `since` is too old.
         """
         path = await self.path(api_version, kind, namespace)
         params = {
@@ -477,6 +486,7 @@ class AsyncCluster:
                 "GET",
                 path,
                 params={key: value for key, value in params.items() if value},
+                headers={"Accept": METADATA} if slim else None,
                 timeout=httpx.Timeout(10.0, read=WATCH_SECONDS + 30.0),
                 extensions=self._extensions(),
             ) as response:

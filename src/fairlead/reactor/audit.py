@@ -3,7 +3,7 @@
 A full pass goes over everything page by page, after a start, when policies (or what they look up) have changed, and once in a while;
 in between only what was written is judged again. Holds no objects: of each report only a digest. Writes only reports that say
 something new and removes those of resources that nobody judges any more. Holds no rules, and must leave room for others: it works in
-slices and rests as long as it has worked.
+slices, and rests in proportion to its work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
@@ -34,10 +34,6 @@ from fairlead.words import Finding, Need, Ref, Resource
 
 log = logging.getLogger("fairlead.audit")
 
-SLICE = 0.005
-"""Seconds of judging before others have their turn."""
-REST = 1.0
-"""It rests so many times as long as it worked."""
 SETTLE = 0.5
 """Seconds that changes may come together before they are judged."""
 EVERY = 3600.0
@@ -46,10 +42,24 @@ LOOKED_UP = 30.0
 """Seconds at least between two passes that are made because what policies look up has changed."""
 MOST_DUE = 20_000
 """More changed resources than so many are a reason to look at everything."""
-WRITING = 32
-"""Reports that are written at the same time."""
 KEPT = 100
 """Violations of a constraint that are kept for its status."""
+LONGEST_REST = 0.1
+"""Seconds that it rests at a time, at most."""
+
+
+class Pace(NamedTuple):
+    """How fast it goes: seconds of work before others have their turn, how many times as long it rests, writes at the same time."""
+
+    slice: float
+    rest: float
+    writing: int
+
+
+BESIDE = Pace(0.002, 1.0, 1)
+"""On the event loop of a control plane: whoever waits for an answer waits for one resource's turn at most."""
+ALONE = Pace(0.02, 0.0, 4)
+"""In a process of its own."""
 
 
 class Changed(NamedTuple):
@@ -120,7 +130,12 @@ class _Tally:
 class Auditor:
     """See the module. `clock` gives the time, aware UTC."""
 
-    def __init__(self, place: Place, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        place: Place,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        pace: Pace = BESIDE,
+    ) -> None:
         self.passes = 0
         """Full passes that came to their end."""
         self.judged = 0
@@ -129,9 +144,12 @@ class Auditor:
         """Reports that were created, replaced or removed."""
         self._place = place
         self._clock = clock
+        self._pace = pace
         self._reports: dict[str, _Report] = {}
         self._tallies: dict[Ref, _Tally] = {}
         self._due: dict[Changed, None] = {}
+        self._lost: set[str] = set()
+        self._spaces: dict[str, bytes] = {}
         self._stir = asyncio.Event()
         self._everything = True
         self._by: Loaded | None = None
@@ -148,7 +166,8 @@ class Auditor:
             while not listening.done():
                 await self.once()
                 self._stir.clear()
-                if self._due or self._everything:
+                if self._due or self._everything or self._lost:
+                    await asyncio.sleep(SETTLE)
                     continue
                 waiting = asyncio.create_task(self._stir.wait())
                 await asyncio.wait({waiting, listening}, timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
@@ -171,6 +190,7 @@ class Auditor:
         if self._everything:
             self._everything = False
             self._due.clear()
+            self._lost.clear()
             await self._pass(loaded)
         else:
             due, self._due = list(self._due), {}
@@ -193,17 +213,28 @@ class Auditor:
             return  # whether that changes the policies, `loaded` tells
         if one.group == policyreport.GROUP:
             if one.gone and one.name in self._reports:
-                del self._reports[one.name]
-                self._everything = True
+                self._lost.add(one.name)
             return
-        if (one.group, one.kind) == ("", "Namespace") and not one.gone:
-            self._everything = True  # its labels may matter to everything in it
+        if (one.group, one.kind) == ("", "Namespace"):
+            self._note_space(one)
         wanted = self._by.wanted if self._by is not None else frozenset()
         if (one.group, one.kind) in wanted and time.monotonic() - self._last_pass > LOOKED_UP:
             self._everything = True
         self._due[one] = None
         if len(self._due) > MOST_DUE:
+            self._due.clear()
             self._everything = True
+
+    def _note_space(self, one: Changed) -> None:
+        """A namespace's labels may matter to everything in it; a new one has nothing in it."""
+        if one.gone:
+            self._spaces.pop(one.name, None)
+            return
+        space = self._place.around(self._clock()).view.get("", "Namespace", "", one.name)
+        if space is not None:
+            fresh = _face(space)
+            self._everything |= self._spaces.get(one.name, fresh) != fresh
+            self._spaces[one.name] = fresh
 
     async def _remember(self) -> None:
         """Read the digests of the reports that are there already."""
@@ -216,18 +247,9 @@ class Auditor:
                     meta = one["metadata"]
                     if (meta.get("labels") or {}).get(policyreport.MANAGED_BY) == policyreport.MANAGER:
                         self._reports[meta["name"]] = _Report(name, meta.get("namespace") or "", _digest(one))
+                    await self._breathe()
 
     # Judging
-
-    def kinds(self) -> list[Kind]:
-        """Return the kinds that any background rule concerns."""
-        book = self._place.loaded.book
-        found: dict[tuple[str, str], Kind] = {}
-        for kind in self._place.catalogue.all():
-            if {"list", "get"} <= kind.verbs and not never_judged(kind.group, kind.plural):
-                preferred = self._place.catalogue.kind(kind.group, kind.kind) or kind
-                found.setdefault(preferred.storage, preferred)
-        return [kind for kind in found.values() if _background(book, _target(kind))]
 
     async def _pass(self, loaded: Loaded) -> None:
         self._by, self._last_pass = loaded, time.monotonic()
@@ -238,7 +260,8 @@ class Auditor:
         seen: set[str] = set()
         if loaded.book.policies:
             around = self._place.around(self._clock())
-            for kind in self.kinds():
+            self._spaces = {one["metadata"]["name"]: _face(one) for one in around.view.list("", "Namespace")}
+            for kind in judged_kinds(loaded.book, self._place.catalogue):
                 async for page in self._place.pages(kind):
                     for one in page:
                         name = await self._judge(kind, one, around)
@@ -249,6 +272,7 @@ class Auditor:
                         return
         for name in [name for name in self._reports if name not in seen]:
             await self._remove(name)
+            await self._breathe()
         self.passes += 1
 
     async def _some(self, due: Iterable[Changed]) -> None:
@@ -267,6 +291,11 @@ class Auditor:
             found = await self._place.find(kind, one.namespace, one.name)
             if found is not None and not await self._judge(kind, found, around):
                 await self._remove(one.uid)
+        lost, self._lost = self._lost, set()
+        if any(name in self._reports for name in lost):  # what it was about is still there
+            for name in lost:
+                self._reports.pop(name, None)
+            self._everything = True
 
     async def _judge(self, kind: Kind, resource: Resource, around: Surroundings) -> str:
         """Judge one resource and have its report written if it says something new; return the report's name, "" for none."""
@@ -290,6 +319,7 @@ class Auditor:
         if known is None or known.digest != digest:
             self._reports[name] = _Report(document["kind"], namespace, digest)
             await self._write(self._put(document, there=known is not None))
+            await self._breathe()
         return str(name)
 
     def _count(self, subject: Subject, outcomes: Iterable[Judged]) -> None:
@@ -315,18 +345,26 @@ class Auditor:
 
     async def _breathe(self) -> None:
         worked = time.monotonic() - self._since
-        if worked > SLICE:
-            await asyncio.sleep(min(worked, 0.1) * REST)
+        if worked > self._pace.slice:
+            await asyncio.sleep(min(worked * self._pace.rest, LONGEST_REST))
             self._since = time.monotonic()
 
     # Writing
 
-    async def _write(self, step: Any) -> None:
-        while len(self._writes) >= WRITING:
+    async def _write(self, step: Coroutine[Any, Any, None]) -> None:
+        if self._pace.writing == 1:
+            await step
+            return
+        while len(self._writes) >= self._pace.writing:
             await asyncio.wait(self._writes, return_when=asyncio.FIRST_COMPLETED)
         task = asyncio.create_task(step)
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a report cannot be written", exc_info=task.exception())
 
     async def _settle(self) -> None:
         if self._writes:
@@ -337,8 +375,9 @@ class Auditor:
         try:
             if there:
                 kind = self._place.catalogue.kind(policyreport.GROUP, document["kind"])
-                assert kind is not None
-                before = await self._place.find(kind, meta.get("namespace") or "", meta["name"])
+                before = None
+                if kind is not None:
+                    before = await self._place.find(kind, meta.get("namespace") or "", meta["name"])
                 there = before is not None
                 if before is not None:
                     _keep_times(document, before)
@@ -405,6 +444,23 @@ def _keep_times(document: Resource, before: Resource) -> None:
 def _digest(document: Resource) -> bytes:
     text = orjson.dumps(policyreport.essence(document), option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=12).digest()
+
+
+def _face(space: Resource) -> bytes:
+    """Return what policies may ask of a namespace about the things in it."""
+    meta = space.get("metadata") or {}
+    parts = [meta.get("labels"), meta.get("annotations"), meta.get("deletionTimestamp"), space.get("spec")]
+    return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=12).digest()
+
+
+def judged_kinds(book: Book, catalogue: Catalogue) -> list[Kind]:
+    """Return the kinds that any background rule concerns, each in its preferred version."""
+    found: dict[tuple[str, str], Kind] = {}
+    for kind in catalogue.all():
+        if {"list", "get"} <= kind.verbs and not never_judged(kind.group, kind.plural):
+            preferred = catalogue.kind(kind.group, kind.kind) or kind
+            found.setdefault(preferred.storage, preferred)
+    return [kind for kind in found.values() if _background(book, _target(kind))]
 
 
 def _target(kind: Kind) -> Target:

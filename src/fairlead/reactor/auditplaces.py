@@ -14,6 +14,7 @@ from fairlead.judge.surroundings import Surroundings
 from fairlead.keep.entries import Entry, Storage
 from fairlead.keep.errors import Refusal
 from fairlead.keep.kinds import Catalogue, Kind
+from fairlead.keep.listing import PageExpired
 from fairlead.reactor.admit import PolicyGate
 from fairlead.reactor.audit import Auditor, Changed
 from fairlead.reactor.carrying import carry_out
@@ -27,7 +28,9 @@ USER = User(
 )
 MANAGER = "policy-audit"
 PAGE = 200
-"""Objects that are decoded at a time."""
+"""Objects that are listed at a time."""
+DECODED = 10
+"""Objects of them that are decoded at a time: others have their turn in between."""
 
 
 async def audit(keeper: Keeper) -> None:
@@ -93,9 +96,11 @@ class StorePlace:
             except Refusal as refusal:
                 if refusal.code != 410:
                     raise
-                token = ""  # the list grew too old on the way: what was seen is judged once more
+                # the list grew too old on the way: it goes on from there, and what changed meanwhile comes as a change
+                token = refusal.continue_ if isinstance(refusal, PageExpired) else ""
                 continue
-            yield [_typed(stored.object, kind) for stored in listing.items]
+            for begin in range(0, len(listing.items), DECODED):
+                yield [_typed(stored.object, kind) for stored in listing.items[begin : begin + DECODED]]
             token = listing.continue_
             if not token:
                 return

@@ -202,7 +202,8 @@ class Follower:
                 delay = min(delay * 2, RETRY)
                 continue
             self.catalogue = catalogue
-            self.kinds, self._applier, self._memo = KindNames(catalogue), Applier(catalogue), {}
+            self.kinds.renew(catalogue)
+            self._applier, self._memo = Applier(catalogue), {}
             return
 
     def _follow_what_is_wanted(self) -> None:

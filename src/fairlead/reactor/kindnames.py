@@ -15,6 +15,10 @@ class KindNames:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
+    def renew(self, catalogue: Catalogue) -> None:
+        """Go by another catalogue from now on."""
+        self._catalogue = catalogue
+
     def plural(self, group: str, kind: str) -> str:
         """See judge.surroundings.Kinds."""
         found = self._catalogue.kind(group, kind)

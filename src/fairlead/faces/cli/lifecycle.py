@@ -60,6 +60,11 @@ def declare(verbs: Verbs) -> None:
         "--detach", action="store_true", help="return as soon as it is ready, and go on in the background"
     )
     up.add_argument("--no-node", action="store_true", help="the control plane alone: nothing runs pods")
+    up.add_argument(
+        "--no-audit",
+        action="store_true",
+        help="the control plane keeps no policy reports: `fairlead serve audit` does, as a process of its own",
+    )
     up.add_argument("--no-containers", action="store_true", help="a node for Wasm only, even as root")
     up.add_argument(
         "--crash-backoff",
@@ -103,6 +108,7 @@ def run_up(args: argparse.Namespace) -> int:
     options = supervisor.Options(
         port=args.port if args.port is not None else where.record("last").get("port", 6443),
         node=not args.no_node,
+        audit=not args.no_audit,
         containers=not args.no_containers,
         crash_backoff=args.crash_backoff,
     )

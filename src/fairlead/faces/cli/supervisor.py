@@ -35,6 +35,7 @@ class Options:
 
     port: int
     node: bool = True
+    audit: bool = True
     containers: bool = True
     crash_backoff: float | None = None
 
@@ -50,6 +51,8 @@ def children(where: Places, options: Options) -> list[Child]:
             where.logs / "control-plane.log",
         )
     ]
+    if not options.audit:
+        found[0].command.append("--no-audit")
     if options.node:
         command = [*python, "fairlead.reactor.node", *data]
         if not options.containers:
@@ -194,6 +197,7 @@ def detach(where: Places, options: Options) -> int:
     command = [sys.executable, "-m", "fairlead.faces.cli.main", "up", "--data-dir", str(where.root)]
     command += ["--port", str(options.port), "--ready-pipe", str(writer)]
     command += [] if options.node else ["--no-node"]
+    command += [] if options.audit else ["--no-audit"]
     command += [] if options.containers else ["--no-containers"]
     command += [] if options.crash_backoff is None else ["--crash-backoff", str(options.crash_backoff)]
     log_path = where.logs / "supervisor.log"

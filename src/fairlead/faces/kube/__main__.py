@@ -58,6 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--port", type=int, default=6443, help="0 is a free one")
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on (loopback)")
+    parser.add_argument(
+        "--no-audit", action="store_true", help="leave policy reports to a process of their own"
+    )
     options = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -66,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.WARNING
     )  # it would log the commands that are run in containers
     try:
-        asyncio.run(run(options.data_dir.absolute(), options.host, options.port))
+        asyncio.run(run(options.data_dir.absolute(), options.host, options.port, audit=not options.no_audit))
     except (StartError, ListenError, LogError, PkiError) as fault:
         print(f"fairlead: error: {fault}", file=sys.stderr)
         return 1
@@ -82,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def run(data: Path, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what makes starting impossible."""
+async def run(data: Path, host: str, port: int, *, audit: bool = True) -> None:
+    """Serve until SIGTERM or SIGINT; `audit` keeps policy reports current. Raises what makes starting impossible."""
     _check_host(host)
     listener = serving.listen(host, port)
     with contextlib.closing(listener):
@@ -103,7 +106,7 @@ async def run(data: Path, host: str, port: int) -> None:
             keeper.guard(gate)
             keys.write_kubeconfigs(data, pki, f"https://{address}")
             try:
-                await _serve(data, Site.over(keeper, pki, address), listener)
+                await _serve(data, Site.over(keeper, pki, address), listener, audit=audit)
             finally:
                 await guests.close()
         finally:
@@ -118,7 +121,7 @@ def _guests(keeper: Keeper, gate: PolicyGate, data: Path) -> GuestProvider:
     return GuestProvider(lambda: keeper.view, kinds, allowed=gate.allowed, cache=data / "guests", online=True)
 
 
-async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
+async def _serve(data: Path, site: Site, listener: socket.socket, *, audit: bool) -> None:
     """Run the server and the loops until a signal, or until one of them ends by itself."""
     stopped = asyncio.Event()
     running_loop = asyncio.get_running_loop()
@@ -128,7 +131,7 @@ async def _serve(data: Path, site: Site, listener: socket.socket) -> None:
     server = serving.build(app, listener, site.pki.certificate, site.pki.key)
     serve = asyncio.create_task(server.serve(), name="server")
     stop = asyncio.create_task(stopped.wait(), name="stop")
-    async with loops.running(site.keeper, site.pki.ca.read_text()) as failing:
+    async with loops.running(site.keeper, site.pki.ca.read_text(), audits=audit) as failing:
         site.failing_loops = failing
         record = data / "run" / "control-plane.json"
         try:

@@ -23,15 +23,19 @@ AGAIN_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
-async def running(keeper: Keeper, certificate: str = "") -> AsyncIterator[Callable[[], Mapping[str, str]]]:
+async def running(
+    keeper: Keeper, certificate: str = "", *, audits: bool = True
+) -> AsyncIterator[Callable[[], Mapping[str, str]]]:
     """Run the loops while the context is open. Hands out a function that names the loops that broke, with the fault.
 
-    `certificate` is the certificate authority (PEM) that every namespace is to hold.
+    `certificate` is the certificate authority (PEM) that every namespace is to hold; `audits` says that policy reports
+    are kept here, not by a process of their own.
     """
     broken: dict[str, str] = {}
     tasks = [
         asyncio.create_task(_again(name, loop, broken), name=name)
         for name, loop in _loops(keeper, certificate)
+        if audits or name != "policy-audit"
     ]
     try:
         yield lambda: broken
