@@ -224,6 +224,9 @@ class Bodies(Expressions):
     def _negated(self, statement: Statement) -> None:
         """Write a negation. What its calls are given is computed before it, as OPA does, and must be defined."""
         assert not isinstance(statement.what, Every)
+        missing = [var for var in _direct(statement.what) if var.name not in self.bound]  # type: ignore[arg-type]
+        if missing:
+            raise NotYet(*missing)
         what = self._lifted(statement.what)  # type: ignore[arg-type]
         if isinstance(what, Call) and self._is_plain(what):
             name = self._invoke(what, self.values(what.args))
@@ -370,6 +373,17 @@ class Bodies(Expressions):
         """Write a call of print, which nothing makes fail."""
         found = [self._attempt(Statement(arg, at=arg.at)) for arg in call.args]
         self.write(f"printed({self.state}, ({''.join(name + ', ' for name in found)}))")
+
+
+def _direct(what: Term) -> Iterator[Var]:
+    """Yield the variables of a negated term that no call inside it binds."""
+    pending: list[Term] = list(what.args) if isinstance(what, Call) else [what]
+    while pending:
+        term = pending.pop()
+        if isinstance(term, Var) and term.name not in ROOTS:
+            yield term
+        elif not isinstance(term, Call):
+            pending.extend(parts(term))
 
 
 def _head(target: Term) -> str:

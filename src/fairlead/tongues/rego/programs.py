@@ -14,6 +14,7 @@ from typing import Any, Final
 from . import running, values
 from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
+from .checking import Checker
 from .errors import BadModule, BadModules, Failed
 from .grouping import Path, dotted, grouped, whole
 from .memoising import remember
@@ -72,6 +73,7 @@ class Program:
         self._builtins = builtins
         self._asked: dict[str, Callable[[State], Any]] = {}
         self._mocked: frozenset[str] = frozenset()
+        self._checker = Checker()
         self._names = _rule_names(self._modules)
         errors: list[BadModule] = []
         self._rules, self._targets = _resolved(self._modules, self._names, errors)
@@ -112,6 +114,8 @@ class Program:
         self._unit.generals = {}
         errors.extend(assembler.errors)
         errors.extend(_recursions(assembler.needs, self._rules))
+        if not errors:
+            errors.extend(self._checker.program(groups, functions, assembler.needs))
         if errors:
             raise _together(errors)
         self._load(assembler.lines)
@@ -197,8 +201,8 @@ class Program:
         assembler = Assembler(self._unit)
         name = f"q{self._unit.count}"
         assembler.query(name, resolved, "")
-        if assembler.errors:
-            raise _together(assembler.errors)
+        if wrong := assembler.errors or self._checker.query(resolved):
+            raise _together(wrong)
         self._load(assembler.lines)
         ask = self._unit.names[name]
 

@@ -218,15 +218,15 @@ class Resolver:
         name = var.name
         if name.endswith("$"):
             return var
+        if self.scopes and name not in self.scopes[-1].declared:
+            self.scopes[-1].seen.add(name)
         for scope in reversed(self.scopes):
             if name in scope.declared:
                 own = scope.declared[name]
                 self.used.add(own)
                 return Var(own, var.at)
             if name in scope.coming:
-                scope.seen.add(name)
                 return var
-            scope.seen.add(name)
         path = self.globals.get(name)
         if path is None:
             return var
@@ -260,12 +260,13 @@ class Resolver:
         ]
 
     def _some_in(self, some: SomeIn) -> Term:
-        domain = self.term(some.domain)
+        inside = {var.name for var in variables(some.domain, closures=True)}
         for pattern in (some.key, some.value):
             if pattern is not None:
                 for var in variables(pattern):
-                    if not self._is_known(var, some):
+                    if var.name not in inside and not self._is_known(var, some):
                         self._declare(var)
+        domain = self.term(some.domain)
         key = self.term(some.key) if some.key is not None else self._wildcard(some.at)
         value = self.term(some.value)
         return Call("eq", (_longer(domain, key, some.at), value), some.at, ("eq",))
@@ -383,10 +384,11 @@ def _declared(statement: Statement) -> Iterator[Var]:
     match statement.what:
         case Some(names=names):
             yield from names
-        case SomeIn(key=key, value=value):
+        case SomeIn(key=key, value=value, domain=domain):
+            inside = {var.name for var in variables(domain, closures=True)}
             for pattern in (key, value):
                 if pattern is not None:
-                    yield from _plain(pattern)
+                    yield from (var for var in _plain(pattern) if var.name not in inside)
         case Call(name="assign", args=args):
             yield from _plain(args[0])
         case _:

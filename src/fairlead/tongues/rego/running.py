@@ -450,9 +450,7 @@ def conflict(what: str, file: str, line: int) -> Failed:
 def builtin_failed(state: State, error: BuiltinError, name: str, file: str, line: int) -> Value:
     """Return UNDEFINED for a built-in that failed; raises Failed where that is asked for."""
     if state.strict or isinstance(error, Halt):
-        said = str(error)
-        message = said if said.startswith(f"{name}:") else f"{name}: {said}"
-        raise Failed(error.code, message, file, line) from None
+        raise Failed(error.code, f"{name}: {error}", file, line) from None
     return U
 
 

@@ -153,7 +153,9 @@ def absolute(_: Context, value: Any) -> int | float:
 def _bit_operand(value: Any, place: int) -> int:
     if type(value) is not int and type(value) is not float:
         raise wrong(place, value, "integer")
-    return integer(value, place)
+    if not _is_whole(value):
+        raise OperandError(f"operand {place} must be integer number but got floating-point number")
+    return int(value)
 
 
 def _bits(change: Callable[[int, int], int]) -> Callable[..., int]:
@@ -190,7 +192,7 @@ def number_range_step(context: Context, first: Any, last: Any, step: Any) -> lis
     """Return every step-th whole number from the first to the last."""
     start, stop, by = _bit_operand(first, 1), _bit_operand(last, 2), _bit_operand(step, 3)
     if by <= 0:
-        raise BuiltinError("step must be a positive integer")
+        raise BuiltinError("numbers.range_step: step must be a positive integer")
     return _range(context, start, stop, by)
 
 
@@ -253,7 +255,8 @@ def read_number(value: str) -> int | float:
             and body == body.strip()
         ):
             try:
-                found = float.fromhex(value) if body[:2].lower() == "0x" else float(value)
+                hexadecimal = body[:2].lower() == "0x" and "p" in body.lower()
+                found = float.fromhex(value) if hexadecimal else float(value)
             except (ValueError, OverflowError):
                 found = math.nan
             if math.isinf(found):

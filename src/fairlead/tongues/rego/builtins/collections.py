@@ -103,6 +103,8 @@ def greatest(_: Context, value: Any) -> Any:
 def least(_: Context, value: Any) -> Any:
     """Return the least element; of nothing it is undefined."""
     found = members(value, 1)
+    if type(value) is Set and len(found) > 1:  # as OPA has it: null is what it starts from
+        found = [element for element in found if element is not None]
     return min(found, key=order) if found else UNDEFINED
 
 
@@ -261,7 +263,11 @@ def _vertices(value: Any) -> list[Any]:
 
 
 def paths(context: Context, graph: Any, start: Any) -> Set:
-    """Return the paths from the nodes to start from: each as far as the graph goes without coming back."""
+    """Return the paths from the nodes to start from: each as far as the graph goes without coming back.
+
+    As in OPA, what one branch passed counts as passed for its neighbours, and a node that comes back to several passed ones
+    gives its path once for each of them, one after the other.
+    """
     edges = _graph(graph)
     result = Set()
     size = 0
@@ -272,24 +278,32 @@ def paths(context: Context, graph: Any, start: Any) -> Set:
         if not _vertices(following):
             result.add([first])
             continue
-        waiting = [([first], node) for node in reversed(_vertices(following))]
-        while waiting:
-            path, node = waiting.pop()
-            context.spend(len(path))
-            size = bounded(size + len(path))
-            steps = edges.get(box(node), UNDEFINED)
-            if steps is UNDEFINED:
-                result.add(path)
-                continue
-            seen = {key(passed) for passed in path}
-            if key(node) in seen:
-                result.add(path)
-                continue
-            path = [*path, node]
-            ahead = _vertices(steps)
-            if not ahead:
-                result.add(path)
-            waiting.extend([(path, further) for further in reversed(ahead)])
+        for neighbour in _vertices(following):
+            passed = {key(first)}
+            stack: list[tuple[Any, list[Any], Iterator[Any], list[Any]]] = [
+                (None, [first], iter([neighbour]), [])
+            ]
+            while stack:
+                node, path, ahead, gathered = stack[-1]
+                following = next(ahead, UNDEFINED)
+                if following is UNDEFINED:
+                    stack.pop()
+                    continue
+                context.spend(len(path))
+                size = bounded(size + len(path) + len(gathered))
+                if len(path) > 1 or len(stack) > 1:
+                    if key(following) in passed:
+                        gathered.extend(path)
+                        result.add(list(gathered))
+                        continue
+                    passed.add(key(node))
+                steps = edges.get(box(following), UNDEFINED)
+                if steps is UNDEFINED:
+                    result.add(path)
+                elif further := _vertices(steps):
+                    stack.append((following, [*path, following], iter(further), []))
+                else:
+                    result.add([*path, following])
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -93,11 +94,22 @@ def parse_bytes(_: Context, value: Any) -> int:
         factor = 1024 ** (_STEPS.index(body[0]) + 1)
     else:
         raise BuiltinError(f"{name}: byte unit {unit} not recognized")
-    return int(_amount(amount, name, "byte amount") * factor)
+    return int(_rounded(_rounded(_amount(amount, name, "byte amount")) * factor))
+
+
+def _rounded(value: Fraction) -> Fraction:
+    """Return what is left of a number in Go's big.Float of 64 bits."""
+    if not value:
+        return value
+    shift = 64 - (value.numerator.bit_length() - value.denominator.bit_length())
+    scaled = value * Fraction(2) ** shift
+    while abs(scaled) >= 1 << 64:
+        scaled, shift = scaled / 2, shift - 1
+    return Fraction(round(scaled)) / Fraction(2) ** shift
 
 
 _VERSION = re.compile(
-    r"v?([+-]?[0-9]{1,19})\.([+-]?[0-9]{1,19})\.([0-9]{1,19})"
+    r"([+-]?[0-9]{1,19})\.([+-]?[0-9]{1,19})\.([0-9]{1,19})"
     r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?)?(?:\+(?:[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?)?"
 )
 
@@ -122,7 +134,9 @@ def compare_versions(_: Context, one: Any, other: Any) -> int:
     left, right = map(version, texts)
     for place, found in enumerate((left, right)):
         if found is None:
-            raise BuiltinError(f"operand {place + 1}: string {texts[place]} is not a valid SemVer")
+            raise BuiltinError(
+                f"operand {place + 1}: string {json.dumps(texts[place], ensure_ascii=False)} is not a valid SemVer"
+            )
     assert left is not None
     assert right is not None
     return (left > right) - (left < right)

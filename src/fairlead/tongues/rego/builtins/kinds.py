@@ -136,13 +136,11 @@ def boolean(value: Any, place: int) -> bool:
 
 
 def integer(value: Any, place: int) -> int:
-    """Return the operand, which must be a whole number."""
+    """Return the operand, which must be a whole number of 64 bits, and written as one: 1.0 is none."""
     found = number(value, place)
-    if type(found) is int:
-        return found
-    if not float(found).is_integer():
+    if type(found) is not int or not -(1 << 63) <= found < 1 << 63:
         raise OperandError(f"operand {place} must be integer number but got floating-point number")
-    return int(found)
+    return found
 
 
 def bounded(size: int, limit: int = MOST_ITEMS, what: str = "elements") -> int:

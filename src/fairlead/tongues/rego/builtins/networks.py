@@ -111,7 +111,7 @@ def expand(context: Context, value: Any) -> Set:
     found = network(text(value, 1))
     bounded(found.num_addresses, _MOST_ADDRESSES, "addresses")
     context.spend(found.num_addresses)
-    return Set([str(single) for single in found])
+    return Set([str(getattr(single, "ipv4_mapped", None) or single) for single in found])
 
 
 def is_valid(_: Context, value: Any) -> bool:
