@@ -49,7 +49,10 @@ class Conditions:
 
     def __call__(self, context: Context) -> bool:
         """Return whether all blocks hold. Raises Unresolved, Lacking."""
-        return all(block(context)[0] for block in self._blocks)
+        for block in self._blocks:  # noqa: SIM110  a generator would cost more than most blocks
+            if not block(context)[0]:
+                return False
+        return True
 
     def explain(self, context: Context) -> tuple[bool, str]:
         """Return whether all blocks hold, and the messages of the conditions that decided it, joined by `; `."""

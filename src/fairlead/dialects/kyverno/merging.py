@@ -33,6 +33,7 @@ _CONDITIONS = frozenset({"", "<"})
 _WORKING = frozenset({"", "<", "+"})
 _GLOBAL = frozenset({"<"})
 _DIRECTIVE = "$patch"
+_TEXT_OR_NOTHING = frozenset({str, type(None)})
 
 _CONTAINER: Schema = {
     "ports": (("containerPort", "protocol"), {}),
@@ -380,7 +381,11 @@ def _merge_map(before: dict[str, Any] | None, patch: dict[str, Any], schema: Any
     key = ""
     try:
         for key, value in patch.items():
-            merged = None if value is None else _merge(made.get(key), value, fields.get(key))
+            old = made.get(key)
+            if value.__class__ is str and old.__class__ in _TEXT_OR_NOTHING:  # most of what patches set
+                made[key] = value
+                continue
+            merged = None if value is None else _merge(old, value, fields.get(key))
             if merged is None:
                 made.pop(key, None)
             else:

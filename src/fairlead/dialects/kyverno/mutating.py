@@ -94,9 +94,10 @@ def _outcome(patch: _Patch, context: Context, before: Resource) -> Outcome | Res
 
 
 def _told(resource: Resource) -> str:
-    ref = Ref.of(resource)
-    where = f" in namespace {ref.namespace}" if ref.namespace else ""
-    return f"mutated {ref.kind}/{ref.name}{where}"
+    meta = resource.get("metadata") or {}
+    name, namespace = meta.get("name") or meta.get("generateName") or "", meta.get("namespace")
+    where = f" in namespace {namespace}" if namespace else ""
+    return f"mutated {resource.get('kind') or ''}/{name}{where}"
 
 
 def _compile_patch(document: Mapping[str, Any], source: Source, path: str, nesting: int) -> _Patch:

@@ -95,6 +95,21 @@ def _compile(value: Any, path: tuple[str | int, ...]) -> Template:
 def _compile_dict(value: dict[Any, Any], path: tuple[str | int, ...]) -> Template:
     if not has_variables(value):
         return lambda _: value
+    if any(map(has_variables, value)):
+        return _compile_named(value, path)
+    varying = [(key, _compile(item, (*path, key))) for key, item in value.items() if has_variables(item)]
+
+    def run(context: Context) -> dict[Any, Any]:
+        made = value.copy()
+        for key, fill in varying:
+            made[key] = fill(context)
+        return made
+
+    return run
+
+
+def _compile_named(value: dict[Any, Any], path: tuple[str | int, ...]) -> Template:
+    """Compile a mapping some of whose keys have variables."""
     fills: list[tuple[Any, Template | None, Template]] = []
     for key, item in value.items():
         name = _compile_string(key, (*path, key)) if has_variables(key) else None
