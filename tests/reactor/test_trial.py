@@ -13,8 +13,9 @@ from fairlead.diagnose.examining import examine
 from fairlead.drivers.definitions import load
 from fairlead.orchestrate.controllers import CONTROLLERS
 from fairlead.orchestrate.settling import settle
+from fairlead.reactor import policing_kinds
 from fairlead.reactor.carrying import Copy
-from fairlead.reactor.trial import ADMIN, Trial, kinds_to_copy, try_fix, world_of
+from fairlead.reactor.trial import ADMIN, Trial, kinds_to_copy, policy_kinds, try_fix, world_of
 from fairlead.words import Change, Finding, Fix, Ref, Resource, Snapshot
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -121,6 +122,64 @@ def test_a_wrong_image_is_proven_fixed_and_rolls_out_on_the_copy_only() -> None:
     assert web["spec"]["template"]["spec"]["containers"][0]["image"] == "shop/web:l.0", (
         "the cluster is untouched"
     )
+
+
+def policy(plural: str, operation: str, expression: str, message: str) -> tuple[Resource, Resource]:
+    """Return a ValidatingAdmissionPolicy over apps and the core group, and its binding."""
+    api, meta = "admissionregistration.k8s.io/v1", {"name": "p", "uid": "p", "resourceVersion": "1"}
+    rule = {
+        "apiGroups": ["", "apps"],
+        "apiVersions": ["v1"],
+        "operations": [operation],
+        "resources": [plural],
+    }
+    spec = {
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": expression, "message": message}],
+    }
+    bound = {"policyName": "p", "validationActions": ["Deny"]}
+    return (
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": {**meta}, "spec": spec},
+        {"apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {**meta}, "spec": bound},
+    )
+
+
+def test_a_fix_that_a_policy_denies_is_not_proven() -> None:
+    copied = cluster(wrong(Deployment_web={f"{CONTAINER}/image": "shop/web:l.0"}))
+    report(copied, "web", {"waiting": {"reason": "ErrImagePull", "message": "dial tcp: no such host"}})
+    for one in policy("deployments", "UPDATE", "false", "frozen until Monday"):
+        copied.put(one)
+    trial = tried(copied, "image.pull")
+    assert not trial.proven
+    assert trial.steps[0].detail.endswith("denied request: frozen until Monday")
+
+
+def test_a_fix_whose_pods_a_policy_denies_is_not_proven() -> None:
+    copied = cluster(wrong(Deployment_web={f"{CONTAINER}/image": "shop/web:l.0"}))
+    report(copied, "web", {"waiting": {"reason": "ErrImagePull", "message": "dial tcp: no such host"}})
+    for one in policy("pods", "CREATE", "false", "no new pods"):
+        copied.put(one)
+    trial = tried(copied, "image.pull")
+    assert trial.steps[0].ok
+    assert not trial.proven
+
+
+def test_policies_of_formats_that_the_cluster_defines_are_copied_too() -> None:
+    fresh = world_of([], load()).fork()
+    policing_kinds.install(fresh, NOW)
+    view = Copy(fresh, NOW, ADMIN)
+    kinds = policy_kinds(view)
+    assert ("kyverno.io/v1", "ClusterPolicy") in kinds
+    assert all("report" not in kind.lower() for _, kind in kinds)
+    named: Resource = {
+        "apiVersion": "kyverno.io/v1",
+        "kind": "ClusterPolicy",
+        "metadata": {"name": "p", "uid": "p"},
+        "spec": {"rules": [{"name": "r", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+                            "validate": {"message": "no", "deny": {}}}]},
+    }  # fmt: skip
+    view.put(named)
+    assert world_of(view, load()).closed
 
 
 def test_a_fix_that_the_api_refuses_is_not_proven() -> None:

@@ -1,6 +1,7 @@
 """Tries a fix on a copy of the cluster's state before anybody is asked to believe in it.
 
-The copy is a fork of a World that was filled from one LIST a kind. The change goes through validation, defaulting and admission,
+The copy is a fork of a World that was filled from one LIST a kind, with a gate that judges by the policies among them: the fix, and
+every pod that follows from it, must pass them too. The change goes through validation, defaulting and admission,
 the controllers and the scheduler run until they rest, what the node would do is foreseen from the objects, and then
 the diagnosis is made again: the cause must be gone and nothing new may have come. Touches nothing but the copy.
 """
@@ -22,6 +23,7 @@ from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.predicting import Forecast, Oracle, expected
 from fairlead.diagnose.proposing import bare
 from fairlead.dialects import manifests
+from fairlead.keep import extending
 from fairlead.keep.collecting import collect
 from fairlead.keep.entries import Entry
 from fairlead.keep.errors import Refusal
@@ -31,9 +33,11 @@ from fairlead.keep.worlds import World
 from fairlead.orchestrate.controllers import CONTROLLERS
 from fairlead.orchestrate.settling import Settled, settle
 from fairlead.orchestrate.steps import Refused
-from fairlead.reactor.carrying import Copy
-from fairlead.tongues.paths import mapping, text
-from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot, User
+from fairlead.reactor.admit import PolicyGate
+from fairlead.reactor.carrying import CONTROLLER, Copy
+from fairlead.reactor.policies import dialect_of
+from fairlead.tongues.paths import mapping, mappings, text
+from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot, User, View
 
 ADMIN = User(name="fairlead", groups=("system:masters", "system:authenticated"))
 _BY_TIME = frozenset({"node", "eviction", "cronjob", "ttl-after-finished"})
@@ -81,10 +85,26 @@ def kinds_to_copy() -> list[tuple[str, str]]:
     return [(kind.api_version, kind.kind) for kind in chosen.values()]
 
 
+def policy_kinds(view: View) -> list[tuple[str, str]]:
+    """Return (apiVersion, kind) of every format of policies that the view's CustomResourceDefinitions define."""
+    found = []
+    for definition in view.list("apiextensions.k8s.io", "CustomResourceDefinition"):
+        spec = mapping(definition, "spec")
+        version = next((text(one, "name") for _, one in mappings(spec, "versions") if one.get("storage")), "")
+        kind = text(spec, "names", "kind")
+        if version and dialect_of(text(spec, "group"), kind):
+            found.append((f"{text(spec, 'group')}/{version}", kind))
+    return found
+
+
 def world_of(resources: Iterable[Resource], definitions: Mapping[str, Any]) -> World:
-    """Return a World that holds the objects as they are, apart from what it has no kind for."""
+    """Return a World that holds the objects as they are, apart from what it has no kind for, and judges by its policies."""
     world = World(definitions, random.Random(0))
     entries: list[Entry] = []
+    resources = list(resources)
+    for resource in resources:
+        if resource.get("kind") == "CustomResourceDefinition":
+            extending.take_up(resource, world.catalogue, world.schemas)
     for resource in resources:
         ref = Ref.of(resource)
         version = text(resource, "apiVersion").rpartition("/")[2]
@@ -95,6 +115,7 @@ def world_of(resources: Iterable[Resource], definitions: Mapping[str, Any]) -> W
         body = {**resource, "metadata": {**resource["metadata"], "resourceVersion": str(rv)}}
         entries.append(Entry(rv, "ADDED", kind.storage, ref.namespace, ref.name, orjson.dumps(body)))
     world.restore(entries, (), len(entries))
+    world.guard(PolicyGate())
     return world
 
 
@@ -116,6 +137,7 @@ def try_fix(
     copied = Copy(world_of(view, definitions).fork(), now, ADMIN)
     if not _apply(copied, fix, trial):
         return trial
+    copied.user = CONTROLLER
     trial.diffs = diffs(view, copied, fix.changes)
     cured = {symptom.subject for symptom in finding.symptoms} | {finding.subject}
     oracle = Oracle(Inventory(view, scope="live", now=now, unseen=unseen), cured)
@@ -360,4 +382,14 @@ def _yaml(resource: Resource | None) -> list[str]:
     return manifests.write(shown).splitlines()
 
 
-__all__ = ["ADMIN", "Refusal", "Step", "Trial", "diffs", "kinds_to_copy", "try_fix", "world_of"]
+__all__ = [
+    "ADMIN",
+    "Refusal",
+    "Step",
+    "Trial",
+    "diffs",
+    "kinds_to_copy",
+    "policy_kinds",
+    "try_fix",
+    "world_of",
+]

@@ -86,9 +86,12 @@ async def _fix(cluster: AsyncCluster, args: argparse.Namespace) -> int:
     from fairlead.diagnose.examining import examine, needs
     from fairlead.drivers.definitions import load
     from fairlead.reactor.examine import answer, gather
-    from fairlead.reactor.trial import kinds_to_copy, try_fix
+    from fairlead.reactor.trial import kinds_to_copy, policy_kinds, try_fix
 
     view, unseen = await gather(cluster, "", kinds_to_copy())
+    policies, _ = await gather(cluster, "", policy_kinds(view))
+    for policy in policies:
+        view.put(policy)
     moment = diagnose.now()
     answers = await answer(cluster, needs(view, now=moment))
     before = examine(view, scope="live", now=moment, answers=answers, unseen=unseen)
