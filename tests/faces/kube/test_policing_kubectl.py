@@ -41,7 +41,7 @@ def policy(cluster_kubectl: Any, namespace: str) -> Iterator[str]:
         for_namespace(namespace, "closed", **network, data=closed),
         for_namespace(namespace, "settings", clone={"namespace": namespace, "name": "source"}),
     ]
-    document = {
+    document: dict[str, Any] = {
         "apiVersion": "kyverno.io/v1",
         "kind": "ClusterPolicy",
         "metadata": {"name": f"p-{namespace}"},
@@ -113,7 +113,7 @@ def test_a_controller_in_javascript_acts_on_what_comes(
                   metadata: {name, namespace: request.namespace}, data: {by: request.object.metadata.name}});
     """
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-    document = {
+    document: dict[str, Any] = {
         "apiVersion": "policy.jspolicy.com/v1beta1",
         "kind": "JsPolicy",
         "metadata": {"name": f"{namespace}.example.com"},

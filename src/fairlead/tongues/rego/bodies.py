@@ -108,8 +108,7 @@ class Bodies(Expressions):
         if isinstance(what, Every):
             self._every(what)
         else:
-            assert not isinstance(what, tuple)
-            self.condition(what)  # type: ignore[arg-type]
+            self.condition(what)  # type: ignore[arg-type]  # the statements that are no terms were taken out before
 
     # Modifiers.
 

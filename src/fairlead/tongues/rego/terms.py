@@ -252,11 +252,10 @@ class Terms:
             if operator is None or operator[0] < tightness:
                 self.depth -= 1
                 return found
-            place = self.token.at
             self.i += 1
             self.steps -= 1
             right = self.binary(operator[0] + 1)
-            found = Call(operator[1], (found, right), found.at or place, (operator[1],))
+            found = Call(operator[1], (found, right), found.at, (operator[1],))
 
     def term(self) -> Term:
         """Read a term without operators, with what hangs on it: `.name`, `[term]`, `(args)`."""
