@@ -116,6 +116,8 @@ class _Report:
     kind: str
     namespace: str
     digest: bytes
+    orphan: bool = False
+    """Whether what it is about is gone: the garbage collector takes it, or the next pass does."""
 
 
 @dataclass(slots=True)
@@ -281,7 +283,8 @@ class Auditor:
         for one in due:
             if one.gone:
                 self._forget(one.uid)
-                self._reports.pop(one.uid, None)  # its owner is gone: the garbage collector takes it
+                if one.uid in self._reports:
+                    self._reports[one.uid].orphan = True
                 continue
             kind = self._place.catalogue.kind(one.group, one.kind)
             if kind is None or self._by is None or not _background(self._by.book, _target(kind)):
@@ -292,10 +295,8 @@ class Auditor:
             if found is not None and not await self._judge(kind, found, around):
                 await self._remove(one.uid)
         lost, self._lost = self._lost, set()
-        if any(name in self._reports for name in lost):  # what it was about is still there
-            for name in lost:
-                self._reports.pop(name, None)
-            self._everything = True
+        reports = [self._reports.pop(name) for name in lost if name in self._reports]
+        self._everything |= not all(one.orphan for one in reports)
 
     async def _judge(self, kind: Kind, resource: Resource, around: Surroundings) -> str:
         """Judge one resource and have its report written if it says something new; return the report's name, "" for none."""

@@ -312,6 +312,8 @@ class ClusterPlace:
                 self._watches.pop(key).cancel()
                 self._begun.discard(key)
                 self._refused.discard(key)
+                if catalogue.kind(*key) is None:  # nobody tells of what went with it
+                    self._miss()
             for key, kind in wanted.items():
                 if key not in self._watches:
                     self._watches[key] = asyncio.create_task(self._watch(key, kind, loaded))
