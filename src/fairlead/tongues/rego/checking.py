@@ -58,10 +58,10 @@ class Checker:
         """Check every rule, those first that others need; return the errors."""
         self.errors = []
         work: dict[Path, Callable[[], None]] = {}
-        for group in groups:
-            work[group.path] = lambda group=group: self._group(group)  # type: ignore[misc]
         for path, rules in functions.items():
             work[path] = lambda path=path, rules=rules: self._function(path, rules)  # type: ignore[misc]
+        for group in groups:
+            work[group.path] = lambda group=group: self._group(group)  # type: ignore[misc]
         for path in _ordered(work, needs):
             work[path]()
         return self.errors
@@ -90,8 +90,6 @@ class Checker:
                     key, value = checker.head(env, rest[0]), checker.head(env, one.value)
                     made = shapes.object_of((), (key, value))
                 else:
-                    for term in (*rest, one.value, *([one.key] if one.key is not None else [])):
-                        checker.head(env, term)
                     made = ANY
                 found = shapes.merged(found, ANY if checker.failed else made)
         self.documents[group.path] = found or ANY
@@ -133,13 +131,14 @@ class _Bodies:
         env: _Env = {}
         names = {var.name for arg in rule.args or () for var in variables(arg)}
         self.body(env, rule.body, frozenset(names))
+        for term in (*rule.ref[1:], *([rule.key] if rule.key is not None else []), rule.value):
+            self._visit(env, term)
         for name in names:
             env.setdefault(name, ANY)
         return None if self.failed else env
 
     def head(self, env: _Env, term: Term) -> Shape:
-        """Check a term of a rule's head; return its type."""
-        self._visit(env, term)
+        """Return the type of a term in the head of a rule that was checked."""
         return self.shape(env, term) or ANY
 
     # Statements.
@@ -199,6 +198,8 @@ class _Bodies:
     def _comprehension(self, env: _Env, term: Comprehension) -> Shape:
         inner = dict(env)
         self.body(inner, term.body, frozenset())
+        for head in (term.value, *([term.key] if term.key is not None else [])):
+            self._visit(inner, head)
         value = self.head(inner, term.value)
         if term.kind == "array":
             return shapes.array_of((), value)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from .errors import BadModule
 
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)+")
+_COMMENT: Final = re.compile(r"#([^\n\r]*)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _STRING: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -54,6 +55,8 @@ class Lexer:
         self.pos = 0
         self.line = 1
         self.line_start = 0
+        self.annotated = "METADATA" in text
+        self.comments: list[tuple[tuple[int, int], str]] = []
 
     def bad(self, message: str, pos: int | None = None) -> BadModule:
         """Return the error to raise at a position (by default here)."""
@@ -70,12 +73,24 @@ class Lexer:
             self.line += count
             self.line_start = self.text.rindex("\n", start, end) + 1
 
+    def _comments(self, start: int, end: int) -> None:
+        """Keep the comments in white space, with their places."""
+        line, line_start = self.line, self.line_start
+        for found in _COMMENT.finditer(self.text, start, end):
+            count = self.text.count("\n", start, found.start())
+            if count:
+                line, line_start = line + count, self.text.rindex("\n", start, found.start()) + 1
+            start = found.start()
+            self.comments.append(((line, start - line_start + 1), found[1]))
+
     def _run(self, depth: int) -> list[Token]:
         """Read to the end of the text or, inside a template, to the brace that closes it."""
         text, out, braces = self.text, list[Token](), 0
         while True:
             space = _SPACE.match(text, self.pos)
             if space:
+                if self.annotated and not depth:
+                    self._comments(space.start(), space.end())
                 self._newlines(self.pos, space.end())
                 self.pos = space.end()
             pos = self.pos

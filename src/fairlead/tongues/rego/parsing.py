@@ -21,7 +21,10 @@ _TRUE_BODY_AT: Final = (0, 0)
 def parse(text: str, file: str = "", version: str = "v1") -> Module:
     """Return a module's syntax; `version` is "v0" or "v1" (a v0 module that imports rego.v1 is read as v1)."""
     try:
-        return _Modules(_tokens(text, file), file, version).module()
+        lexer = _lexer(text, file)
+        found = _Modules(lexer.tokens(), file, version).module()
+        found.comments = tuple(lexer.comments)
+        return found
     except RecursionError:
         raise BadModule("max nesting depth reached", file, 1, 1) from None
 
@@ -46,10 +49,14 @@ def parse_term(text: str, file: str = "") -> Term:
         raise BadModule("max nesting depth reached", file, 1, 1) from None
 
 
-def _tokens(text: str, file: str) -> list[Token]:
+def _lexer(text: str, file: str) -> Lexer:
     if len(text) > LONGEST:
         raise BadModule(f"the module is longer than {LONGEST} characters", file, 1, 1)
-    return Lexer(text, file).tokens()
+    return Lexer(text, file)
+
+
+def _tokens(text: str, file: str) -> list[Token]:
+    return _lexer(text, file).tokens()
 
 
 def _true(at: At) -> Statement:

@@ -7,11 +7,13 @@ time and randomness are handed in with each question.
 from __future__ import annotations
 
 import builtins as python
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from . import running, values
+from .annotating import Annotations, gathered
 from .assembling import Assembler
 from .builtins import BUILTINS, Builtin, BuiltinError, Context
 from .checking import Checker
@@ -275,12 +277,20 @@ def _rule_names(modules: Iterable[Module]) -> dict[Path, set[str]]:
 
 
 def _resolved(
-    modules: Iterable[Module], names: Mapping[Path, set[str]], errors: list[BadModule]
+    modules: Sequence[Module], names: Mapping[Path, set[str]], errors: list[BadModule]
 ) -> tuple[list[Rule], list[Ref | Var]]:
     rules: list[Rule] = []
     targets: list[Ref | Var] = []
+
+    @functools.cache
+    def annotations() -> Annotations:
+        found, wrong = gathered(modules)
+        errors.extend(wrong)
+        return found
+
     for module in modules:
         resolver = Resolver(module.file, names_of(module, names), strict=module.version == "v1")
+        resolver.annotations = annotations
         rules.extend([resolver.rule(rule) for rule in module.rules])
         errors.extend([*check_module(module), *resolver.errors])
         targets.extend(resolver.targets)

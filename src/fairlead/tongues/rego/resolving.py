@@ -7,10 +7,11 @@ unification. Finds what is declared twice, used before its declaration, or never
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from .annotating import CALLS, Annotations
 from .errors import BadModule
 from .syntax import (
     Array,
@@ -137,6 +138,8 @@ class Resolver:
         self.used: set[str] = set()
         self.somes: dict[str, Var] = {}
         self.targets: list[Ref | Var] = []
+        self.annotations: Callable[[], Annotations] | None = None
+        self.current: Rule | None = None
 
     # Rules.
 
@@ -152,6 +155,7 @@ class Resolver:
         return self._definition(rule, args)
 
     def _definition(self, rule: Rule, args: tuple[Term, ...] | None) -> Rule:
+        self.current = rule
         self._enter(rule.body)
         self.somes = {}
         body = tuple([made for statement in rule.body for made in self.statement(statement)])
@@ -369,7 +373,15 @@ class Resolver:
         self.scopes.pop()
         return made
 
-    def _call(self, call: Call) -> Call:
+    def _call(self, call: Call) -> Term:
+        if (
+            call.name in CALLS
+            and len(call.args) < 2
+            and self.current is not None
+            and self.annotations is not None
+        ):
+            answer = self.annotations().answer(call.name, self.current)
+            return Call("eq", (answer, self.term(call.args[0])), call.at, ("eq",)) if call.args else answer
         args = tuple([self.term(arg) for arg in call.args])
         path = self.globals.get(call.path[0])
         if path is None or self._is_local(call.path[0]):

@@ -184,3 +184,4 @@ class Module:
     rules: list[Rule] = field(default_factory=list)
     version: str = "v1"
     at: At = (0, 0)
+    comments: tuple[tuple[At, str], ...] = ()  # only where some may be METADATA
