@@ -6,6 +6,7 @@ Exit code 0 when every case holds, 1 when one does not, 2 when nothing could be 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from fairlead.reactor.suites import run as run_suites
 
     try:
-        runs = list(run_suites(args.paths, args.filter))
+        runs = list(_watched(run_suites(args.paths, args.filter)))
     except OSError as error:
         raise Problem(f"cannot read {error.filename}: {error.strerror}", code=2) from error
     if not runs:
@@ -70,6 +71,17 @@ def run(args: argparse.Namespace) -> int:
         print_document({"apiVersion": VERSION, "kind": "TestRun", "summary": counts,
                         "results": [_row(one.file, row) for one in runs for row in one.rows]}, args.output)  # fmt: skip
     return 1 if counts["failed"] or counts["errors"] else 0
+
+
+def _watched(runs: Iterator[Run]) -> Iterator[Run]:
+    """Yield the runs, and count them on a terminal as they come."""
+    shown = sys.stderr.isatty()
+    for number, one in enumerate(runs, 1):
+        if shown:
+            print(f"\r{number} test files", end="", file=sys.stderr, flush=True)
+        yield one
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def state(row: Row) -> str:
