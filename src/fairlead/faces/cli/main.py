@@ -22,6 +22,7 @@ examples:
   fairlead diagnose                          what is wrong, and why
   fairlead fix 1a2b3c4d --apply              try a fix on a copy, then carry it out
   fairlead diagnose -f manifests/            the same on files, without a cluster
+  fairlead judge -p policies/ manifests/     what your policies say, whatever language they are in
   fairlead down                              stop everything, keep the data
 """
 

@@ -94,7 +94,8 @@ def _sum(found: Judgement, pen: Pen) -> str:
     told = [f"{counts[result]} {name}" for result, name in
             (("fail", "failed"), ("warn", "warned"), ("error", "not judged"), ("pass", "passed"), ("skip", "skipped"))
             if counts[result] or result == "pass"]  # fmt: skip
-    looked = f"{counts['objects']} objects, {counts['policies']} policies"
+    objects = "1 object" if counts["objects"] == 1 else f"{counts['objects']} objects"
+    looked = f"{objects}, {'1 policy' if counts['policies'] == 1 else str(counts['policies']) + ' policies'}"
     good = not counts["fail"] and not counts["error"]
     mark = pen.paint("✔" if good else "✖", "32;1" if good else "31;1")
     return f"{mark} {', '.join(told)} ({looked})"
