@@ -20,7 +20,6 @@ REFUSED = {
     "arrays in arrays": "p := " + "[" * 50_000 + "]" * 50_000,
     "objects in objects": "p := " + '{"a":' * 3000 + "1" + "}" * 3000,
     "parentheses": "p := " + "(" * 3000 + "1" + ")" * 3000,
-    "a long sum": "p := " + "+".join(["1"] * 20_000),
     "comprehensions": "p := " + "[x | x := " * 300 + "1" + "]" * 300,
     "ambiguous braces": "p := " + "{a | " * 60 + "!",
     "ambiguous brackets": "p := " + "[a | " * 60,
@@ -122,6 +121,22 @@ def test_many_loops_inside_one_another_run() -> None:
     text = f"package h\np if {{\n{body}\n}}\nq if {{\n{nested}\n}}\nr := [v49 | {body}]\ns if not t\nt if {{ {body}\nfalse }}"
     found = rego.compile({"h.rego": text}).query("data.h", budget=BUDGET)
     assert found == {"p": True, "q": True, "r": [1], "s": True}
+
+
+def test_what_is_long_is_not_deep() -> None:
+    count = 2500
+    chain = "p := 0 if input == -1\n" + "".join(f"else := {n} if input == {n}\n" for n in range(count))
+    lines = "\n".join(f"x{n} := input + {n}" for n in range(count))
+    module = f"""package h
+{chain}
+q := {"+".join(["input"] * count)}
+r := count({"|".join(f"{{{n}}}" for n in range(count))})
+s if {{
+{lines}
+}}
+"""
+    found = rego.compile({"h.rego": module}).query("data.h", 2400)
+    assert found == {"p": 2400, "q": 2400 * count, "r": count, "s": True}
 
 
 def test_text_never_becomes_code() -> None:

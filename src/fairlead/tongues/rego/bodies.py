@@ -5,7 +5,8 @@ Raises Unsafe when no order works. Must never evaluate anything itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from .errors import BadModule, BadModules
 from .expressions import Expressions, is_condition
@@ -66,30 +67,31 @@ class Bodies(Expressions):
         """Write statements; what is written after them runs once for each solution. Raises NotYet or BadModule."""
         pending = list(statements)
         outer = {id(statement): {var.name for var in statement_variables(statement)} for statement in pending}
+        users = Counter(name for names in outer.values() for name in names)
         inner = {id(statement): list(_closures(statement)) for statement in pending}
         while pending:
             waiting: list[Var] = []
             for statement in pending:
                 mark = self.mark()
                 try:
-                    others = [outer[id(other)] for other in pending if other is not statement]
-                    self._closed(inner[id(statement)], others)
+                    self._closed(inner[id(statement)], outer[id(statement)], users)
                     self.statement(statement)
                 except NotYet as error:
                     self.back(mark)
                     waiting.extend(error.names)
                 else:
+                    users.subtract(outer[id(statement)])
                     pending.remove(statement)
                     break
             else:
                 raise NotYet(*waiting)
 
-    def _closed(self, inside: Sequence[Var], others: Sequence[set[str]]) -> None:
+    def _closed(self, inside: Sequence[Var], mine: set[str], users: Mapping[str, int]) -> None:
         """Raise NotYet while a variable inside a closure will be bound by another statement."""
         for var in inside:
             if var.name in self.bound or var.name in ROOTS:
                 continue
-            if any(var.name in names for names in others):
+            if users.get(var.name, 0) > (var.name in mine):
                 raise NotYet(var)
 
     def statement(self, statement: Statement) -> None:

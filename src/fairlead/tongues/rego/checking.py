@@ -6,6 +6,7 @@ OPA takes must never be refused here. Must never evaluate anything.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -13,7 +14,16 @@ from . import shapes
 from .builtins.signatures import declared
 from .errors import BadModule
 from .grouping import Group, Path, whole
-from .resolving import ROOTS, closure_variables, inner_terms, parts, shown, statement_variables, variables
+from .resolving import (
+    ROOTS,
+    closure_variables,
+    inner_terms,
+    parts,
+    shown,
+    spine,
+    statement_variables,
+    variables,
+)
 from .shapes import ANY, BOOLEAN, STRING, FunctionOf, Shape
 from .syntax import (
     Array,
@@ -146,20 +156,22 @@ class _Bodies:
     def body(self, env: _Env, body: Body, given: frozenset[str]) -> None:
         """Check statements in an order in which variables are known before they are needed."""
         pending = list(body)
+        own = {id(one): {var.name for var in statement_variables(one)} for one in pending}
+        users = Counter(name for names in own.values() for name in names)
         while pending:
             left: list[Statement] = []
             for statement in pending:
-                others = {
-                    var.name
-                    for other in pending
-                    if other is not statement
-                    for var in statement_variables(other)
-                }
-                if _is_ready(statement, others, lambda name: name in env or name in given or name in ROOTS):
+                mine = own[id(statement)]
+                elsewhere = lambda name, mine=mine: users[name] > (name in mine)  # noqa: E731
+                if _is_ready(
+                    statement, elsewhere, lambda name: name in env or name in given or name in ROOTS
+                ):
+                    users.subtract(mine)
                     self._statement(env, statement)
                 else:
                     left.append(statement)
             if len(left) == len(pending):
+                users.subtract(own[id(left[0])])
                 self._statement(env, left.pop(0))
             pending = left
 
@@ -186,7 +198,8 @@ class _Bodies:
                     self._visit(env, part)
                 self.found[id(term)] = self._ref(env, term) or ANY
             case Call():
-                self._call(env, term, nested=True)
+                for one in (*reversed(spine(term)), term):
+                    self._call(env, one, nested=True)
             case Comprehension():
                 self.found[id(term)] = self._comprehension(env, term)
             case Template():
@@ -317,7 +330,9 @@ class _Bodies:
 
     def _call(self, env: _Env, call: Call, *, nested: bool) -> None:
         for arg in call.args:
-            self._visit(env, arg)
+            if not (isinstance(arg, Call) and id(arg) in self.found):
+                self._visit(env, arg)
+        self.found[id(call)] = ANY
         if call.name in {"eq", "equal"} and len(call.args) == 2:
             self.found[id(call)] = BOOLEAN
             self._equal(env, call)
@@ -450,7 +465,7 @@ def _ordered(work: Iterable[Path], needs: Mapping[Path, set[Path]]) -> list[Path
     return list(done)
 
 
-def _is_ready(statement: Statement, others: set[str], known: Callable[[str], bool]) -> bool:
+def _is_ready(statement: Statement, elsewhere: Callable[[str], bool], known: Callable[[str], bool]) -> bool:
     """Say whether every variable that a statement needs has been bound; others may bind what its closures use."""
     if any(not known(var.name) for modifier in statement.withs for var in variables(modifier.value)):
         return False
@@ -463,7 +478,7 @@ def _is_ready(statement: Statement, others: set[str], known: Callable[[str], boo
     for term in inner_terms(what):
         sides = term.args if isinstance(term, Call) and term.name in {"eq", "equal"} else (term,)
         free.extend(_needs(side, needed, inside) for side in sides)
-    if any(var.name in others and not known(var.name) for var in inside):
+    if any(not known(var.name) and elsewhere(var.name) for var in inside):
         return False
     if any(not known(var.name) for var in needed):
         return False

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from .errors import BadModule
 from .grouping import part_of
-from .resolving import shown, variables
+from .resolving import shown, spine, variables
 from .running import Node
 from .syntax import Array, At, Call, Comprehension, Object, Ref, Scalar, SetTerm, Template, Term, Var
 from .values import show
@@ -43,6 +43,8 @@ _DEPRECATED: Final = frozenset(
     }
 )
 """What v1 refuses to call."""
+_LONG_CHAIN: Final = 30
+"""A chain of operators that is longer is written from its innermost call outwards."""
 _ARITHMETIC: Final = {"plus": "+", "minus": "-"}
 
 
@@ -434,6 +436,15 @@ class Expressions(Writer):
         arity = self._arity(call)
         if len(call.args) != arity:
             raise self._mismatch(call, arity)
+        chain = spine(call)
+        if len(chain) > _LONG_CHAIN:
+            first = chain[-1]
+            for one in (*reversed(chain[:-1]), call):
+                hidden = Var(f"chain#{self.fresh()}", call.at)
+                self.bound[hidden.name] = self.value(first)
+                self.trail.append(("b", hidden.name))
+                first = Call(one.name, (hidden, *one.args[1:]), one.at, one.path)
+            call = first
         args = self.values(call.args)
         if not self._mocked(call):
             return self._plain_call(call, args)

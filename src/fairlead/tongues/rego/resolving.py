@@ -91,6 +91,15 @@ def variables(term: Term, closures: bool = False) -> Iterator[Var]:
             pending.extend(parts(found))
 
 
+def spine(call: Call) -> list[Call]:
+    """Return the calls that a call's first argument is and has in turn, as a long chain of operators gives them."""
+    found: list[Call] = []
+    while call.args and isinstance(call.args[0], Call):
+        call = call.args[0]
+        found.append(call)
+    return found
+
+
 def closure_variables(term: Comprehension | Template) -> Iterator[Var]:
     """Yield every variable inside a comprehension or template, at any depth."""
     if isinstance(term, Template):
@@ -155,6 +164,20 @@ class Resolver:
         return self._definition(rule, args)
 
     def _definition(self, rule: Rule, args: tuple[Term, ...] | None) -> Rule:
+        first: Rule | None = None
+        last: Rule | None = None
+        one: Rule | None = rule
+        while one is not None:
+            made = self._alternative(one, args)
+            if last is None:
+                first = made
+            else:
+                last.otherwise = made
+            last, one = made, one.otherwise
+        assert first is not None
+        return first
+
+    def _alternative(self, rule: Rule, args: tuple[Term, ...] | None) -> Rule:
         self.current = rule
         self._enter(rule.body)
         self.somes = {}
@@ -166,11 +189,10 @@ class Resolver:
             ref=(rule.ref[0], *[self.term(step) for step in rule.ref[1:]]),
             key=self.term(rule.key) if rule.key is not None else None,
             value=self.term(rule.value),
+            otherwise=None,
         )
         self._unused()
         self.scopes.pop()
-        if rule.otherwise is not None:
-            made.otherwise = self._definition(rule.otherwise, args)
         return made
 
     def query(self, body: Body) -> Body:
@@ -353,7 +375,11 @@ class Resolver:
                     tuple([(self.term(key), self.term(value)) for key, value in term.items]), term.at
                 )
             case Call():
-                return self._call(term)
+                made: Term | None = None
+                for one in (*reversed(spine(term)), term):
+                    made = self._call(one, made)
+                assert made is not None
+                return made
             case Template():
                 return Template(
                     tuple([part if isinstance(part, str) else self._part(part) for part in term.parts]),
@@ -373,7 +399,8 @@ class Resolver:
         self.scopes.pop()
         return made
 
-    def _call(self, call: Call) -> Term:
+    def _call(self, call: Call, first: Term | None) -> Term:
+        """Return a resolved call; its first argument may have been resolved before."""
         if (
             call.name in CALLS
             and len(call.args) < 2
@@ -381,8 +408,11 @@ class Resolver:
             and self.annotations is not None
         ):
             answer = self.annotations().answer(call.name, self.current)
-            return Call("eq", (answer, self.term(call.args[0])), call.at, ("eq",)) if call.args else answer
-        args = tuple([self.term(arg) for arg in call.args])
+            if not call.args:
+                return answer
+            return Call("eq", (answer, first or self.term(call.args[0])), call.at, ("eq",))
+        given = () if first is None else (first,)
+        args = (*given, *[self.term(arg) for arg in call.args[len(given) :]])
         path = self.globals.get(call.path[0])
         if path is None or self._is_local(call.path[0]):
             return Call(call.name, args, call.at, call.path)
