@@ -81,13 +81,15 @@ def trust(ca: Path) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def fairlead(folder: Path) -> Iterator[Server]:
-    """A control plane without a node."""
+def fairlead(folder: Path, *more: str) -> Iterator[Server]:
+    """A control plane without a node; `more` are further options of `up`."""
     command = [sys.executable, "-m", "fairlead.faces.cli.main"]
     data = ["--data-dir", str(folder)]
     started = time.perf_counter()
     subprocess.run(
-        [*command, "up", *data, "--port", "0", "--no-node", "--detach"], check=True, stdout=subprocess.DEVNULL
+        [*command, "up", *data, "--port", "0", "--no-node", "--detach", *more],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     ready = time.perf_counter() - started
     try:
