@@ -31,6 +31,7 @@ WRONG = [
     ),
     ("q if input.x\np if q[_]", "undefined ref: data.t.q[_]\n\tdata.t.q[_]\n\t^^^^^^^^\n\thave: boolean"),
     ("q contains 1 if input.x\np if q.foo", "undefined ref: data.t.q.foo"),
+    ("q := true\np := 1 if { x := q; x; q.k }", "undefined ref: data.t.q.k"),
     ("f(x) := x\np := f", "undefined ref: data.t.f"),
     ("p if { x := 1; some y in x }", "undefined ref: x["),
     ("p if { [x, y] = [1, 2, 3]; x; y }", "match error"),
@@ -53,6 +54,7 @@ RIGHT = [
     'p := {"a": 1, input.k: 2}.zzz',
     "p if { [x, 1] = input.y; upper(x) }",
     'p if { {"a": x} = input.y; upper(x) }',
+    "p if { [x, 2] = [y, y]; y = {1} }",
     "p if { every x in input.xs { upper(x) } }",
 ]
 

@@ -188,7 +188,7 @@ class _Bodies:
             self._visit(env, what)
         for term in inner_terms(what):
             for var in variables(term):
-                env.setdefault(var.name, ANY)
+                _settle(env, var)
 
     def _visit(self, env: _Env, term: Term) -> None:
         """Check what is inside a term, from the inside out, and remember the types found."""
@@ -294,7 +294,7 @@ class _Bodies:
             if shape is None or shape == ANY:
                 for other in ref.path[place:]:
                     for var in variables(other):
-                        env.setdefault(var.name, ANY)
+                        _settle(env, var)
                 return None
             keys = shapes.keys(shape)
             if keys is None:
@@ -383,7 +383,7 @@ class _Bodies:
                     pairs.append((item, theirs_by[shapes.key_of(name.value)]))
         good = all(self._both(env, *pair) for pair in pairs)
         for var in (*variables(left), *variables(right)):
-            env.setdefault(var.name, ANY)
+            _settle(env, var)
         return good
 
     def unify(self, env: _Env, term: Term, shape: Shape, union: bool = False) -> bool:
@@ -432,6 +432,12 @@ class _Bodies:
             return True
         inner = shapes.select(shape, name.value)
         return inner is not None and self.unify(env, item, inner, union)
+
+
+def _settle(env: _Env, var: Var) -> None:
+    """Let a variable of which nothing is known be anything."""
+    if var.name not in ROOTS:
+        env.setdefault(var.name, ANY)
 
 
 def _alternatives(rule: Rule) -> Iterator[Rule]:
@@ -484,7 +490,29 @@ def _is_ready(statement: Statement, elsewhere: Callable[[str], bool], known: Cal
         return False
     if statement.negated and any(not known(var.name) for side in free for var in side):
         return False
-    return len(free) < 2 or any(all(known(var.name) for var in side) for side in free)
+    if len(free) < 2 or any(all(known(var.name) for var in side) for side in free):
+        return True
+    return isinstance(what, Call) and _settles(what.args[0], what.args[1], known)
+
+
+def _settles(left: Term, right: Term, known: Callable[[str], bool]) -> bool:
+    """Say whether the elements of two arrays bind one another's variables."""
+    pairs, found = [(left, right)], set[str]()
+    while pairs:
+        waiting: list[tuple[Term, Term]] = []
+        for one, other in pairs:
+            if isinstance(one, Array) and isinstance(other, Array) and len(one.items) == len(other.items):
+                waiting.extend(zip(one.items, other.items, strict=True))
+                continue
+            sides = [{var.name for var in variables(side)} for side in (one, other)]
+            if any(all(known(name) or name in found for name in side) for side in sides):
+                found.update(*sides)
+            else:
+                waiting.append((one, other))
+        if waiting == pairs:
+            return False
+        pairs = waiting
+    return True
 
 
 def _needs(term: Term, needed: list[Var], inside: list[Var]) -> list[Var]:

@@ -405,7 +405,9 @@ class Expressions(Writer):
                 self.refuse("True")
             return
         name = self.value(term)
-        if not is_literal(name):
+        if name == "False":
+            self.refuse("True")
+        elif not is_literal(name):
             self.refuse(f"{name} is False")
 
     def _mocked(self, call: Call) -> bool:
