@@ -46,7 +46,7 @@ a finding with its path; nothing is passed over in silence.
 | tests that policies come with | `fairlead judge test policies/` (`kyverno-test.yaml`, `suite.yaml`) |
 | what runs | `fairlead judge --cluster` |
 | the embedded cluster | apply them with kubectl: requests are judged in process, reports are kept in the background |
-| another Kubernetes | `fairlead install admission \\| kubectl apply -f -`, or `fairlead serve admission` |
+| another Kubernetes | `fairlead install admission \\| kubectl apply -f -`, or `fairlead serve admission`; the same with `audit` for reports on what runs |
 
 ## Formats
 """
