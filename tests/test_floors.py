@@ -53,7 +53,11 @@ PURE = "Engines and tongues touch nothing: no socket, process, thread, clock, en
             "from fairlead.dialects import manifests",
             "Dialects know nothing of each other",
         ),
-        ("tongues/planted.py", "from fairlead.tongues import cron", "Tongues know nothing of each other, but may share the words below them"),
+        (
+            "tongues/planted.py",
+            "from fairlead.tongues import cron",
+            "Tongues know nothing of each other, but may share the words below them",
+        ),
         ("attic.py", "", FLOORS),
     ],
 )

@@ -305,7 +305,6 @@ class PolicyGate:
         if not verdict.allowed:
             raise refusal(verdict, passage)
 
-
     def _keep(self, verdict: Verdict) -> None:
         """Keep the violations that their format lists on an object of its own."""
         listed = [
