@@ -115,11 +115,11 @@ class _State:
             return None
         container = self.root
         for step in path.above:
+            if not isinstance(container, dict | list):
+                return None
             try:
                 container = _look(container, step)
             except Unpatchable:
-                return None
-            if not isinstance(container, dict | list):
                 return None
         return container if isinstance(container, dict | list) else None
 
