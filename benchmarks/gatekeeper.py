@@ -201,7 +201,9 @@ def gator(program: str, files: list[Path], objects: list[dict[str, Any]]) -> tup
 
 
 def main() -> None:
-    corpus, count = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
+    beside = Path(__file__).resolve().parents[2] / "shared" / "corpus"
+    named = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("FAIRLEAD_CORPUS") or str(beside)
+    corpus, count = Path(named), int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     files, objects = chosen(corpus), pods(count)
     start = time.process_time()
     policies = load(files)
