@@ -37,6 +37,10 @@ log = logging.getLogger("fairlead.kube")
 _STREAMS = {"exec": "exec", "attach": "attach", "portforward": "port-forward"}
 
 
+_LARGEST_IDLE = 64 * 1024
+"""Bytes of a body that means nothing, which are read and forgotten."""
+
+
 class App:
     """One API server. An instance is an ASGI application for HTTP and WebSockets."""
 
@@ -89,6 +93,8 @@ class App:
             return answers.refused(internal(f"{type(fault).__name__}: {fault}"), call)
 
     async def _serve(self, call: Call) -> Reply:
+        if call.method in {"GET", "HEAD"} and call.headers.get("content-length", "0") != "0":
+            await call.body(_LARGEST_IDLE)  # left unread it would have the server cut a long answer short
         segments = split(call.path)
         if segments is None:
             raise bad_request("the path is not UTF-8")
