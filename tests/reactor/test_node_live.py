@@ -173,7 +173,8 @@ def test_last_words(space: Any) -> None:
 def test_too_much_memory(space: Any) -> None:
     status = space.until("hungry", lambda s: s.get("phase") == "Failed")
     ended = space.state(status)["terminated"]
-    assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")
+    assert ended["exitCode"] == 137
+    assert ended["reason"] in {"OOMKilled", "Error"}  # containerd may hear of the exit before it hears of the reason
 
 
 def test_a_deadline(space: Any) -> None:
