@@ -174,7 +174,10 @@ def test_too_much_memory(space: Any) -> None:
     status = space.until("hungry", lambda s: s.get("phase") == "Failed")
     ended = space.state(status)["terminated"]
     assert ended["exitCode"] == 137
-    assert ended["reason"] in {"OOMKilled", "Error"}  # containerd may hear of the exit before it hears of the reason
+    assert ended["reason"] in {
+        "OOMKilled",
+        "Error",
+    }  # containerd may hear of the exit before it hears of the reason
 
 
 def test_a_deadline(space: Any) -> None:
