@@ -172,7 +172,9 @@ def test_last_words(space: Any) -> None:
 
 def test_too_much_memory(space: Any) -> None:
     def told(status: Any) -> bool:  # containerd may hear of the exit before it hears why
-        return status.get("phase") == "Failed" and space.state(status)["terminated"]["reason"] != "Error"
+        return status.get("phase") == "Failed" and bool(
+            space.state(status)["terminated"]["reason"] != "Error"
+        )
 
     ended = space.state(space.until("hungry", told))["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled")

@@ -8,26 +8,14 @@ touch a rule that anything else could ask for.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 from fairlead.tongues.rego import syntax
+from fairlead.tongues.rego.syntax import nodes
 
 Constants = dict[str, dict[str, syntax.Scalar]]
 """Of one set: the constants by the key that they stand under, each once by its text."""
-
-
-def nodes(node: Any) -> Iterator[Any]:
-    """Yield every node of a syntax tree."""
-    ahead = [node]
-    while ahead:
-        here = ahead.pop()
-        if isinstance(here, tuple | list):
-            ahead += here
-        elif dataclasses.is_dataclass(here) and not isinstance(here, type):
-            yield here
-            ahead += [getattr(here, one.name) for one in dataclasses.fields(here)]
 
 
 def _insides(module: syntax.Module) -> Iterator[Any]:

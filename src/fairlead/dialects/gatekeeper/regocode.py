@@ -10,11 +10,12 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from fairlead.dialects.gatekeeper.narrowing import narrow, nodes
+from fairlead.dialects.gatekeeper.narrowing import narrow
 from fairlead.judge.surroundings import Lacking, Surroundings
 from fairlead.tongues import rego
 from fairlead.tongues.rego import syntax
 from fairlead.tongues.rego.builtins.kinds import Builtin, BuiltinError, Context, an_object
+from fairlead.tongues.rego.syntax import nodes
 from fairlead.words import Need, Ref
 
 FORBIDDEN: Final = frozenset({"http.send", "net.lookup_ip_addr", "opa.runtime", "rego.parse_module", "trace"})

@@ -7,7 +7,7 @@ one says what the value, or the error, really is. Both use the same operators.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fairlead.tongues.cel import operators as o
@@ -164,22 +164,12 @@ class Walker:
         """Return the step of && or ||, which an error of one side does not stop."""
         steps = [self.step(one) for one in node.args]
 
-        def decide(frame: list[Any]) -> bool:
-            failed: Failed | None = None
+        def charged(frame: list[Any]) -> Iterator[Step]:
             for step in steps:
                 frame[1].spend(1)
-                try:
-                    if o.truth(step(frame)) is stop:
-                        return stop
-                except TooCostly:
-                    raise
-                except Failed as error:
-                    failed = failed or error
-            if failed is not None:
-                raise failed
-            return not stop
+                yield step
 
-        return decide
+        return lambda frame: _decided(charged(frame), frame, stop=stop)
 
     def list_(self, node: ListOf) -> Step:
         """Return the step of a list."""
@@ -282,11 +272,12 @@ def _opened(source: Step, body: Step, place: int, *, flat: bool) -> Step:
     return open_
 
 
-def _decided(entries: Any, frame: list[Any], *, stop: bool) -> bool:
+def _decided(steps: Iterable[Step], frame: list[Any], *, stop: bool) -> bool:
+    """Return `stop` if any step comes to it; only if none does, the first error counts."""
     failed: Failed | None = None
-    for _, _, body in entries:
+    for step in steps:
         try:
-            if o.truth(body(frame)) is stop:
+            if o.truth(step(frame)) is stop:
                 return stop
         except TooCostly:
             raise
@@ -341,8 +332,8 @@ def _sorted(entries: Any, frame: list[Any]) -> list[Any]:
 
 
 _FINISHES: dict[str, Callable[[Any, list[Any]], Any]] = {
-    "all": lambda entries, frame: _decided(entries, frame, stop=False),
-    "exists": lambda entries, frame: _decided(entries, frame, stop=True),
+    "all": lambda entries, frame: _decided((body for _, _, body in entries), frame, stop=False),
+    "exists": lambda entries, frame: _decided((body for _, _, body in entries), frame, stop=True),
     "exists_one": _one,
     "filter": _filtered,
     "map": _mapped,

@@ -11,12 +11,11 @@ memory stays bounded. Must never change what an evaluation gives.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from .builtins import Builtin
-from .syntax import Call, Ref, Rule, Statement, Var
+from .syntax import Call, Ref, Rule, Statement, Var, nodes
 from .values import UNDEFINED
 
 MOST: Final = 2048
@@ -54,18 +53,6 @@ _MISSING: Final = object()
 Path = tuple[str, ...]
 
 
-def _nodes(node: Any) -> Iterator[Any]:
-    """Yield every node of a syntax tree."""
-    ahead = [node]
-    while ahead:
-        here = ahead.pop()
-        if isinstance(here, tuple | list):
-            ahead += here
-        elif dataclasses.is_dataclass(here) and not isinstance(here, type):
-            yield here
-            ahead += [getattr(here, one.name) for one in dataclasses.fields(here)]
-
-
 class _Traits:
     """What the definitions of a function do: whether they say anything, whether they are pure, and whom they call."""
 
@@ -74,7 +61,7 @@ class _Traits:
     def __init__(self, rules: Iterable[Rule], builtins: Mapping[str, Builtin]) -> None:
         self.calls: set[Path] = set()
         self.pure = self.silent = True
-        for node in _nodes([[rule.args, rule.value, rule.body, rule.otherwise] for rule in rules]):
+        for node in nodes([[rule.args, rule.value, rule.body, rule.otherwise] for rule in rules]):
             self._see(node, builtins)
 
     def _see(self, node: Any, builtins: Mapping[str, Builtin]) -> None:

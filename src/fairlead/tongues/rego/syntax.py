@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -185,3 +187,15 @@ class Module:
     version: str = "v1"
     at: At = (0, 0)
     comments: tuple[tuple[At, str], ...] = ()  # only where some may be METADATA
+
+
+def nodes(tree: Any) -> Iterator[Any]:
+    """Yield every node of a syntax tree, or of the trees in a list."""
+    ahead = [tree]
+    while ahead:
+        here = ahead.pop()
+        if isinstance(here, tuple | list):
+            ahead += here
+        elif dataclasses.is_dataclass(here) and not isinstance(here, type):
+            yield here
+            ahead += [getattr(here, one.name) for one in dataclasses.fields(here)]
