@@ -68,7 +68,7 @@ class Room:
                      "var/run", "home/ann", "lib", "opt"):  # fmt: skip
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "etc/passwd").write_text(
-            "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n"
+            "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nann:x:1000:1000::/home/ann:/bin/sh\n"
         )
         (folder / "etc/group").write_text("root:x:0:\nann:x:1000:\n")
         (folder / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
@@ -101,11 +101,12 @@ class Room:
         before: Sequence[Sequence[object]] = (),
         new: Sequence[str] = ("mnt", "uts", "ipc", "pid"),
         host: bool = False,
+        layered: bool = False,
     ) -> tuple[list[str], dict[str, str]]:
         """Return the command line and environment that run the program in here (or, with `host`, on the host as it is).
 
         `act` is the program's script and `then` those of its children. `before` is done inside, by the container's first process,
-        before it becomes the program.
+        before it becomes the program. With `layered` the root is the lower layer of an overlay.
         """
         setup: list[Sequence[object]] = []
         if not host:
@@ -113,6 +114,15 @@ class Room:
             setup = [("must", "set", self.cgroup / "cgroup.procs", "0"), ("must", "unshare", flags)]
             setup += [("must", "mount", "none", "/", "", 0x44000)] if "mnt" in new else []
             setup += [("must", "fork")] if "pid" in new else []
+            if layered:
+                upper, work = (
+                    self.path.with_name(f"{self.path.name}-upper"),
+                    self.path.with_name(f"{self.path.name}-work"),
+                )
+                upper.mkdir(exist_ok=True)
+                work.mkdir(exist_ok=True)
+                options = f"lowerdir={self.path},upperdir={upper},workdir={work}"
+                setup += [("must", "mount", "overlay", self.path, "overlay", 0, options)]
             setup += [("mount", "proc", self.path / "proc", "proc", 0), ("must", "chroot", self.path)]
         setup += [*before, ("exec", path, path.rpartition("/")[2] if not args else args[0], *args[1:])]
         return [str(actor())], {**(env or {}), **scripts(setup, act, *then)}

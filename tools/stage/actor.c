@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -205,6 +206,21 @@ static int terminal(void) { // a terminal of its own, as its controlling one and
     return dup2(slave, 0);
 }
 
+// Gives the loopback device of this network namespace another address, and wakes it.
+static int addressed(const char *host) {
+    static int next;
+    struct ifreq up = {.ifr_name = "lo"}, alias = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    up.ifr_flags = IFF_UP | IFF_LOOPBACK;
+    snprintf(alias.ifr_name, sizeof alias.ifr_name, "lo:%d", ++next);
+    struct sockaddr_in *four = (void *)&alias.ifr_addr;
+    four->sin_family = AF_INET;
+    inet_pton(AF_INET, host, &four->sin_addr);
+    int failed = ioctl(fd, SIOCSIFFLAGS, &up) < 0 || ioctl(fd, SIOCSIFADDR, &alias) < 0;
+    close(fd);
+    return -failed;
+}
+
 static int wrote(const char *path, const char *what, int flags) {
     int fd = open(path, flags, 0644);
     if (fd < 0) return -1;
@@ -295,6 +311,7 @@ static long step(void) {
     DO("sendto") return sent(word(1), number(2), word(3), "to");
     DO("sendmsg") return sent(word(1), number(2), word(3), "msg");
     DO("send") { int fd = connected(word(1), number(2), "tcp"); return fd < 0 ? -1 : send(fd, word(3), strlen(word(3)), 0); }
+    DO("address") return addressed(word(1));
     DO("dup2") return dup2(number(1), number(2));
     DO("dup3") return dup3(number(1), number(2), 0);
     DO("dup") return dup(number(1));

@@ -1,0 +1,47 @@
+"""What a deed is: for one rule, an action that it must see and a similar one that it must not.
+
+The actions are performed for real in a Room. `needs` says what the container is to be: the words of a Container's description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stage import Room
+
+Act = Callable[[Room], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One rule's pair. `container` and `otherwise` describe the container of the harmful and of the harmless action."""
+
+    rule: str
+    harm: Act
+    harmless: Act
+    container: Mapping[str, Any] = field(default_factory=dict)
+    otherwise: Mapping[str, Any] | None = None
+
+
+def program(path: str, *args: str, **how: Any) -> Act:
+    """Return the act of running a program that is put there; `act` and `then` are scripts, as in Room.command."""
+
+    def run(room: Room) -> None:
+        room.install(path)
+        for children in how.get("then", ()):
+            for step in children:
+                if step[0] in {"run", "start", "exec"}:
+                    room.install(step[1])
+        for step in how.get("act", ()):
+            if step[0] in {"run", "start", "exec"}:
+                room.install(step[1])
+        room.run(path, *args, **how)
+
+    return run
+
+
+def does(*steps: tuple[object, ...], **how: Any) -> Act:
+    """Return the act of a plain program that takes these steps."""
+    return program("/bin/actor", act=steps, **how)
