@@ -5,7 +5,7 @@ The actions are performed for real in a Room. `needs` says what the container is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,18 @@ def program(path: str, *args: str, **how: Any) -> Act:
             if step[0] in {"run", "start", "exec"}:
                 room.install(step[1])
         room.run(path, *args, **how)
+
+    return run
+
+
+def on_host(
+    name: str, *args: str, act: Sequence[tuple[object, ...]] = (), env: Mapping[str, str] | None = None
+) -> Act:
+    """Return the act of running a program of that name outside any container; `args` are its argv."""
+
+    def run(room: Room) -> None:
+        room.install(f"/opt/{name}")
+        room.run(str(room.outside(f"/opt/{name}")), *(args or (name,)), act=act, env=env, host=True)
 
     return run
 
