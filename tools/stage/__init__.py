@@ -64,12 +64,13 @@ class Room:
         self.path = folder
         self.cgroup = hierarchy / f"room-{self.id[:12]}" / self.id
         self.cgroup.mkdir(parents=True)
-        for name in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "etc", "tmp", "dev", "proc", "root/.ssh", "var/log",
+        for name in ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin", "etc", "tmp", "dev/pts", "proc", "root/.ssh", "var/log",
                      "var/run", "home/ann", "lib", "opt"):  # fmt: skip
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "etc/passwd").write_text(
             "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1::/:/bin/false\nann:x:1000:1000::/home/ann:/bin/sh\n"
         )
+        (folder / "dev/ptmx").symlink_to("pts/ptmx")
         (folder / "etc/group").write_text("root:x:0:\nann:x:1000:\n")
         (folder / "etc/shadow").write_text("root:*:19000:0:99999:7:::\n")
         self.install("/bin/actor")
@@ -123,7 +124,11 @@ class Room:
                 work.mkdir(exist_ok=True)
                 options = f"lowerdir={self.path},upperdir={upper},workdir={work}"
                 setup += [("must", "mount", "overlay", self.path, "overlay", 0, options)]
-            setup += [("mount", "proc", self.path / "proc", "proc", 0), ("must", "chroot", self.path)]
+            setup += [
+                ("mount", "proc", self.path / "proc", "proc", 0),
+                ("mount", "devpts", self.path / "dev/pts", "devpts", 0, "newinstance,ptmxmode=0666"),
+                ("must", "pivot" if "mnt" in new else "chroot", self.path),
+            ]
         setup += [*before, ("exec", path, path.rpartition("/")[2] if not args else args[0], *args[1:])]
         return [str(actor())], {**(env or {}), **scripts(setup, act, *then)}
 

@@ -282,6 +282,7 @@ static long step(void) {
     DO("mknod") return mknod(word(1), number(2), number(3));
     DO("chdir") return chdir(word(1));
     DO("chroot") return chroot(word(1)) || chdir("/");
+    DO("pivot") return mount(word(1), word(1), NULL, MS_BIND | MS_REC, NULL) || chdir(word(1)) || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/") ? -1 : 0;
     DO("mount") return mount(word(1), word(2), word(3), number(4), n > 5 ? word(5) : NULL);
     DO("umount") return umount2(word(1), number(2));
     DO("unshare") return unshare(number(1));
