@@ -76,13 +76,19 @@ class Line:
         self._methods: dict[str, Any] = {}
 
     async def _call(
-        self, method: str, request: object, answer: type[R], seconds: float | None, lease: str = ""
+        self,
+        method: str,
+        request: object,
+        answer: type[R],
+        seconds: float | None,
+        lease: str = "",
+        namespace: tuple[str, str] = _NAMESPACE,
     ) -> R:
         if method not in self._methods:
             self._methods[method] = self._channel.unary_unary(
                 method, request_serializer=encode, response_deserializer=decoder(answer)
             )
-        metadata = (_NAMESPACE, ("containerd-lease", lease)) if lease else (_NAMESPACE,)
+        metadata = (namespace, ("containerd-lease", lease)) if lease else (namespace,)
         try:
             response: R = await self._methods[method](request, timeout=seconds, metadata=metadata)
         except grpc.RpcError as error:
@@ -96,6 +102,18 @@ class Line:
     async def images(self, method: str, request: object, answer: type[R], seconds: float | None = 120) -> R:
         """Call the image service of the CRI."""
         return await self._call(_IMAGES + method, request, answer, seconds)
+
+    async def ask(
+        self,
+        method: str,
+        request: object,
+        answer: type[R],
+        seconds: float | None = 120,
+        *,
+        space: str = "k8s.io",
+    ) -> R:
+        """Call any other service by its full name, in one of containerd's namespaces."""
+        return await self._call(method, request, answer, seconds, namespace=(_NAMESPACE[0], space))
 
     async def names(self, method: str, request: object, lease: str = "") -> None:
         """Call containerd's image service: which name points to which content."""
