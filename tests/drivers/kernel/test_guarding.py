@@ -1,0 +1,271 @@
+"""Guards with real processes: what is guarded cannot be opened or executed, under whatever name, and everything else can."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fairlead.drivers.kernel import guarding
+from fairlead.drivers.kernel.guarding import Guards, GuardsRefused
+from fairlead.sense.plans import Guard
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or sys.platform != "linux", reason="guarding files needs root on Linux"
+    ),
+]
+
+Start = Callable[..., Guards]
+
+_OPENS = """
+import sys
+fine = 0
+for _ in range(200):
+    try:
+        open(sys.argv[1], 'rb').close()
+        fine += 1
+    except PermissionError:
+        pass
+print(fine)
+"""
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def begin(*guards: Guard, **how: object) -> Guards:
+            found = Guards(guards, **how)  # type: ignore[arg-type]
+            stack.callback(found.close)
+            try:
+                found.start()
+            except GuardsRefused as error:
+                pytest.skip(f"the kernel has no fanotify permission events: {error}")
+            return found
+
+        yield begin
+
+
+def opened(path: Path) -> int:
+    """How many of 200 times another process could open the file."""
+    done = subprocess.run([sys.executable, "-S", "-c", _OPENS, str(path)], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+def cat(path: Path | str, *before: str) -> bool:
+    return subprocess.run([*before, "cat", str(path)], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "vault" / "secret"
+    path.parent.mkdir()
+    path.write_text("x")
+    (tmp_path / "vault" / "leaflet").write_text("y")
+    return path
+
+
+def test_each_open_is_prevented_and_the_file_beside_is_not(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),), owner="vault"))
+    assert opened(secret) == 0
+    assert opened(secret.with_name("leaflet")) == 200
+    told = guards.read()
+    assert len(told) == 200
+    assert guards.lost == 0
+    assert {(one.what, one.path, one.owner, one.uid) for one in told} == {("open", str(secret), "vault", 0)}
+    assert Path(told[0].exe).samefile(sys.executable)
+    guards.close()
+    assert opened(secret) == 200
+
+
+def test_each_execution_is_prevented_and_leaves_nothing(tmp_path: Path, start: Start) -> None:
+    bad, good, mark = tmp_path / "bad", tmp_path / "good", tmp_path / "mark"
+    for program in (bad, good):
+        shutil.copy(shutil.which("touch") or "", program)
+    guards = start(Guard(at="exec", paths=(str(bad),), owner="no-bad"))
+    script = (
+        'n=0; i=0; while [ $i -lt 200 ]; do "$0" "$1" 2>/dev/null && n=$((n+1)); i=$((i+1)); done; echo $n'
+    )
+    for program, times in ((bad, 0), (good, 200)):
+        done = subprocess.run(["sh", "-c", script, program, mark], capture_output=True, check=True)
+        assert int(done.stdout) == times
+        assert mark.exists() is (times > 0)
+    assert [one.what for one in guards.read()] == ["exec"] * 200
+    assert cat(bad)  # to read it is another thing
+
+
+def test_a_file_is_guarded_under_its_other_names(secret: Path, tmp_path: Path, start: Start) -> None:
+    (tmp_path / "link").symlink_to(secret)
+    os.link(secret, tmp_path / "hard")
+    start(Guard(at="open", paths=(str(secret),)))
+    assert not cat(tmp_path / "link")
+    assert not cat(tmp_path / "hard")
+    (tmp_path / "shown").mkdir()
+    bind = f"mount --bind {secret.parent} {tmp_path}/shown && exec cat {tmp_path}/shown/"
+    assert subprocess.run(
+        ["unshare", "-m", "sh", "-c", bind + "secret"], check=False, capture_output=True
+    ).returncode
+    subprocess.run(["unshare", "-m", "sh", "-c", bind + "leaflet"], check=True, capture_output=True)
+
+
+def test_what_takes_a_guarded_name_is_guarded(secret: Path, start: Start) -> None:
+    start(Guard(at="open", paths=(str(secret), str(secret.with_name("later")))))
+    fresh = secret.with_name("fresh")
+    fresh.write_text("new")
+    assert cat(fresh)  # allowed, and not asked about again
+    fresh.rename(secret)
+    for _ in range(100):
+        if not cat(secret):
+            break
+        time.sleep(0.01)
+    assert opened(secret) == 0
+    secret.with_name("later").write_text("new")
+    assert not cat(secret.with_name("later"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield place
+    subprocess.run(["umount", "-R", str(place)], check=True)
+
+
+def test_a_tree_is_guarded_through_any_mount(disk: Path, tmp_path: Path, start: Start) -> None:
+    tree = disk / "keys"
+    (tree / "deep").mkdir(parents=True)
+    for path in (tree / "deep" / "one", disk / "keyring", disk / "benign"):
+        path.write_text("x")
+    guards = start(Guard(at="open", paths=(f"{tree}/",), prefix=True))
+    assert opened(tree / "deep" / "one") == 0
+    assert opened(disk / "keyring") == opened(disk / "benign") == 200
+    (disk / "later").write_text("x")
+    (disk / "later").rename(tree / "later")
+    assert not cat(tree / "later")
+    other = tmp_path / "other"
+    other.mkdir()
+    bind = f"mount --bind {tree}/deep {other} && exec cat {other}/one"
+    assert subprocess.run(["unshare", "-m", "sh", "-c", bind], check=False, capture_output=True).returncode
+    inner = tree / "mounted"
+    subprocess.run(["mkdir", str(inner)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(inner)], check=True)
+    (inner / "two").write_text("x")
+    assert cat(inner / "two")  # a file system that came later
+    guards.cover(os.getpid())
+    assert not cat(inner / "two")
+
+
+def test_only_some_are_refused(secret: Path, start: Start) -> None:
+    cat_path = os.path.realpath(shutil.which("cat") or "")
+    head_path = os.path.realpath(shutil.which("head") or "")
+    path = (str(secret),)
+    for guard, cat_fine, head_fine in (
+        (Guard(at="open", paths=path, binaries=(cat_path,)), False, True),
+        (Guard(at="open", paths=path, not_binaries=(cat_path,)), True, False),
+        (Guard(at="open", paths=path, binaries=(head_path, "/none")), True, False),
+    ):
+        guards = start(guard)
+        assert cat(secret) is cat_fine
+        done = subprocess.run(["head", str(secret)], capture_output=True, check=False)
+        assert (done.returncode == 0) is head_fine
+        guards.close()
+
+
+def test_only_a_cgroup_is_refused(secret: Path, start: Start) -> None:
+    _, point = guarding.hierarchy()
+    group = Path(point, f"fairlead-test-{os.getpid()}")
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    try:
+        start(Guard(at="open", paths=(str(secret),), cgroups=(group.stat().st_ino,)))
+        join = f"echo $$ > {group}/cgroup.procs && exec cat {secret}"
+        assert cat(secret)
+        assert subprocess.run(["sh", "-c", join], check=False, capture_output=True).returncode
+        inner = group / "inner"
+        inner.mkdir()
+        join = f"echo $$ > {inner}/cgroup.procs && exec cat {secret}"
+        assert subprocess.run(["sh", "-c", join], check=False, capture_output=True).returncode
+        inner.rmdir()
+    finally:
+        group.rmdir()
+
+
+def test_who_is_spared_is_not_refused(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),)))
+    assert secret.read_text() == "x"  # this process
+    script = f"import sys\nprint(flush=True)\nsys.stdin.readline()\nprint(open({str(secret)!r}).read())"
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        guards.spare(child.pid)
+        assert child.communicate("\n")[0] == "x\n"
+    assert guards.read() == []
+
+
+def test_with_the_responder_dead_everything_passes(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),)))
+    assert guards._process is not None
+    held = [guards.holding]
+    os.kill(guards._process.pid, signal.SIGKILL)
+    guards._process.wait()
+    assert cat(secret)
+    held.append(guards.holding)
+    assert held == [True, False]
+    assert guards.read() == []
+
+
+def test_a_responder_that_hangs_is_killed_by_the_kernel(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),)), patience=0.5)
+    assert guards._process is not None
+    os.kill(guards._process.pid, signal.SIGSTOP)
+    assert cat(secret)
+    assert guards._process.wait(10) == -signal.SIGKILL
+
+
+def test_guards_that_are_kept_outlive_their_starter(secret: Path, tmp_path: Path) -> None:
+    note = tmp_path / "run" / "guards"
+    script = (
+        "import os, sys\nfrom pathlib import Path\nfrom fairlead.drivers.kernel.guarding import Guards\n"
+        "from fairlead.sense.plans import Guard\n"
+        f"Guards([Guard(at='open', paths=({str(secret)!r},))], keep=Path({str(note)!r})).start()\nos._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    try:
+        assert not cat(secret)
+        again = Guards([Guard(at="open", paths=(str(secret),))], keep=note)
+        again.start()
+        assert not cat(secret)
+        again.close(keep=True)
+        assert not cat(secret)
+    finally:
+        assert guarding.release(note)
+    for _ in range(100):
+        if cat(secret):
+            break
+        time.sleep(0.01)
+    assert cat(secret)
+    assert not guarding.release(note)
+
+
+def test_what_cannot_be_guarded_is_told(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=("/proc/version", str(secret)), owner="both"))
+    assert [(one.owner, one.path) for one in guards.lacking] == [("both", "/proc/version")]
+    assert cat("/proc/version")
+    assert not cat(secret)
