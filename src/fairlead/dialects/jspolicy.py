@@ -216,7 +216,6 @@ def _policy(model: _Model, program: str) -> Policy:
         background=not controller,
         refusal=lambda _, denying: _refusal(ref.name, denying),
         timeout=model.timeout,
-        untrusted=True,
     )
 
 

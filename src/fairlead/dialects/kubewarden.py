@@ -245,7 +245,6 @@ def _policy(model: _Model) -> Policy:
         background=model.background,
         refusal=lambda _, denying: _refusal(model.webhook, denying),
         timeout=model.timeout,
-        untrusted=True,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues.paths import Path
-from fairlead.words import Change, Finding, Need, Ref, Resource, Where
+from fairlead.words import Change, Finding, Ref, Resource, Where
 
 NOWHERE = Where()
 
@@ -80,9 +80,9 @@ class Policy:
 
     `source` is the object that it came from and `name` how its own tools call it. `rank` orders mutating policies; equal ranks go by
     name. `open` is failurePolicy Ignore: an error lets the request pass. `admission` and `background` say where it is used.
-    `needs` are known at load and worth fetching ahead. `refusal` words the denial of a request by this policy in the words of the
+    `refusal` words the denial of a request by this policy in the words of the
     format (it gets the subject and all denying outcomes of the policies that share this very function, so that
-    they can be told in one text). `timeout` is in seconds; `untrusted` marks what must run in a worker.
+    they can be told in one text). `timeout` is in seconds.
     """
 
     source: Ref
@@ -95,10 +95,8 @@ class Policy:
     open: bool = False
     admission: bool = True
     background: bool = True
-    needs: tuple[Need, ...] = ()
     refusal: Callable[[Subject, Sequence[Judged]], str] | None = None
     timeout: float = 10.0
-    untrusted: bool = False
     title: str = ""
     category: str = ""
     severity: str = ""

@@ -137,9 +137,10 @@ class Bench:
         everything = [one.content for one in (*policy_documents, *self.documents)]
         everything += values.spaces.values() if values is not None else ()
         self._view = view if view is not None else Snapshot(everything)
-        self._kinds = kinds if kinds is not None else KindNames(catalogue_of(everything))
+        catalogue = catalogue_of(everything)
+        self._kinds = kinds if kinds is not None else KindNames(catalogue)
         self._answering: Answering = nobody
-        applier = Applier(catalogue_of(everything))
+        applier = Applier(catalogue)
         self.around = Surroundings(
             view=self._view,
             now=now,
