@@ -295,6 +295,10 @@ class Process:
     def env(self, values: Sequence[str]) -> None:
         self._env = list(values)
 
+    def forget_texts(self) -> None:
+        """Let `args` and `env` be read anew from `args_raw` and `env_raw`."""
+        self._args = self._env = None
+
     @property
     def exe_name(self) -> str:
         """argv[0], or the path where there are no arguments."""

@@ -22,7 +22,7 @@ acct name:p
 add_key _type:s _description:s _payload plen ringid
 bind fd:f* umyaddr:a addrlen
 bpf cmd uattr size -> f
-capset header data
+capset header data:b
 chdir filename:p
 chmod filename:p mode
 chown filename:p user group
@@ -228,9 +228,9 @@ writev fd:f* vec:v vlen
 _HOW = {
     "": Arg.INT, "f": Arg.FD, "d": Arg.DIRFD, "p": Arg.PATH, "s": Arg.STRING, "a": Arg.SOCKADDR, "v": Arg.IOVEC, "m": Arg.MSGHDR, "b": Arg.BUFFER,
 }  # fmt: skip
-_LIMITS = {"pipe": 8, "pipe2": 8, "socketpair": 8, "openat2": 24}
-"""Calls with a buffer of a fixed size, which is always read: two descriptors, or struct open_how."""
-_UNSIZED = frozenset({"pipe", "pipe2", "socketpair"})
+_LIMITS = {"pipe": 8, "pipe2": 8, "socketpair": 8, "openat2": 24, "capset": 24}
+"""Calls with a buffer of a fixed size, which is always read: two descriptors, struct open_how, two sets of capabilities."""
+_UNSIZED = frozenset({"pipe", "pipe2", "socketpair", "capset"})
 
 
 @dataclass(frozen=True, slots=True)
