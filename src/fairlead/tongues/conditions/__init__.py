@@ -7,41 +7,76 @@ The nodes are in `trees`: And, Or, Not over Check and Exists, whose `field` is a
 
 **Fields.** Whoever compiles hands in a `Resolver`: a function FieldRef -> `Field`, which raises `UnknownField`. A Field says its `type`
 (a `Type`), whether it has one value or several (`many`, a `Many`), and its `code`: Python source of an expression that gives the value, or None
-where there is none, from the names that the generated function has: `event` (its argument) and whatever is in `names` (name -> object).
-The value's Python type is that of its Type: str, bytes, int, float, bool, `ipaddress`-free addresses as packed bytes (4 or 16); with
-`many` not ONE, a tuple or list of them (empty means absent).
+where there is none, from the names that the generated function has: `event` (its argument) and the field's own `names` (name -> object;
+the same name must be the same object in all fields). The value's Python type is that of its Type: str, bytes, int, float, bool, addresses as
+packed bytes (4 or 16); with `many` not ONE, a tuple or list of them (empty means absent).
 
 **Compiling.** `compile(tree, resolver)` gives a function event -> bool. `compile_all({key: tree}, resolver)` gives one function
-event -> list of the keys whose trees are true, in which each field and each shared comparison is computed at most once, and only when it is needed.
-`source(tree, resolver)` gives the source of a stand-alone expression and the objects that it names, for who writes the function himself.
-All raise BadCondition with a place over a field that is unknown, an operator that its type does not have, or a value that is none of it.
+event -> list of the keys whose trees are true, in which each field and each shared part is computed at most once, and only when it is needed.
+`source(tree, resolver)` and `Weaver` are for who writes the function around the expressions himself:
+
+    weaver = Weaver(resolver)
+    for tree in trees: weaver.count(tree)                 # raises BadCondition
+    codes = [weaver.expression(tree) for tree in trees]   # true or false; they must run in this order, all of them, with nothing skipped
+    lines = ["def judge(event):", *(f"    {name} = unset" for name in weaver.start()), ...]; names = weaver.names
+
+All raise BadCondition with a place over an operator that a type does not have, or a value that is none of it; NoSuchField, which is one, over a field
+that is unknown. `reduce(tree, decide)` gives what is left of a tree where some of its leaves are known: `evt.type = openat` for one kind.
 
 **Absent values.** A comparison with an absent value is false, whatever its operator, `!=` too; `exists` is false; Not of it is true.
 
-**Planning.** `narrow(tree, decide)` gives an over-approximation of the tree as a disjunction of conjunctions of what `decide` made of
-single leaves: what cannot be pushed down widens, never narrows.
+**Planning.** `narrow(tree, decide, most)` gives alternatives of tests, one of which passes whenever the tree is true: `decide(leaf, negated)` gives
+the test that a leaf (or its opposite) becomes, True, False, or None where it cannot be pushed down. `simplify(tree)` first: it merges equalities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from fairlead.tongues.conditions.checking import NoSuchField
+from fairlead.tongues.conditions.compiling import Source, Weaver, compile, compile_all, source  # noqa: A004  as re.compile
 from fairlead.tongues.conditions.expanding import expand, expand_list
+from fairlead.tongues.conditions.narrowing import narrow
 from fairlead.tongues.conditions.parsing import items, leading_reference, read, reference
 from fairlead.tongues.conditions.printing import quote, show, show_operand
+from fairlead.tongues.conditions.simplifying import reduce, simplify
 from fairlead.tongues.conditions.trees import (
-    MODIFIERS, OPERATORS, TRANSFORMERS, And, BadCondition, Call, Check, Exists, FieldRef, Group, Leaf, Name, Not, Operand, Or, Place, Tree,
-    Value, Values, fields, leaves,
+    MODIFIERS,
+    OPERATORS,
+    TRANSFORMERS,
+    And,
+    BadCondition,
+    Call,
+    Check,
+    Exists,
+    FieldRef,
+    Group,
+    Leaf,
+    Name,
+    Not,
+    Operand,
+    Or,
+    Place,
+    Tree,
+    Value,
+    Values,
+    fields,
+    leaves,
 )  # fmt: skip
+from fairlead.tongues.conditions.types import Field, Many, Resolver, Type, UnknownField, constant
 
 __all__ = [
     "parse", "read", "reference", "leading_reference", "items", "expand", "expand_list", "show", "show_operand", "quote", "leaves", "fields",
+    "compile", "compile_all", "source", "Source", "Weaver", "simplify", "reduce", "narrow",
+    "Field", "Many", "Resolver", "Type", "UnknownField", "NoSuchField", "constant",
     "MODIFIERS", "OPERATORS", "TRANSFORMERS", "BadCondition", "Place",
     "Tree", "And", "Or", "Not", "Check", "Exists", "Name", "Leaf", "FieldRef", "Call", "Group", "Operand", "Value", "Values",
 ]  # fmt: skip
 
 
-def parse(text: str, macros: Mapping[str, str] | None = None, lists: Mapping[str, Sequence[str]] | None = None) -> Tree:
+def parse(
+    text: str, macros: Mapping[str, str] | None = None, lists: Mapping[str, Sequence[str]] | None = None
+) -> Tree:
     """Return the tree of a condition, its macros and lists replaced. Raises BadCondition, whose `name` says which macro is wrong.
 
     An identifier that names no macro is refused; a bare word that names no list is itself.
@@ -59,7 +94,9 @@ def parse(text: str, macros: Mapping[str, str] | None = None, lists: Mapping[str
         if body is None:
             raise BadCondition(f"undefined macro {name.name!r} used in filter", *name.at, name=within)
         if name.name in open_now:
-            raise BadCondition("reference loop in macro " + " -> ".join((*open_now, name.name)), *name.at, name=within)
+            raise BadCondition(
+                "reference loop in macro " + " -> ".join((*open_now, name.name)), *name.at, name=within
+            )
         open_now.append(name.name)
         try:
             found = known[name.name] = expand(read(body), macro, known_lists)

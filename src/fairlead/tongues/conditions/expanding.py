@@ -86,7 +86,10 @@ def _check(node: Check, lists: Mapping[str, Sequence[Value]]) -> Check:
     if isinstance(right, Value) and not right.quoted and right.text in lists:
         values = lists[right.text]
         if len(values) != 1:
-            raise BadCondition(f"list {right.text!r} has {len(values)} items where one value is wanted: put it in parentheses", *right.at)
+            raise BadCondition(
+                f"list {right.text!r} has {len(values)} items where one value is wanted: put it in parentheses",
+                *right.at,
+            )
         return Check(node.left, node.op, values[0], node.mod, node.at)
     return node
 

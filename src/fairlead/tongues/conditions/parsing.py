@@ -10,8 +10,25 @@ import re
 from bisect import bisect_right
 
 from fairlead.tongues.conditions.trees import (
-    LIST_OPERATORS, MODIFIERS, NUMBER_OPERATORS, TRANSFORMERS, And, BadCondition, Call, Check, Exists, FieldRef, Group, Name, Not,
-    Operand, Or, Place, Tree, Value, Values,
+    LIST_OPERATORS,
+    MODIFIERS,
+    NUMBER_OPERATORS,
+    TRANSFORMERS,
+    And,
+    BadCondition,
+    Call,
+    Check,
+    Exists,
+    FieldRef,
+    Group,
+    Name,
+    Not,
+    Operand,
+    Or,
+    Place,
+    Tree,
+    Value,
+    Values,
 )  # fmt: skip
 
 MOST_NESTED = 100
@@ -28,9 +45,21 @@ _BARE = re.compile(r"[^ \t\b\r\n\v\f()\"'=,]+")
 _TRANSFORMER = re.compile("(" + "|".join(TRANSFORMERS) + r")\(")
 _MODIFIER = re.compile("(" + "|".join(MODIFIERS) + r")[ \t\b\r\n]*(?=\()")
 _SYMBOLS = (("==", "="), ("=", "="), ("!=", "!="))
-_WORDS = ("glob", "iglob", "contains", "icontains", "bcontains", "startswith", "bstartswith", "endswith", "regex")
+_WORDS = (
+    "glob",
+    "iglob",
+    "contains",
+    "icontains",
+    "bcontains",
+    "startswith",
+    "bstartswith",
+    "endswith",
+    "regex",
+)
 _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", " ": "\\", "\\": "\\", "/": "/"}
-_OPERATORS = "'exists', '<=', '<', '>=', '>', '=', '!=', " + ", ".join(f"'{word}'" for word in (*_WORDS, *LIST_OPERATORS))
+_OPERATORS = "'exists', '<=', '<', '>=', '>', '=', '!=', " + ", ".join(
+    f"'{word}'" for word in (*_WORDS, *LIST_OPERATORS)
+)
 
 
 def read(text: str) -> Tree:
@@ -234,7 +263,9 @@ class _Reader:
             return self.group(at)
         found = self.subject()
         if found is None:
-            raise self.wrong("expected field transformer argument: field, transformer, quoted string, number, or transformer list")
+            raise self.wrong(
+                "expected field transformer argument: field, transformer, quoted string, number, or transformer list"
+            )
         return found
 
     def group(self, at: Place) -> Group:

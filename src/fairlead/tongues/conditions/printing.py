@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import re
 
-from fairlead.tongues.conditions.trees import And, Call, Check, Exists, FieldRef, Group, Name, Not, Operand, Or, Tree, Value, Values
+from fairlead.tongues.conditions.trees import (
+    And,
+    Call,
+    Check,
+    Exists,
+    FieldRef,
+    Group,
+    Name,
+    Not,
+    Operand,
+    Or,
+    Tree,
+    Value,
+    Values,
+)
 
 _ARGUMENT = re.compile(r"[^ \t\b\r\n\v\f\[\]\"']+")
 _ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\"'}
@@ -54,5 +68,7 @@ def _operand(operand: Operand) -> str:
             return operand.name
         bare = _ARGUMENT.fullmatch(operand.argument)
         return f"{operand.name}[{operand.argument if bare else quote(operand.argument)}]"
-    inner = ", ".join(_operand(item) for item in (operand.args if isinstance(operand, Call) else operand.items))
+    inner = ", ".join(
+        _operand(item) for item in (operand.args if isinstance(operand, Call) else operand.items)
+    )
     return f"({inner})" if isinstance(operand, Group) else f"{operand.name}({inner})"
