@@ -97,7 +97,9 @@ struct fl_settings {   // 40 bytes
     u32 environment;   // most bytes of environment in FL_EXEC; 0: none
     u32 ignoring;      // not 0: `spared` holds entries with FL_SPARED_IGNORED, so look them up
     u32 acting;        // 0: no clause sends a signal, whatever it says
-    u32 pad[3];
+    u32 exe_sets;      // how many bits of exe sets are in use; 0: paths of executables are not looked up
+    u32 generation;    // counted up whenever exe_words or exe_prefixes changed: what `procs` remembers is then computed again
+    u32 pad;
 };
 
 struct fl_number { u32 set, pad; u64 value; };          // 16
@@ -111,7 +113,7 @@ struct fl_proc {       // 32 bytes
     u64 start;         // as in fl_head
     u64 exe;           // bits of the sets that its executable is in
     u32 parent, flags; // tgid; enum fl_proc_flag
-    u64 sets;          // settings' generation that `exe` was made with
+    u64 generation;    // of the settings that `exe` was made with
 };
 enum fl_proc_flag { FL_P_CONTAINED = 1 };
 enum fl_spared { FL_SPARED_SIGNALS = 1, FL_SPARED_IGNORED = 2 };

@@ -1,0 +1,4 @@
+// The object that listens: all programs of programs.h that need no more than tracepoints and uprobes.
+#include "calls.bpf.c"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
