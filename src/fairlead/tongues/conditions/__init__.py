@@ -20,6 +20,8 @@ event -> list of the keys whose trees are true, in which each field and each sha
     codes = [weaver.expression(tree) for tree in trees]   # true or false; they must run in this order, all of them, with nothing skipped
     lines = ["def judge(event):", *(f"    {name} = unset" for name in weaver.start()), ...]; names = weaver.names
 
+`getter(ref, resolver)` gives the value of one field or transformer, for outputs.
+
 All raise BadCondition with a place over an operator that a type does not have, or a value that is none of it; NoSuchField, which is one, over a field
 that is unknown. `reduce(tree, decide)` gives what is left of a tree where some of its leaves are known: `evt.type = openat` for one kind.
 
@@ -34,10 +36,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fairlead.tongues.conditions.checking import NoSuchField
-from fairlead.tongues.conditions.compiling import Source, Weaver, compile, compile_all, source  # noqa: A004  as re.compile
+from fairlead.tongues.conditions.compiling import Getter, Source, Weaver, compile, compile_all, getter, source  # noqa: A004  as re.compile
 from fairlead.tongues.conditions.expanding import expand, expand_list
 from fairlead.tongues.conditions.narrowing import narrow
-from fairlead.tongues.conditions.parsing import items, leading_reference, read, reference
+from fairlead.tongues.conditions.parsing import MOST_NESTED, items, leading_reference, read, reference
 from fairlead.tongues.conditions.printing import quote, show, show_operand
 from fairlead.tongues.conditions.simplifying import reduce, simplify
 from fairlead.tongues.conditions.trees import (
@@ -67,7 +69,7 @@ from fairlead.tongues.conditions.types import Field, Many, Resolver, Type, Unkno
 
 __all__ = [
     "parse", "read", "reference", "leading_reference", "items", "expand", "expand_list", "show", "show_operand", "quote", "leaves", "fields",
-    "compile", "compile_all", "source", "Source", "Weaver", "simplify", "reduce", "narrow",
+    "compile", "compile_all", "source", "getter", "Getter", "Source", "Weaver", "simplify", "reduce", "narrow",
     "Field", "Many", "Resolver", "Type", "UnknownField", "NoSuchField", "constant",
     "MODIFIERS", "OPERATORS", "TRANSFORMERS", "BadCondition", "Place",
     "Tree", "And", "Or", "Not", "Check", "Exists", "Name", "Leaf", "FieldRef", "Call", "Group", "Operand", "Value", "Values",
@@ -97,6 +99,8 @@ def parse(
             raise BadCondition(
                 "reference loop in macro " + " -> ".join((*open_now, name.name)), *name.at, name=within
             )
+        if len(open_now) >= MOST_NESTED:
+            raise BadCondition(f"macros nested deeper than {MOST_NESTED} levels", *name.at, name=within)
         open_now.append(name.name)
         try:
             found = known[name.name] = expand(read(body), macro, known_lists)

@@ -24,7 +24,7 @@ from fairlead.tongues.conditions.trees import (
     Or,
     Tree,
 )
-from fairlead.tongues.conditions.types import Many, Resolver
+from fairlead.tongues.conditions.types import Many, Resolver, Type
 
 Key = TypeVar("Key", bound=Hashable)
 _DEEPEST = 24
@@ -59,6 +59,26 @@ def compile(tree: Tree, resolver: Resolver) -> Callable[[Any], bool]:  # noqa: A
     found = source(tree, resolver)
     lines = ["def judge(event):", *_begin(found.start), f"    return bool({found.code})"]
     return _function(lines, found.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Getter:
+    """How to get the value of a field or a transformer over fields, and of what type it is."""
+
+    get: Callable[[Any], Any]
+    type: Type
+    many: Many
+
+
+def getter(ref: FieldRef | Call, resolver: Resolver) -> Getter:
+    """Return what gives the operand's value of an event, None where there is none. Raises BadCondition."""
+    weaver = Weaver(resolver)
+    operand = weaver.operand(ref)
+    return Getter(
+        _function(["def judge(event):", f"    return {operand.code}"], weaver.names),
+        operand.type,
+        operand.many,
+    )
 
 
 def compile_all(trees: Mapping[Key, Tree], resolver: Resolver) -> Callable[[Any], list[Key]]:
