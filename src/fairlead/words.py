@@ -94,7 +94,7 @@ class Severity(StrEnum):
 class Evidence:
     """One observed fact behind a Finding: what kind of fact, whose, its text, and the place to look it up.
 
-    `kind` is one of field, event, log, exit, condition, absence.
+    `kind` is one of field, event, log, exit, condition, absence, call (one that the kernel refused), process (a line of ancestors).
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """Containers that end, cannot start, or run out of memory.
 
-One fact for each container of each workload, whatever the number of pods. The last exit and the telling line of the log are the
-evidence. A crash that a failing liveness probe brought about, or whose last words name a Service that has trouble of its own,
+One fact for each container of each workload, whatever the number of pods. The last exit, the telling line of the log and the calls that
+the kernel refused last are the evidence. A crash that a failing liveness probe brought about, or whose last words name a Service that has trouble of its own,
 is explained by that.
 """
 
@@ -14,9 +14,11 @@ from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, moment, ready
+from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
+from fairlead.diagnose.lastcalls import telling as telling_calls
 from fairlead.diagnose.logs import Telling, telling
 from fairlead.diagnose.references import Container
-from fairlead.tongues.paths import mapping, mappings, text
+from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Evidence, Need, Ref, Severity
 
 START_REASONS = frozenset(
@@ -211,8 +213,17 @@ def _fact(inventory: Inventory, rule: str, top: Ref, trouble: _Trouble) -> Fact:
             evidence.append(Evidence("exit", one.ref, f"container {container.name}: {its_end}{message}"))
     if said is not None:
         evidence.append(Evidence("log", member.ref, inventory.quote(said.line, member.ref)))
+    seen, death = _death(inventory, rule, trouble)
+    calls = telling_calls(death) if death is not None else []
+    if calls:
+        failed = "; ".join(str(call) for _, call in calls)
+        evidence.append(Evidence("call", seen.ref, inventory.quote(f"last failed calls: {failed}", seen.ref)))
     message, cause, severity = _words(inventory, rule, trouble, end, said, holder or container)
+    if said is None and rule == "container.crash" and calls and calls[0][0] >= EXPLAINING:
+        cause = f"Its last failed call: {inventory.quote(str(calls[0][1]), seen.ref, 240)}."
     if rule == "container.memory":
+        if death is not None and death.oom:
+            evidence.append(Evidence("call", seen.ref, inventory.quote(death.oom, seen.ref)))
         limit = text(container.content, "resources", "limits", "memory")
         if limit:
             limit_path = (*path, "resources", "limits", "memory") if path else ()
@@ -231,8 +242,36 @@ def _fact(inventory: Inventory, rule: str, top: Ref, trouble: _Trouble) -> Fact:
         cause=cause,
         evidence=tuple(evidence),
         where=inventory.where(top, path),
-        because=tuple(_explanations(inventory, rule, member, trouble.container, said)),
+        because=(
+            *_explanations(inventory, rule, member, trouble.container, said),
+            *_refusing(inventory, [call for score, call in calls if score >= EXPLAINING]),
+        ),
     )
+
+
+def _death(inventory: Inventory, rule: str, trouble: _Trouble) -> tuple[Member, Death | None]:
+    """Return what the kernel saw of the last end of one of the containers in trouble, and of which pod."""
+    first = trouble.members[0][0]
+    if rule == "container.start":
+        return first, None  # nothing of the container ran
+    for member, container, _, _ in trouble.members:
+        status = next((status for one, status in member.statuses() if one.name == container.name), {})
+        death = last_death(inventory, member.ref, container.name, status)
+        if death is not None:
+            return member, death
+    return first, None
+
+
+_UNANSWERED = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ECONNRESET"})
+
+
+def _refusing(inventory: Inventory, calls: Sequence[Call]) -> Iterator[Ref]:
+    """The Services whose address did not answer."""
+    hosts = {call.peer.rpartition(":")[0].strip("[]") for call in calls if call.error in _UNANSWERED}
+    for one in inventory.view.list("", "Service") if hosts else ():
+        addresses = {text(one, "spec", "clusterIP"), *words(one, "spec", "clusterIPs")}
+        if addresses & hosts:
+            yield Ref.of(one)
 
 
 def _log(inventory: Inventory, member: Member, container: Container, end: End | None) -> Telling | None:

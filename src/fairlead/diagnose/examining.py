@@ -14,6 +14,7 @@ from fairlead.diagnose import (
     addresses,
     configs,
     crashes,
+    detections,
     grounds,
     images,
     probes,
@@ -38,6 +39,7 @@ ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     services.facts,
     addresses.facts,
     workloads.facts,
+    detections.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
 

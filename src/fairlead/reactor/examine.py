@@ -57,8 +57,11 @@ KINDS: Sequence[tuple[str, str]] = (
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    ("fairlead.dev/v1alpha1", "FlightRecord"),
+    ("fairlead.dev/v1alpha1", "Detection"),
 )
 """What an examination looks at on a cluster."""
+_OWN = "fairlead.dev"
 
 _AT_ONCE = 8
 _LOG_BYTES = 64 * 1024
@@ -104,7 +107,8 @@ async def gather(
         if isinstance(answer, Refusal):
             if kind == "Pod":
                 raise answer
-            unseen.add((_group(api_version), kind))
+            if _group(api_version) != _OWN or answer.code != 404:  # no sensor, nothing to see
+                unseen.add((_group(api_version), kind))
             continue
         for item in answer:
             if kind != "Namespace" or not namespace or item["metadata"]["name"] == namespace:
