@@ -29,7 +29,8 @@ NAMES = ("sensor", "probes", "prevent")
 ARCHITECTURES = {"x86_64": "x86", "arm64": "arm64"}
 """Folder of the objects, and what the sources call the architecture."""
 # v3: 32-bit comparisons and atomic exchange (Linux 5.12).
-FLAGS = ("-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-ffreestanding")
+FLAGS = ("-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-ffreestanding",
+         "-fno-asynchronous-unwind-tables")  # fmt: skip
 
 
 class NotCompiled(Exception):  # noqa: N818  the house's names for what went wrong
@@ -91,7 +92,11 @@ def build(root: Path = ROOT, *, force: bool = False) -> list[str]:
                 continue
             into = root / OBJECTS / arch / f"{name}.bpf.o"
             if found is None:
-                what = "left as it is" if into.exists() else "left out: `fairlead sense` will not run from this build"
+                what = (
+                    "left as it is"
+                    if into.exists()
+                    else "left out: `fairlead sense` will not run from this build"
+                )
                 said.append(f"no compiler (ziglang or clang): {into.relative_to(root)} is {what}")
                 continue
             call, version = found

@@ -74,7 +74,7 @@ struct pid { u32 level; struct upid numbers[1]; };
 struct tty_driver { int major, minor_start; };
 struct tty_struct { int index; struct tty_driver *driver; };
 typedef struct { int counter; } atomic_t;
-struct signal_struct { atomic_t live; int group_exit_code; struct pid *pids[4]; struct tty_struct *tty; };
+struct signal_struct { atomic_t live; int group_exit_code; u32 flags; struct pid *pids[4]; struct tty_struct *tty; };
 typedef struct { u64 val; } kernel_cap_t;  // two halves of 32 bits before 6.3, in the same order
 struct cred {
     kuid_t uid, suid, euid, fsuid;

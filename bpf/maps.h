@@ -42,6 +42,8 @@ RING(alerts, 1 << 20);
 MAP(BPF_MAP_TYPE_PERCPU_ARRAY, counters, u32, u64, FL_CLASSES * 4, 0);
 MAP(BPF_MAP_TYPE_LRU_HASH, flights, struct fl_flight_key, struct fl_flight, 8192, 0);
 MAP(BPF_MAP_TYPE_LRU_HASH, flight_heads, u64, struct fl_flight_head, 1024, 0);
+MAP(BPF_MAP_TYPE_ARRAY, failing, u32, u32, 1024, 0);
+MAP(BPF_MAP_TYPE_LRU_HASH, connecting, u64, struct fl_flight, 1024, 0);
 
 // Where an event is put together: too large for a program's stack. Texts follow a record's fixed part without a gap, so that one piece goes
 // into the ring: an exec's record begins at the front, any other call's where its 200 bytes end at the texts.
@@ -61,6 +63,7 @@ struct fl_room {
     u64 hash[8];
     u32 hashed, fronted, turned, fd;
     struct fl_prefix key;
+    struct fl_flight flight;
     char path[FL_LONG_TEXT + 512];
     struct fl_call head;  // with `more`, of an exec
     union { struct fl_exec more; struct { u8 gap[sizeof(struct fl_exec) - sizeof(struct fl_call)]; struct fl_call call; }; };

@@ -32,6 +32,7 @@ static long fl_climb_one(u32 n, struct fl_climb *c) {
         return 1;
     }
     if (!len || !parent) return 1;
+    if (parent == dentry && len == 1) return 1;  // the root of a file system that is mounted nowhere that we know of
     u32 at = c->at - len;
     SEEN(at);
     if (at > FL_LONG_TEXT || at == 0) return 1;
@@ -46,14 +47,17 @@ static long fl_climb_one(u32 n, struct fl_climb *c) {
     return 0;
 }
 
+// Without a mount it is the path within the file system.
 // Write the path into room->path, at its end; return where it begins (FL_LONG_TEXT: it is empty, as that of a pipe or socket).
 GLOBAL int fl_climb(struct fl_room *room, u64 mnt, u64 dentry) {
     if (!room) return FL_LONG_TEXT;
     struct vfsmount *vfs = (void *)mnt;
     struct fl_climb c = {.room = room, .dentry = (void *)dentry, .at = FL_LONG_TEXT};
-    if (!mnt || !dentry) return FL_LONG_TEXT;
-    c.root = GET(vfs, mnt_root);
-    c.mount = (void *)(mnt - OFFSET_OF(((struct mount *)0)->mnt));
+    if (!dentry) return FL_LONG_TEXT;
+    if (mnt) {
+        c.root = GET(vfs, mnt_root);
+        c.mount = (void *)(mnt - OFFSET_OF(((struct mount *)0)->mnt));
+    }
     bpf_loop(FL_LONG_TEXT, fl_climb_one, &c, 0);
     u32 at = c.at;
     if (at > FL_LONG_TEXT) at = FL_LONG_TEXT;

@@ -63,6 +63,8 @@
 // counters      per CPU array   u32                    u64               FL_CLASSES * 4
 // flights       LRU hash        fl_flight_key          fl_flight         8192 *
 // flight_heads  LRU hash        u64 cgroup             fl_flight_head    1024 *
+// failing       array           u32 system call        u32               1024     what the recorder keeps of it: enum fl_failing + argument's index
+// connecting    LRU hash        u64 address            fl_flight         1024     connections under way, for the recorder
 // scratch       per CPU array   u32                    (its own)         3
 // __bpf_usdt_specs, __bpf_usdt_ip_to_spec_id           libbpf's own
 //
@@ -79,6 +81,9 @@
 // it, or the working directory; empty when the path is absolute). At most four; one that is absent has length 0 and keeps its position.
 // FL_SOCKADDR and the name in FL_MSGHDR have no text: they fill place.sock (the remote end; the local end in bind).
 // fl_exec's texts: exe path, working directory, arguments and environment (each with zeros between, none at the end).
+//
+// Arguments are whole registers: a test of an int of the program's (a descriptor, flags) wants a mask of 32 bits.
+// In FL_SOCK_STATE and FL_SKB_DROP the head names whoever was running: they may happen in an interrupt.
 //
 // FL_FORK: args[3] the child's pid in its own namespace, [4] its mount namespace, [5] its pid namespace.
 // FL_EXIT: args[1] the exit status, [2] 1 where it was the first process of its pid namespace.
@@ -118,6 +123,7 @@ struct fl_proc {       // 32 bytes
 enum fl_proc_flag { FL_P_CONTAINED = 1 };
 enum fl_spared { FL_SPARED_SIGNALS = 1, FL_SPARED_IGNORED = 2 };
 
+enum fl_failing { FL_FAILS = 1, FL_FAILS_PATH = 16, FL_FAILS_ADDRESS = 32 };  // nothing but the error; a path; a socket's address
 struct fl_flight_key { u64 cgroup; u32 slot, pad; };    // 16
 // Where the next entries go: those of ENOENT, which are many, to the first half of the slots, so that they never push out the others.
 struct fl_flight_head { u64 absent, rest; };            // counts: slot = absent % 16, or 16 + rest % 16
