@@ -171,7 +171,7 @@ def test_a_guest_sees_only_its_mounts(runtime: Wasm, tmp_path: Path, read_only: 
 def test_a_guests_process_has_no_rights(runtime: Wasm, tmp_path: Path) -> None:
     container = asyncio.run(begin(runtime, tmp_path, SPIN))
     pid = worker(tmp_path, container)
-    status = ""
+    status, children = "", []
     deadline = time.monotonic() + 20
     while "Uid:\t65534\t65534" not in status and time.monotonic() < deadline:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -179,6 +179,9 @@ def test_a_guests_process_has_no_rights(runtime: Wasm, tmp_path: Path) -> None:
         time.sleep(0.02)
     assert "NoNewPrivs:\t1" in status
     assert "CapEff:\t0000000000000000" in status
+    while "Seccomp:\t2" not in status and time.monotonic() < deadline:
+        status = Path(f"/proc/{children[0]}/status").read_text()
+    assert "Seccomp:\t2" in status
 
 
 def test_images_are_listed_renamed_and_removed(runtime: Wasm, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a worker gives up before it touches foreign code: identity, privileges, network, files, processes, memory without end."""
+"""What a worker gives up before it touches foreign code: identity, privileges, network, files, processes, memory without end, system calls."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import resource
 import sys
 
+from fairlead.drivers import confining
 from fairlead.drivers.wasm.worker import confine as give_up_identity
 
 _NEW_NETWORK = 0x40000000
@@ -22,10 +23,12 @@ def confine() -> None:
         if unshare(_NEW_NETWORK) != 0:
             unshare(_NEW_USER | _NEW_NETWORK)
         resource.setrlimit(resource.RLIMIT_DATA, (DATA, DATA))
+        confining.confine_files()
     give_up_identity()
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def seal() -> None:
-    """Start no more threads or processes."""
+    """Start no more threads or processes, and ask the kernel for nothing that computing has no use for."""
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    confining.confine_calls(threads=False)

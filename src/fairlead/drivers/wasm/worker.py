@@ -1,7 +1,7 @@
 """One guest, run to its end: `python -m fairlead.drivers.wasm.worker FILE` with a plan as JSON.
 
 Two processes. The guest's has the engine and nothing else: limits, no new privileges, nobody's identity when this is
-root, only the directories that were opened for it. The other, which started it, writes its log, ends it when told to, holds
+root, no file but those below its mounts (Landlock), no call that computing has no use for (seccomp). The other, which started it, writes its log, ends it when told to, holds
 back its processor time, and records how it ended. A crash of the engine takes only the guest's process with it.
 Must never be imported by anything that has threads: it forks.
 """
@@ -21,6 +21,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from fairlead.drivers import confining
 
 TRAP_CODE = 134
 OOM_CODE = 137
@@ -76,7 +78,16 @@ def _run(plan: dict[str, Any]) -> int:
     store.set_wasi(wasi)
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
-    confine()
+    mounted = [(source, read_only) for source, _, read_only in plan["mounts"]]
+    try:
+        confining.confine_files(
+            reads=[source for source, read_only in mounted if read_only],
+            writes=[source for source, read_only in mounted if not read_only],
+        )
+        confine()
+        confining.confine_calls()
+    except OSError as error:
+        raise Ended(128, "ContainerCannotRun", f"the guest cannot be confined: {error}") from error
     memory: Any = None
     begun = False
     try:
@@ -180,6 +191,8 @@ def main(plan_file: str) -> int:
     fcntl.flock(lock, fcntl.LOCK_EX)
     state: dict[str, Any] = {"pid": os.getpid(), "started_at": time.time_ns()}
     log = Log(plan["log"])
+    for words in confining.lacking():
+        print(f"the guest is not confined as it should be: {words}", file=sys.stderr, flush=True)
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
