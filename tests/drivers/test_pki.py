@@ -44,7 +44,11 @@ def test_everything_is_made_private(tmp_path: Path) -> None:
     assert {"localhost", "127.0.0.1", "::1", "10.96.0.1", "kubernetes.default.svc", "box"} <= _names(
         made.certificate
     )
-    assert {identity.user for identity in made.tokens.values()} == {"admin", "system:node:box"}
+    assert {identity.user for identity in made.tokens.values()} == {
+        "admin",
+        "system:node:box",
+        "fairlead.dev:sensor",
+    }
     context = ssl.create_default_context(cafile=str(made.ca))
     context.load_cert_chain(made.certificate, made.key)
 
@@ -72,7 +76,7 @@ def test_server_certificate_follows_the_machine_name(tmp_path: Path) -> None:
     again = pki.open_pki(tmp_path, name="ship", now=NOW)
     assert "ship" in _names(made.certificate)
     assert again.token_of("system:nodes")[1].user == "system:node:ship"
-    assert len(again.tokens) == 2
+    assert len(again.tokens) == 3
 
 
 def test_expired_authority_is_made_anew_and_signs_the_server_again(tmp_path: Path) -> None:

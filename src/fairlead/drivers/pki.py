@@ -39,6 +39,10 @@ SEAL = "seal.json"
 _SEALED = ("ca.crt", "ca.key", "server.crt", "server.key", "service-accounts.key")
 
 
+SENSORS = "fairlead.dev:sensors"
+"""The group of whoever may write what sensors find, and read what names containers."""
+
+
 class PkiError(Exception):
     """The key material cannot be used; the text says which file and what to do."""
 
@@ -180,7 +184,8 @@ def _tokens(directory: Path, node: str) -> dict[str, Identity]:
     wanted = dict(kept)
     admin = Identity("admin", ("system:masters",))
     own = Identity(f"system:node:{node}", ("system:nodes",))
-    for identity in (admin, own):
+    sensor = Identity("fairlead.dev:sensor", (SENSORS,))
+    for identity in (admin, own, sensor):
         if not any(set(identity.groups) <= set(held.groups) for held in wanted.values()):
             wanted[secrets.token_urlsafe(32)] = identity
     for token, identity in wanted.items():
@@ -211,12 +216,17 @@ def kubeconfig(*, server: str, ca: bytes, user: str, token: str, cluster: str = 
 
 
 def write_kubeconfigs(data: Path, pki: Pki, server: str) -> None:
-    """Write the admin's and the node's kubeconfig of a data directory, where they lead elsewhere or nowhere.
+    """Write the kubeconfigs of a data directory (the admin's, the node's, the sensor's), where they lead elsewhere or nowhere.
 
     One that holds the address, the authority and the token is left as it is, with what its owner added.
     """
     ca = pki.ca.read_bytes()
-    for path, group in ((data / "kubeconfig", "system:masters"), (data / "node.kubeconfig", "system:nodes")):
+    files = (
+        ("kubeconfig", "system:masters"),
+        ("node.kubeconfig", "system:nodes"),
+        ("sensor.kubeconfig", SENSORS),
+    )
+    for path, group in ((data / name, group) for name, group in files):
         token, identity = pki.token_of(group)
         found = path.read_text(errors="replace").split() if path.exists() else []
         if not {server, token, base64.b64encode(ca).decode()} <= set(found):

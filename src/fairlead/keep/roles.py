@@ -1,7 +1,7 @@
 """The cluster roles and bindings that every cluster starts with.
 
 Data only; who may do what with them is `authorizing`'s to say.
-Source: k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy, as `kubectl get clusterrole` shows it in 1.32.
+Source: k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy, as `kubectl get clusterrole` shows it in 1.32. `fairlead.dev:sensor` is our own.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ _NODE: list[Rule] = [
     _rule("storage.k8s.io", "csinodes", ["create", "delete", "get", "patch", "update"]),
     _rule("node.k8s.io", "runtimeclasses", _READ),
 ]
+_SENSOR: list[Rule] = [
+    _rule("core", "pods", _READ),
+    _rule("fairlead.dev", "detections flightrecords", ["get", "list", "create", "update", "patch", "delete"]),
+    _rule("cilium.io", "tracingpolicies tracingpoliciesnamespaced", _READ),
+    _rule("cilium.io", "tracingpolicies/status tracingpoliciesnamespaced/status", ["update", "patch"]),
+]
 _EVERYTHING: list[Rule] = [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
@@ -145,6 +151,7 @@ _ROLES: Mapping[str, list[Rule]] = {
         _paths("/.well-known/openid-configuration", "/openid/v1/jwks")
     ],
     "system:node": _NODE,
+    "fairlead.dev:sensor": _SENSOR,
 }
 _AGGREGATED = (("view", (_VIEW,)), ("edit", (_EDIT, _VIEW)), ("admin", (_EDIT, _VIEW, _ADMIN)))
 _OWN = {"view": _VIEW, "edit": _EDIT, "admin": _ADMIN}
@@ -155,6 +162,7 @@ _BINDINGS: Mapping[str, tuple[str, ...]] = {
     "system:public-info-viewer": ("system:authenticated", "system:unauthenticated"),
     "system:monitoring": ("system:monitoring",),
     "system:service-account-issuer-discovery": ("system:serviceaccounts",),
+    "fairlead.dev:sensor": ("fairlead.dev:sensors",),
 }
 
 

@@ -3,7 +3,7 @@
 One table of exemptions, for the gate of the embedded cluster and the webhook server alike. Knows no policy.
 
 - Policy documents, CustomResourceDefinitions and webhook configurations are never judged, so that a bad policy can always be mended.
-- Leases, Events, access reviews and tokens, and policy reports are never judged: they are how the platform lives and speaks.
+- Leases, Events, access reviews and tokens, policy reports and what sensors find are never judged: they are how the platform lives and speaks.
 - In kube-system, kube-public and kube-node-lease only Kubernetes' own policies (ValidatingAdmissionPolicy, MutatingAdmissionPolicy
   and pod security labels) are asked, and the platform's own programs are never.
 - What the platform's own programs (API server, controllers, scheduler, garbage collector, nodes) write is judged only where a
@@ -34,6 +34,7 @@ NEVER_GROUPS = frozenset(
         "authorization.k8s.io",
         "coordination.k8s.io",
         "events.k8s.io",
+        "fairlead.dev",
         "openreports.io",
         "reports.kyverno.io",
         "wgpolicyk8s.io",

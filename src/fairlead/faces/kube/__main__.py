@@ -31,7 +31,7 @@ from fairlead.faces.kube import loops
 from fairlead.faces.kube.app import App
 from fairlead.faces.kube.site import Site, clock
 from fairlead.keep import bootstrapping
-from fairlead.reactor import policing_kinds
+from fairlead.reactor import policing_kinds, sensing_kinds
 from fairlead.reactor.admit import PolicyGate
 from fairlead.reactor.judging import Answerer, Late
 from fairlead.reactor.keeping import Keeper
@@ -100,6 +100,7 @@ async def run(data: Path, host: str, port: int, *, audit: bool = True) -> None:
             own = address.rpartition(":")[0].strip("[]")
             await keeper.write(lambda world: bootstrapping.advertise(world, clock(), own, port))
             await keeper.write(lambda world: policing_kinds.install(world, clock()))
+            await keeper.write(lambda world: policing_kinds.install(world, clock(), sensing_kinds.KINDS))
             guests = Late(lambda: _guests(keeper, gate, data))
             answerer = Answerer(lambda: keeper.view, providers={"guest": guests})
             gate = PolicyGate(answerer.answer, lambda: keeper.view)
