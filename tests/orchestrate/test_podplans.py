@@ -157,7 +157,7 @@ def test_sub_paths() -> None:
 
 def test_what_is_not_supported_is_named() -> None:
     one = pod(
-        {"volumeDevices": [{}], "securityContext": {"seccompProfile": {"type": "Localhost"}}},
+        {"volumeDevices": [{}], "securityContext": {"appArmorProfile": {"type": "Localhost"}}},
         hostPID=True,
         securityContext={"sysctls": [{}]},
     )
@@ -165,6 +165,29 @@ def test_what_is_not_supported_is_named() -> None:
         "spec.hostPID",
         "spec.securityContext.sysctls",
         "container web: volumeDevices",
-        "container web: securityContext.seccompProfile of type Localhost",
+        "container web: securityContext.appArmorProfile of type Localhost",
     ]
     assert unsupported(pod()) == []
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "of_container", "plan"),
+    [
+        (None, None, ("Unconfined", "")),
+        ({"type": "RuntimeDefault"}, None, ("RuntimeDefault", "")),
+        ({"type": "RuntimeDefault"}, {"type": "Unconfined"}, ("Unconfined", "")),
+        (
+            None,
+            {"type": "Localhost", "localhostProfile": "teams/strict.json"},
+            ("Localhost", "teams/strict.json"),
+        ),
+    ],
+)
+def test_a_containers_seccomp_profile_comes_before_its_pods(
+    of_pod: dict[str, str] | None, of_container: dict[str, str] | None, plan: tuple[str, str]
+) -> None:
+    def context(profile: dict[str, str] | None) -> dict[str, Any]:
+        return {"securityContext": {"seccompProfile": profile}} if profile else {}
+
+    one = pod(context(of_container), **context(of_pod))
+    assert planned(one).seccomp == plan

@@ -48,11 +48,8 @@ def unsupported(pod: Resource) -> list[str]:
         place = f"container {container['name']}: "
         if container.get("volumeDevices"):
             found.append(place + "volumeDevices")
-        found += [
-            place + f"securityContext.{key} of type Localhost"
-            for key in ("seccompProfile", "appArmorProfile")
-            if (security(pod, container, key) or {}).get("type") == "Localhost"
-        ]
+        if (security(pod, container, "appArmorProfile") or {}).get("type") == "Localhost":
+            found.append(place + "securityContext.appArmorProfile of type Localhost")
         if security(pod, container, "windowsOptions"):
             found.append(place + "securityContext.windowsOptions")
     return found
@@ -160,6 +157,7 @@ def container_plan(
     memory_limit = amount(container, "limits", "memory")
     run_as_group = security(pod, container, "runAsGroup")
     run_as_user = security(pod, container, "runAsUser")
+    seccomp: Mapping[str, Any] = security(pod, container, "seccompProfile") or {}
 
     def words(key: str) -> tuple[str, ...] | None:
         given = container.get(key)
@@ -185,6 +183,7 @@ def container_plan(
         privileged=bool(context.get("privileged")),
         read_only_root=bool(context.get("readOnlyRootFilesystem")),
         no_new_privileges=context.get("allowPrivilegeEscalation") is False,
+        seccomp=(seccomp.get("type") or "Unconfined", seccomp.get("localhostProfile") or ""),
         add_capabilities=tuple(capabilities.get("add") or ()),
         drop_capabilities=tuple(capabilities.get("drop") or ()),
         tty=bool(container.get("tty")),

@@ -62,6 +62,8 @@ class ContainerPlan:
     privileged: bool = False
     read_only_root: bool = False
     no_new_privileges: bool = False
+    seccomp: tuple[str, str] = ("Unconfined", "")
+    """RuntimeDefault, Unconfined or Localhost; the name of the node's own profile in the last case."""
     add_capabilities: tuple[str, ...] = ()
     drop_capabilities: tuple[str, ...] = ()
     tty: bool = False

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import time
 from pathlib import Path
@@ -90,6 +91,29 @@ def test_capabilities_and_a_read_only_root(live: Live) -> None:
     lines = live.log(pod[1])
     assert int(next(line for line in lines if "CapEff" in line).split()[1], 16) == 1 << 10
     assert "1" in lines
+
+
+def test_seccomp_profiles(live: Live) -> None:
+    profiles = live.runtime.places.profiles
+    profiles.mkdir(parents=True, exist_ok=True)
+    rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
+    (profiles / "no-folders.json").write_text(
+        json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
+    )
+    script = (
+        "while read line; do case $line in Seccomp:*) echo $line;; esac; done < /proc/self/status; "
+        "n=0; for i in $(seq 200); do mkdir /tmp/$i && n=$((n+1)); done 2> /dev/null; echo $n; echo x > /tmp/file && cat /tmp/file"
+    ).replace("$(seq 200)", " ".join(map(str, range(200))))
+    for wanted, mode, made in (
+        (("Unconfined", ""), "0", "200"),
+        (("RuntimeDefault", ""), "2", "200"),
+        (("Localhost", "no-folders.json"), "2", "0"),
+    ):
+        pod = live.pod()
+        live.ended(live.start(pod, script, seccomp=wanted))
+        assert [line.split()[-1] for line in live.log(pod[1])] == [mode, made, "x"]
+    with pytest.raises(StartFailed, match="no-such"):
+        live.start(live.pod(), "exit 0", seccomp=("Localhost", "no-such.json"))
 
 
 def test_mounts(live: Live, tmp_path: Path) -> None:

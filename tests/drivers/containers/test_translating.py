@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fairlead.drivers.containers import messages as cri
 from fairlead.drivers.containers.translating import container, container_seen, image_seen, sandbox
-from fairlead.orchestrate.runtimes import ContainerPlan, SandboxPlan
+from fairlead.orchestrate.runtimes import ContainerPlan, SandboxPlan, StartFailed
 
 POD = SandboxPlan(uid="u", namespace="n", name="p")
 
@@ -69,6 +70,28 @@ def test_a_privileged_container_has_nothing_hidden() -> None:
         security = made(privileged=privileged).security_context
         assert security is not None
         assert bool(security.masked_paths) == bool(security.readonly_paths) == (not privileged)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "profile"),
+    [
+        (("Unconfined", ""), cri.SecurityProfile(1)),
+        (("RuntimeDefault", ""), cri.SecurityProfile(0)),
+        (("Localhost", "teams/strict.json"), cri.SecurityProfile(2, "/profiles/teams/strict.json")),
+    ],
+)
+def test_a_seccomp_profile_is_passed_on(wanted: tuple[str, str], profile: cri.SecurityProfile) -> None:
+    plan = ContainerPlan(name="c", attempt=0, image="i", seccomp=wanted)
+    linux = container(POD, plan, profiles=Path("/profiles")).linux
+    assert linux is not None
+    assert linux.security_context is not None
+    assert linux.security_context.seccomp == profile
+
+
+@pytest.mark.parametrize("name", ["", "/etc/x.json", "../x.json", "a/../../x.json"])
+def test_a_profile_lies_below_the_nodes_own(name: str) -> None:
+    with pytest.raises(StartFailed, match="must be a path below"):
+        container(POD, ContainerPlan(name="c", attempt=0, image="i", seccomp=("Localhost", name)))
 
 
 def test_the_hosts_network_has_no_name_of_its_own() -> None:

@@ -214,6 +214,17 @@ class Capability:
     drop: Annotated[tuple[str, ...], 2] = ()
 
 
+SECCOMP_TYPES = ("RuntimeDefault", "Unconfined", "Localhost")  # SecurityProfile.ProfileType
+
+
+@dataclass(slots=True)
+class SecurityProfile:
+    """Which system calls are left: a number of SECCOMP_TYPES, and the file of the node's own profile."""
+
+    profile_type: Annotated[int, 1] = 0
+    localhost_ref: Annotated[str, 2] = ""
+
+
 @dataclass(slots=True)
 class ContainerSecurity:
     """LinuxContainerSecurityContext."""
@@ -229,6 +240,7 @@ class ContainerSecurity:
     run_as_group: Annotated[Int64Value | None, 12] = None
     masked_paths: Annotated[tuple[str, ...], 13] = ()
     readonly_paths: Annotated[tuple[str, ...], 14] = ()
+    seccomp: Annotated[SecurityProfile | None, 15] = None
 
 
 @dataclass(slots=True)

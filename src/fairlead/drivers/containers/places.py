@@ -61,6 +61,11 @@ class Places:
         return self.home / "config.toml"
 
     @property
+    def profiles(self) -> Path:
+        """Where the node's own seccomp profiles are (kubelet's is /var/lib/kubelet/seccomp): OCI's JSON, put there by an administrator."""
+        return self.home.parent / "seccomp"
+
+    @property
     def cni(self) -> Path:
         """The directory of our one network's configuration."""
         return self.home / "cni"

@@ -244,7 +244,7 @@ class Containerd:
         if plan.run_as_group is not None and plan.run_as_user is None:
             image = await self.find_image(plan.image)
             image_user = image.user if image else ""
-        config = translating.container(sandbox, plan, image_user)
+        config = translating.container(sandbox, plan, image_user, self.places.profiles)
         request = cri.CreateContainer(sandbox_id, config, translating.sandbox(sandbox, self.places.cgroup))
         try:
             made = await self._line.runtime("CreateContainer", request, cri.Identity, 240)

@@ -5,10 +5,11 @@ The numbers are kubelet's (pkg/kubelet/cm, kuberuntime_container_linux.go).
 
 from __future__ import annotations
 
+from pathlib import Path, PurePosixPath
 from typing import Final, Literal, cast
 
 from fairlead.drivers.containers import messages as cri
-from fairlead.orchestrate.runtimes import ContainerPlan, ContainerSeen, ImageSeen, SandboxPlan
+from fairlead.orchestrate.runtimes import ContainerPlan, ContainerSeen, ImageSeen, SandboxPlan, StartFailed
 
 _PERIOD: Final = 100_000  # microseconds of the CPU quota's period, as kubelet sets it
 _LEAST_QUOTA: Final = 1_000
@@ -67,10 +68,27 @@ def _resources(plan: ContainerPlan) -> cri.Resources:
     return out
 
 
-def container(sandbox: SandboxPlan, plan: ContainerPlan, image_user: str = "") -> cri.ContainerConfig:
+def seccomp(plan: ContainerPlan, profiles: Path) -> cri.SecurityProfile:
+    """Return which system calls the container is left. A profile of the node's own lies below `profiles`. Raises StartFailed."""
+    kind, name = plan.seccomp
+    if kind not in cri.SECCOMP_TYPES:
+        raise StartFailed("CreateContainerError", f"unknown seccompProfile type: {kind}")
+    if kind != "Localhost":
+        return cri.SecurityProfile(cri.SECCOMP_TYPES.index(kind))
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts:
+        raise StartFailed(
+            "CreateContainerError", f"localhostProfile must be a path below {profiles}: {name!r}"
+        )
+    return cri.SecurityProfile(cri.SECCOMP_TYPES.index(kind), str(profiles / name))
+
+
+def container(
+    sandbox: SandboxPlan, plan: ContainerPlan, image_user: str = "", profiles: Path = Path("/")
+) -> cri.ContainerConfig:
     """Return a container's configuration. `image_user` is whom the image wants to run as.
 
-    It matters where only a group was asked for, which the runtime takes with a user alone.
+    It matters where only a group was asked for, which the runtime takes with a user alone. `profiles` is as in `seccomp`. Raises StartFailed.
     """
     user, username = None, ""
     if plan.run_as_user is not None:
@@ -110,6 +128,7 @@ def container(sandbox: SandboxPlan, plan: ContainerPlan, image_user: str = "") -
                 no_new_privs=plan.no_new_privileges,
                 masked_paths=() if plan.privileged else _MASKED,
                 readonly_paths=() if plan.privileged else _READ_ONLY,
+                seccomp=seccomp(plan, profiles),
             ),
         ),
     )
