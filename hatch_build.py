@@ -33,7 +33,7 @@ FLAGS = ("-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-unused-fu
          "-fno-asynchronous-unwind-tables")  # fmt: skip
 
 
-class NotCompiled(Exception):  # noqa: N818  the house's names for what went wrong
+class NotCompiled(Exception):
     """A source that the compiler refuses; its words are the message."""
 
 

@@ -45,7 +45,7 @@ INLINE int fl_call_seen(u32 nr, u32 slot, s64 ret, u32 entry) {
     return 0;
 }
 
-SEC("tracepoint")
+SEC("tp")
 int leave(struct fl_leave *ctx) {
     u32 nr = ctx->nr;
     u32 *slot = bpf_map_lookup_elem(&leaving, &nr);
@@ -53,7 +53,7 @@ int leave(struct fl_leave *ctx) {
     return fl_call_seen(nr, *slot - 1, ctx->ret, 0);
 }
 
-SEC("tracepoint")
+SEC("tp")
 int enter(struct fl_enter *ctx) {
     u32 nr = ctx->nr;
     u32 *slot = bpf_map_lookup_elem(&entering, &nr);

@@ -48,7 +48,8 @@ struct ovl_inode { struct inode vfs_inode; struct dentry *__upperdentry; };
 struct fdtable { u32 max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 struct fs_struct { struct path root, pwd; };
-struct mm_struct { unsigned long arg_start, arg_end, env_start, env_end; struct file *exe_file; };
+struct percpu_counter { s64 count; };
+struct mm_struct { struct percpu_counter rss_stat[4]; unsigned long arg_start, arg_end, env_start, env_end; struct file *exe_file; };
 
 struct ns_common { u32 inum; };
 struct uts_namespace { struct ns_common ns; };
@@ -111,7 +112,9 @@ struct task_struct {
     struct css_set *cgroups;
 };
 struct task_struct___older { u64 real_start_time; };  // before 5.5
-struct linux_binprm { int argc; };
+struct linux_binprm { int argc; struct file *file; };
+struct kiocb { struct file *ki_filp; };
+struct load_info { const char *name; };
 
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs { unsigned long di, si, dx, cx, r10, r8, r9, ax, bx, bp, r11, r12, r13, r14, r15, ip, sp, orig_ax; };

@@ -14,8 +14,8 @@
 // exec_raw       raw_tp/sched_process_exec       the same three for kernels that refuse tp_btf: load one of each pair
 // fork_raw       raw_tp/sched_process_fork
 // exit_raw       raw_tp/sched_process_exit
-// leave          tracepoint                      any system call's return: attach to syscalls/sys_exit_X of each X in `leaving`
-// enter          tracepoint                      any system call's entry: syscalls/sys_enter_X of each X in `entering`
+// leave          tp                              any system call's return: attach to syscalls/sys_exit_X of each X in `leaving`
+// enter          tp                              any system call's entry: syscalls/sys_enter_X of each X in `entering`
 // leave_any      tp_btf/sys_exit                 instead of `leave` and `enter`, where the kernel lacks syscalls/*: sees every call, so
 // enter_any      tp_btf/sys_enter                it is dearer; 32-bit calls are left out as they are by syscalls/*
 // signal         tp_btf/signal_generate          FL_SIGNAL
@@ -28,12 +28,12 @@
 // skb_drop       tp_btf/kfree_skb                FL_SKB_DROP
 // cgroup_made    tp_btf/cgroup_mkdir             FL_CGROUP
 // cgroup_gone    tp_btf/cgroup_rmdir             FL_CGROUP
-// uprobe         uprobe                          FL_UPROBE, cookie = slot (5.15); arguments from registers
-// uretprobe      uretprobe                       FL_UPROBE, cookie = slot; head.ret
-// usdt           usdt                            FL_UPROBE, usdt_cookie = slot (bpf_program__attach_usdt)
-// tracepoint     tracepoint                      FL_TRACEPOINT, cookie = slot; where its fields are: map `layouts`
+// uprobe         uprobe/slot                     FL_UPROBE, cookie = slot (5.15); arguments from registers
+// uretprobe      uretprobe/slot                  FL_UPROBE, cookie = slot; head.ret
+// usdt           usdt/slot                       FL_UPROBE, usdt_cookie = slot (bpf_program__attach_usdt)
+// tracepoint     tp                              FL_TRACEPOINT, cookie = slot; where its fields are: map `layouts`
 // raw            raw_tp                          FL_TRACEPOINT, cookie = slot (6.10); arguments as the kernel passes them
-// flight         tracepoint                      the recorder: attach to syscalls/sys_exit_X of each call that it shall keep failures of
+// flight         tp                              the recorder: attach to syscalls/sys_exit_X of each call that it shall keep failures of
 //
 // Programs of probes.bpf.o, all by slot: `kprobe` kprobe, `kretprobe` kretprobe, `kdeny` kprobe (bpf_override_return), by cookie; `fentry`
 // fentry, `fexit` fexit, `fmodify` fmod_ret, `guard` lsm, by cookie (5.19) and with bpf_program__set_attach_target before each load.

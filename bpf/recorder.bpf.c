@@ -51,7 +51,7 @@ INLINE u64 fl_call_argument(u32 i) {
     return call.args[5];
 }
 
-SEC("tracepoint")
+SEC("tp")
 int flight(struct fl_leave *ctx) {
     s64 ret = ctx->ret;
     if (LIKELY(ret >= 0) || ret < -4095) return 0;

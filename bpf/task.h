@@ -116,7 +116,7 @@ INLINE void fl_fill_head(struct fl_head *head, struct fl_settings *set) {
     u64 id = bpf_get_current_pid_tgid();
     head->time = bpf_ktime_get_boot_ns();
     head->start = fl_started(task);
-    head->cgroup = fl_own_cgroup(task, set);
+    if (!head->cgroup) head->cgroup = fl_own_cgroup(task, set);  // else an out-of-memory victim's
     head->tgid = id >> 32;
     head->tid = (u32)id;
     head->uid = task->cred->euid.val;
