@@ -37,7 +37,7 @@ def one(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return next(each for each in objects if each["kind"] == kind)
 
 
-@pytest.mark.parametrize("server", ["admission", "audit"])
+@pytest.mark.parametrize("server", ["admission", "audit", "sense"])
 def test_a_cluster_accepts_all_of_it(capsys: pytest.CaptureFixture[str], server: str) -> None:
     assert main(["install", server]) == 0
     objects = list(yaml.safe_load_all(capsys.readouterr().out))
@@ -188,3 +188,40 @@ def test_the_conditions_say_the_same_as_the_exemptions(
     )
     update = Subject(target=Target("", "v1", "Pod", "pods", "", "UPDATE"), name="one", user=own)
     assert not all(program({"request": request_of(update)}) for program in programs)
+
+
+def test_the_sensor_has_what_the_kernel_asks_for_and_no_more(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rules = tmp_path / "own.yaml"
+    rules.write_text("- list: nothing\n  items: []\n")
+    assert main(["install", "sense", "--rules", str(rules), "--metrics", "9090"]) == 0
+    objects = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert one(objects, "ConfigMap")["data"] == {"own.yaml": rules.read_text()}
+    pod = one(objects, "DaemonSet")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    security = container["securityContext"]
+    assert not security.get("privileged")
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert "BPF" in security["capabilities"]["add"]
+    assert pod["hostPID"] is True
+    assert container["command"][-2:] == ["--metrics-address", "0.0.0.0"]
+    written = [
+        rule for rule in one(objects, "ClusterRole")["rules"] if set(rule["verbs"]) - {"get", "list", "watch"}
+    ]
+    assert {group for rule in written for group in rule["apiGroups"]} == {"fairlead.dev", "cilium.io"}
+
+
+def test_the_unit_of_systemd_starts_the_sensor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rules = tmp_path / "two words"
+    rules.mkdir()
+    assert main(["install", "sense", "--systemd", "--rules", str(rules)]) == 0
+    unit = capsys.readouterr().out
+    (start,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    assert start.endswith(f"serve sense --rules '{rules}'")
+    assert "CAP_BPF" in unit
+
+
+def test_rules_that_are_not_there_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["install", "sense", "--rules", "/nowhere.yaml"]) == 2
+    assert "no such file" in capsys.readouterr().err

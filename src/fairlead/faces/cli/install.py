@@ -1,4 +1,4 @@
-"""`fairlead install admission` and `fairlead install audit`: print what to apply so that a real cluster runs these servers.
+"""`fairlead install admission`, `audit` and `sense`: print what to apply so that a real cluster runs these servers.
 
 Changes nothing. Exit code 0, or 2 when the command or its input cannot be understood.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead import __version__
@@ -27,6 +29,10 @@ examples:
   fairlead install admission -p policies/ | kubectl apply -f -
                                              with the right to read what these policies look up
   fairlead install audit | kubectl apply -f -    policy reports on what runs
+  fairlead install sense --rules falco_rules.yaml | kubectl apply -f -
+                                             a sensor on every node
+  fairlead install sense --systemd > /etc/systemd/system/fairlead-sensor.service
+                                             a sensor on this machine, without a cluster
   fairlead install admission --lookup pods --lookup ingresses.networking.k8s.io
 """
 
@@ -53,6 +59,30 @@ def declare(verbs: Verbs) -> None:
     )
     _options(audit)
     audit.set_defaults(run=run_audit, replicas=1)
+    _declare_sense(servers)
+
+
+def _declare_sense(servers: Verbs) -> None:
+    sense = servers.add_parser(
+        "sense",
+        help="the sensor: a DaemonSet, its rights and kinds; or a unit of systemd",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sense.add_argument(
+        "--systemd", action="store_true", help="print a unit for this machine instead of manifests"
+    )
+    sense.add_argument("--rules", action="append", default=[], type=Path, metavar="FILE",
+                       help="a file or folder of Falco rules, TracingPolicies or Tracee policies (repeatable)")  # fmt: skip
+    sense.add_argument(
+        "--metrics", type=int, default=0, metavar="PORT", help="serve Prometheus metrics (default: no)"
+    )
+    sense.add_argument("--image", default=f"fairlead:{__version__}", help="default: %(default)s")
+    sense.add_argument(
+        "-n", "--namespace", default="fairlead-system", metavar="NS", help="default: %(default)s"
+    )
+    sense.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml")
+    sense.set_defaults(run=run_sense)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -87,19 +117,58 @@ def run_audit(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_sense(args: argparse.Namespace) -> int:
+    """Print the objects of the sensor, or its unit of systemd."""
+    from fairlead.faces.sensor.manifests import Wishes, manifests, unit
+    from fairlead.reactor.sensing_kinds import definitions
+
+    if not 0 <= args.metrics <= 65535:
+        raise Problem(f"--metrics {args.metrics} is not a port", code=2)
+    files = [file for path in args.rules for file in _rule_files(path)]
+    if args.systemd:
+        command = [str(Path(sys.executable).with_name("fairlead")), "serve", "sense"]
+        command += [word for path in args.rules for word in ("--rules", str(path.absolute()))]
+        command += ["--metrics", str(args.metrics)] if args.metrics else []
+        print(unit(command), end="")
+        return 0
+    _checked(args)
+    texts: dict[str, str] = {}
+    for file in files:
+        if file.name in texts:
+            raise Problem(
+                f"two files of rules are called {file.name}", "give one of them another name", code=2
+            )
+        texts[file.name] = file.read_text()
+    wishes = Wishes(image=args.image, namespace=args.namespace, rules=texts, metrics=args.metrics)
+    _print(manifests(wishes, definitions()), args.output)
+    return 0
+
+
+def _rule_files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(one for one in path.iterdir() if one.suffix in {".yaml", ".yml"})
+    if not path.is_file():
+        raise Problem(f"{path}: no such file", code=2)
+    return [path]
+
+
+def _checked(args: argparse.Namespace) -> None:
+    if not _NAME.fullmatch(args.namespace):
+        raise Problem(f"{args.namespace!r} cannot be a namespace's name", code=2)
+    if not _IMAGE.fullmatch(args.image):
+        raise Problem(f"{args.image!r} is not an image", code=2)
+
+
 def _wishes(args: argparse.Namespace) -> Wishes:
     from fairlead.faces.admission.manifests import Wishes
 
-    if not _NAME.fullmatch(args.namespace):
-        raise Problem(f"{args.namespace!r} cannot be a namespace's name", code=2)
+    _checked(args)
     if args.namespace in {"default", "kube-system", "kube-public", "kube-node-lease"}:
         raise Problem(
             f"nobody is judged in the webhook's namespace, and {args.namespace} is not its own",
             "name one that it has for itself",
             code=2,
         )
-    if not _IMAGE.fullmatch(args.image):
-        raise Problem(f"{args.image!r} is not an image", code=2)
     if args.replicas < 1:
         raise Problem("at least one replica is wanted", code=2)
     looked_up = [*map(_resource, args.lookup), *_looked_up(args.policy)]
