@@ -32,7 +32,10 @@ EXPLAINING = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A call that failed: which, about what, how, and how often in a row. `last` is when it failed last."""
+    """A call that failed: which, about what, how, and how often in a row. `last` is when it failed last.
+
+    With the name `exit` it is a process of the container that a signal ended, which is the error then.
+    """
 
     name: str
     error: str
@@ -48,6 +51,10 @@ class Call:
 
     def __str__(self) -> str:
         """For people: `open /etc/app.yaml: ENOENT (No such file or directory), 3 times`."""
+        if self.name == "exit":
+            return f"{self.comm or 'a process'} was ended by {self.error}" + (
+                f" ({self.said})" if self.said else ""
+            )
         what = " ".join(part for part in (_VERBS.get(self.name, self.name), self.path or self.peer) if part)
         how = f"{self.error} ({self.said})" if self.said else self.error
         times = f", {self.count} times" if self.count > 1 else ""
@@ -253,7 +260,9 @@ _LONG_AGO = -20
 
 def _score(call: Call, death: Death) -> int:
     score = _GRAVE.get(call.error, 20)
-    if call.name in {"execve", "execveat"}:
+    if call.name == "exit":
+        score = 70
+    elif call.name in {"execve", "execveat"}:
         score = _exec_score(call, death, score)
     elif call.peer or call.name in {"connect", "bind"}:
         score = _network_score(call, score)
