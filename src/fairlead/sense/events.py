@@ -190,6 +190,7 @@ class Process:
 
     __slots__ = (
         "_args",
+        "_cmdline",
         "_env",
         "args_raw",
         "audit_session",
@@ -272,6 +273,7 @@ class Process:
         self.notes: dict[str, Any] | None = None  # what stateful rules remember of it
         self._args: list[str] | None = None
         self._env: list[str] | None = None
+        self._cmdline: str | None = None
 
     @property
     def args(self) -> list[str]:
@@ -283,6 +285,7 @@ class Process:
     @args.setter
     def args(self, values: Sequence[str]) -> None:
         self._args = list(values)
+        self._cmdline = None
 
     @property
     def env(self) -> list[str]:
@@ -297,7 +300,11 @@ class Process:
 
     def forget_texts(self) -> None:
         """Let `args` and `env` be read anew from `args_raw` and `env_raw`."""
-        self._args = self._env = None
+        self._args = self._env = self._cmdline = None
+
+    def forget_cmdline(self) -> None:
+        """Let `cmdline` be made anew, since the name is another."""
+        self._cmdline = None
 
     @property
     def exe_name(self) -> str:
@@ -313,8 +320,10 @@ class Process:
     @property
     def cmdline(self) -> str:
         """The name and the arguments after argv[0], joined with blanks."""
-        args = self.args
-        return f"{self.name} {' '.join(args[1:])}" if len(args) > 1 else self.name
+        if self._cmdline is None:
+            args = self.args
+            self._cmdline = f"{self.name} {' '.join(args[1:])}" if len(args) > 1 else self.name
+        return self._cmdline
 
     @property
     def exe_upper(self) -> bool:

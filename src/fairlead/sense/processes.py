@@ -151,7 +151,11 @@ class Processes:
         child.ppid, child.vppid = parent_pid, parent.vpid
         child.vpid = args[3] or args[0]
         child.parent = parent
-        child.name = child.title = text_of(raw[COMM].partition(b"\0")[0])
+        name = text_of(raw[COMM].partition(b"\0")[0])
+        if child.name != name:
+            child.name = name
+            child.forget_cmdline()
+        child.title = name
         child.started = child.exec_at = self.epoch + (args[1] or raw[TIME])
         child.forked_only = True
         child.exited = child.exit_code = child.exec_id = 0
