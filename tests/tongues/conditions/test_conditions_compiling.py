@@ -292,9 +292,9 @@ def walk(tree: Tree, event: dict[str, Any]) -> bool:
     if isinstance(tree, Not):
         return not walk(tree.arg, event)
     if isinstance(tree, And):
-        return all([walk(arg, event) for arg in tree.args])
+        return all(walk(arg, event) for arg in tree.args)
     if isinstance(tree, Or):
-        return any([walk(arg, event) for arg in tree.args])
+        return any(walk(arg, event) for arg in tree.args)
     assert isinstance(tree, Check | Exists)
     return reads(tree, event)
 
