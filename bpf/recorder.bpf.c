@@ -29,13 +29,18 @@ INLINE void fl_peer(struct fl_flight *flight, u64 address) {
     }
 }
 
-// A connection that goes on after its call returned: remember whose it is, for sock_state.
-INLINE void fl_remember(struct fl_flight *flight, s32 fd) {
+// A connection that goes on after its call returned: remember whose it is, for sock_state. Return its error where it is over already, as on
+// this same machine.
+INLINE s32 fl_remember(struct fl_flight *flight, s32 fd) {
     struct file *file = (void *)fl_file_of(fd);
-    if (!file) return;
+    if (!file) return 0;
     struct socket *socket = GET(file, private_data);
-    u64 sock = (u64)GET(socket, sk);
-    if (sock) bpf_map_update_elem(&connecting, &sock, flight, BPF_ANY);
+    struct sock *sock = GET(socket, sk);
+    u64 address = (u64)sock;
+    if (!sock) return 0;
+    if (GET(sock, __sk_common.skc_state) == TCP_CLOSE) return GET(sock, sk_err);
+    bpf_map_update_elem(&connecting, &address, flight, BPF_ANY);
+    return 0;
 }
 
 INLINE u64 fl_call_argument(u32 i) {
@@ -72,8 +77,8 @@ int flight(struct fl_leave *ctx) {
     } else if (what == FL_FAILS_ADDRESS) {
         fl_peer(flight, fl_call_argument(argument));
     }
-    if (error == EINPROGRESS) fl_remember(flight, fl_call_argument(0));
-    else fl_keep_flight(room);
+    if (error == EINPROGRESS) flight->error = fl_remember(flight, fl_call_argument(0));
+    if (flight->error) fl_keep_flight(room);
     fl_give_room(room);
     return 0;
 }
