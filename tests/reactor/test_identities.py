@@ -12,7 +12,8 @@ import pytest
 from fairlead.drivers import procfs
 from fairlead.drivers.containers.inspecting import Unanswered
 from fairlead.reactor.identities import Accounts, Identities, Named, parse, workload
-from fairlead.sense.events import Container, Mount, Process
+from fairlead.sense.events import Container, Mount
+from fairlead.sense.fieldcode import Account
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -209,18 +210,20 @@ def test_what_a_pod_belongs_to(
     assert workload({"metadata": {"name": "p", "labels": labels, "ownerReferences": owners}}) == expected
 
 
-def test_users_of_this_machine() -> None:
-    accounts = Accounts()
-    own = Process(os.getpid())
-    assert accounts.user(own, 0) == "root"
-    assert accounts.group(own, 0) == "root"
-    assert accounts.home(own, 0) == "/root"
-    assert accounts.user(own, 4_000_000_000) == ""
-    own.container = Container(id="gone")
-    gone = Process(2**22 + 1)
-    gone.container = own.container
-    assert accounts.user(gone, 0) == ""  # nothing is remembered of a root that could not be read
-    assert accounts.user(own, 0) == "root"
+def test_users_of_this_machine_and_of_a_container() -> None:
+    now = [0.0]
+    living: list[int] = []
+    accounts = Accounts(lambda _container: living, clock=lambda: now[0])
+    assert accounts.users["", 0] == Account("root", "/root", accounts.users["", 0].shell)
+    assert accounts.groups["", 0] == "root"
+    assert accounts.users.get(("", 4_000_000_000)) is None
+    assert accounts.users.get((ID, 0)) is None  # nobody is there to show its files
+    living += [2**22 + 1, os.getpid()]
+    assert accounts.users.get((ID, 0)) is None
+    now[0] += 10
+    assert accounts.users[ID, 0].name == "root"
+    living.clear()
+    assert accounts.groups[ID, 0] == "root"  # remembered
 
 
 def test_no_link_of_a_root_is_followed(tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ def pids() -> list[int]:
     return sorted(int(one.name) for one in PROC.iterdir() if one.name.isdecimal())
 
 
+def resident() -> int:
+    """Return the resident memory of this process in bytes, 0 where that is not told."""
+    fields = _read(PROC / "self" / "statm").split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") if len(fields) > 1 else 0
+
+
 def processes(cgroups: Cgroups, *, epoch: int = 0) -> list[Process]:
     """Return every process there is, its parent's id included. `epoch` is when the machine booted."""
     epoch = epoch or booted()
@@ -202,29 +208,27 @@ def _line_of(raw: bytes, controller: str) -> str:
 # --- users and groups
 
 
-def accounts(pid: int, most: int) -> tuple[dict[int, str], dict[int, str], dict[int, str]] | None:
-    """Return the names of users, the names of groups and users' homes by number, as the root of a process has them.
+def accounts(pid: int, most: int) -> tuple[dict[int, tuple[str, str, str]], dict[int, str]] | None:
+    """Return users (name, home, shell) and the names of groups by number, as the root of a process has them; 0 is the host's own root.
 
-    0 is the host's own root. None when the process is gone; empty where there are no such files, or they are larger than `most` bytes.
+    None when the process is gone; empty where there are no such files, or they are larger than `most` bytes.
     """
     try:
         root = os.open(f"/proc/{pid}/root" if pid else "/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        users: dict[int, str] = {}
-        homes: dict[int, str] = {}
+        users: dict[int, tuple[str, str, str]] = {}
         for fields in _lines(_etc(root, "passwd", most)):
-            if len(fields) >= 6 and fields[2].isdecimal():
-                users.setdefault(int(fields[2]), fields[0])
-                homes.setdefault(int(fields[2]), fields[5])
+            if len(fields) >= 7 and fields[2].isdecimal():
+                users.setdefault(int(fields[2]), (fields[0], fields[5], fields[6]))
         groups: dict[int, str] = {}
         for fields in _lines(_etc(root, "group", most)):
             if len(fields) >= 3 and fields[2].isdecimal():
                 groups.setdefault(int(fields[2]), fields[0])
     finally:
         os.close(root)
-    return users, groups, homes
+    return users, groups
 
 
 def _lines(raw: bytes) -> Iterable[list[str]]:

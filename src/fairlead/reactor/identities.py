@@ -14,12 +14,13 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from fairlead.drivers import procfs
 from fairlead.drivers.containers.inspecting import Runtime, Unanswered, probes
-from fairlead.sense.events import Container, Process
+from fairlead.sense.events import Container
+from fairlead.sense.fieldcode import Account
 from fairlead.tongues.paths import mapping, mappings, strings, text
 from fairlead.words import Resource
 
@@ -361,33 +362,68 @@ def workload(pod: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class Accounts:
-    """Names of users and groups: those of a container by its own files, those of the host by its. Remembered, and bounded."""
+    """Users and groups: those of a container by its own files, those of the host by its. Remembered, and bounded.
 
-    def __init__(self, most: int = 256) -> None:
+    `users` and `groups` go by (id of the container, "" for the host; number), as sense.fields.Around wants them. `pids` gives processes
+    of a container: one of them must be alive when its files are read first.
+    """
+
+    def __init__(
+        self,
+        pids: Callable[[str], Iterable[int]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = 256,
+    ) -> None:
+        self.users: Mapping[tuple[str, int], Account] = _Names(lambda key: self._table(key)[0])
+        self.groups: Mapping[tuple[str, int], str] = _Names(lambda key: self._table(key)[1])
+        self._pids = pids
+        self._clock = clock
         self._most = most
-        self._tables: OrderedDict[str, tuple[dict[int, str], dict[int, str], dict[int, str]]] = OrderedDict()
+        self._tables: OrderedDict[str, _Table] = OrderedDict()
+        self._gone: dict[str, float] = {}
 
-    def user(self, process: Process, uid: int) -> str:
-        """Return a user's name, "" where nobody knows it."""
-        return self._table(process)[0].get(uid, "")
+    def _table(self, container: str) -> _Table:
+        found = self._tables.get(container)
+        if found is not None:
+            return found
+        now = self._clock()
+        if self._gone.get(container, -_GONE) + _GONE > now:
+            return _NOBODY
+        for pid in [0] if not container else self._pids(container):
+            told = procfs.accounts(pid, _SMALL_FILE)
+            if told is not None:
+                table = {uid: Account(*one) for uid, one in told[0].items()}, told[1]
+                self._tables[container] = table
+                if len(self._tables) > self._most:
+                    self._tables.popitem(last=False)
+                return table
+        if len(self._gone) > self._most:
+            self._gone.clear()
+        self._gone[container] = now
+        return _NOBODY
 
-    def group(self, process: Process, gid: int) -> str:
-        """Return a group's name, "" where nobody knows it."""
-        return self._table(process)[1].get(gid, "")
 
-    def home(self, process: Process, uid: int) -> str:
-        """Return a user's home directory, "" where nobody knows it."""
-        return self._table(process)[2].get(uid, "")
+_Table: TypeAlias = "tuple[Mapping[int, Account], Mapping[int, str]]"
+_NOBODY: _Table = ({}, {})
+_GONE: Final = 2.0
+"""Seconds until files of a container are sought again that no process was there to show."""
 
-    def _table(self, process: Process) -> tuple[dict[int, str], dict[int, str], dict[int, str]]:
-        key = process.container.id if process.container is not None else ""
-        table = self._tables.get(key)
-        if table is None:
-            found = procfs.accounts(process.pid if key else 0, _SMALL_FILE)
-            if found is None:
-                return {}, {}, {}  # it is gone: another process of the container may tell
-            table = found
-            self._tables[key] = table
-            if len(self._tables) > self._most:
-                self._tables.popitem(last=False)
-        return table
+
+class _Names(Mapping[tuple[str, int], V]):
+    """A mapping over tables that are read when they are asked for."""
+
+    def __init__(self, table: Callable[[str], Mapping[int, V]]) -> None:
+        self._table = table
+
+    def __getitem__(self, key: tuple[str, int]) -> V:
+        return self._table(key[0])[key[1]]
+
+    def get(self, key: tuple[str, int], default: Any = None) -> Any:
+        return self._table(key[0]).get(key[1], default)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return iter(())  # what was not asked for is not known
+
+    def __len__(self) -> int:
+        return 0
