@@ -54,8 +54,8 @@ GLOBAL int fl_kernel_argument(struct fl_room *room, struct fl_call *call, u64 va
     const void *at = (void *)value;
     bool placed = call->head.flags & (FL_PLACE_FILE | FL_PLACE_SOCK);
     switch (kind) {
-    case FL_STRING: return fl_add_string(room, value);
-    case FL_PATH: return fl_add_string(room, value);
+    case FL_STRING:
+    case FL_PATH: fl_add_string(room, value); break;
     case FL_K_STRING: fl_add_name(room, at, FL_LONG_TEXT); break;
     case FL_K_FILE: fl_kernel_file(room, call, value); break;
     case FL_K_KIOCB: fl_kernel_file(room, call, (u64)GET((struct kiocb *)at, ki_filp)); break;
@@ -89,11 +89,9 @@ GLOBAL int fl_kernel_argument(struct fl_room *room, struct fl_call *call, u64 va
 // Read what all arguments of a kernel function point to. Their values are in the call.
 INLINE void fl_kernel_arguments(struct fl_room *room, struct fl_hook *hook) {
     struct fl_call *call = &room->call;
-    u32 flags = 0;
     room->have |= FL_H_PLACE | FL_H_TEXTS;
     for (u32 i = 0; i < 6; i++)
-        if (hook->args[i] > FL_INT) flags |= fl_kernel_argument(room, call, call->args[i], hook->args[i]);
-    call->head.flags |= flags;
+        if (hook->args[i] > FL_INT) fl_kernel_argument(room, call, call->args[i], hook->args[i]);
 }
 
 // The room of a hook that is known by its slot, its call begun; nothing where it is off or the process is not looked at.

@@ -56,7 +56,9 @@ struct fl_room {
     u32 exec;          // the record begins at the front
     u32 next, end;     // of texts: index, bytes
     u32 signal, deny;  // what the clauses that passed want
-    u32 post, rated;
+    u32 post, rated, exact;
+    u32 cut, headless; // bit k: text k lacks its end, or its beginning
+    u64 passed, failed; // bits of tests that several clauses share
     u64 file, sock;    // addresses of the place
     u64 exe, pexe;
     u32 pos[8], len[8];   // texts; the fifth is comm

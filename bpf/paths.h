@@ -59,8 +59,9 @@ GLOBAL int fl_climb(struct fl_room *room, u64 mnt, u64 dentry) {
         c.mount = (void *)(mnt - OFFSET_OF(((struct mount *)0)->mnt));
     }
     bpf_loop(FL_LONG_TEXT, fl_climb_one, &c, 0);
-    u32 at = c.at;
+    u32 at = c.at, k = room->next;
     if (at > FL_LONG_TEXT) at = FL_LONG_TEXT;
+    if (c.cut) room->headless |= 1u << (k & 7);
     if (at == FL_LONG_TEXT) {
         // Only the root of all mounts is a path without a name.
         if (c.dentry != c.root || !at) return at;

@@ -100,20 +100,19 @@ INLINE void fl_fill_ids(struct fl_exec *exec, struct task_struct *task) {
 }
 
 // Arguments or environment: what lies between two addresses, without the last zero.
-INLINE u32 fl_add_span(struct fl_room *room, u64 from, u64 to, u32 limit) {
+INLINE void fl_add_span(struct fl_room *room, u64 from, u64 to, u32 limit) {
     u64 bytes = to > from ? to - from - 1 : 0;
-    return fl_add_buffer(room, from, bytes, limit);
+    fl_add_buffer(room, from, bytes, limit);
 }
 
-INLINE u32 fl_exec_texts(struct fl_room *room, struct task_struct *task, struct fl_settings *set) {
+INLINE void fl_exec_texts(struct fl_room *room, struct task_struct *task, struct fl_settings *set) {
     struct mm_struct *mm = task->mm;
-    if (!mm) return 0;
+    if (!mm) return;
     fl_add_file(room, (u64)GET(mm, exe_file));
     fl_add_directory(room, AT_FDCWD);
-    u32 cut = fl_add_span(room, mm->arg_start, mm->arg_end, FL_LONG_TEXT);
-    if (set->environment) cut |= fl_add_span(room, mm->env_start, mm->env_end, set->environment);
+    fl_add_span(room, mm->arg_start, mm->arg_end, FL_LONG_TEXT);
+    if (set->environment) fl_add_span(room, mm->env_start, mm->env_end, set->environment);
     room->have |= FL_H_TEXTS | FL_H_PLACE;
-    return cut;
 }
 
 INLINE void fl_remember_exec(struct fl_room *room, struct fl_call *call, struct fl_settings *set, u32 parent) {
@@ -156,7 +155,7 @@ INLINE int fl_executed(u64 *ctx) {
     }
     struct linux_binprm *program = (void *)ctx[2];
     exec->argc = GET(program, argc);
-    call->head.flags |= fl_exec_texts(room, task, set);
+    fl_exec_texts(room, task, set);
     fl_remember_exec(room, call, set, exec->ppid);
     // Every exec is sent, as ancestry needs it; clauses say who asked for it, and act.
     u32 first = 0;

@@ -136,7 +136,9 @@ enum fl_op {
     FL_CONTAINS,                 // the text has the bytes of `value` (1 to 8, `mask` says how many) in it, within its first 240
 };
 
-struct fl_test { u8 what, op; u16 set; u32 pad; u64 value, mask; };   // 24; the operand is masked first where mask is not 0 (not in CONTAINS)
+struct fl_test { u8 what, op; u16 set; u32 shared; u64 value, mask; };   // 24; the operand is masked first where mask is not 0 (not in CONTAINS)
+// `shared`: 1 to 63, the same for equal tests of one hook's clauses, which are then tried once an event; 0: tried each time. Tests of a
+// clause that acts are not shared with those of one that posts (texts that are not whole count differently).
 #define FL_TESTS 8
 struct fl_clause {     // map `clauses`: slot * 64 + index -> this; a clause passes when all its tests do
     u8 tests;
@@ -144,7 +146,7 @@ struct fl_clause {     // map `clauses`: slot * 64 + index -> this; a clause pas
     u8 deny;           // errno to fail with, where the hook can (cgroup, LSM, fmod_ret); 0: none
     u8 silent;         // do not post
     u32 rate;          // at most one record in so many ms; 0: no limit
-    u64 pad;
+    u64 shared;        // bits of the tests in it that have one: a clause is skipped once one of them has failed
     struct fl_test test[FL_TESTS];
 };
 #define FL_CLAUSES 64

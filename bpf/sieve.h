@@ -79,6 +79,10 @@ GLOBAL int fl_text_passes(struct fl_room *room, struct fl_call *call, const stru
     }
     u32 pos = room->pos[k], len = room->len[k];
     if (pos > FL_TEXT_ROOM - 64) return 0;
+    // Of a text that is not whole nothing is known: what posts takes it, what acts leaves it.
+    if (k < 4 && (room->headless >> k & 1)) return !room->exact;
+    if (k < 4 && (room->cut >> k & 1) && op != FL_PREFIX && op != FL_NOTPREFIX && op != FL_RELATIVE)
+        return op == FL_CONTAINS && fl_contains(room, k, test->value, test->mask) ? 1 : !room->exact;
     struct fl_word word = {};
     u8 *found = 0;
     switch (op) {
@@ -182,10 +186,18 @@ INLINE void fl_prepare(struct fl_room *room, struct fl_call *call, u32 what) {
 
 INLINE int fl_clause_passes(struct fl_room *room, struct fl_call *call, struct fl_clause *clause) {
     u32 n = clause->tests;
+    room->exact = clause->signal || clause->deny;
     for (u32 i = 0; i < FL_TESTS; i++) {
         if (i >= n) break;
-        fl_prepare(room, call, clause->test[i].what);
-        if (!fl_test_passes(room, call, &clause->test[i])) return 0;
+        struct fl_test *test = &clause->test[i];
+        u64 shared = test->shared ? 1ull << (test->shared & 63) : 0;
+        if (shared & room->passed) continue;
+        fl_prepare(room, call, test->what);
+        if (!fl_test_passes(room, call, test)) {
+            room->failed |= shared;
+            return 0;
+        }
+        room->passed |= shared;
     }
     return 1;
 }
@@ -217,7 +229,10 @@ GLOBAL int fl_sieve(struct fl_room *room, struct fl_call *call) {
     if (!n) return FL_POST;
     for (u32 i = 0; i < FL_CLAUSES; i++) {
         if (i >= n) break;
-        fl_try_clause(room, call, slot * FL_CLAUSES + i);
+        u32 key = slot * FL_CLAUSES + i;
+        struct fl_clause *clause = bpf_map_lookup_elem(&clauses, &key);
+        if (clause && clause->shared & room->failed) continue;
+        fl_try_clause(room, call, key);
     }
     u64 passed = call->head.clauses;
     if (room->rated && !passed) fl_count(FL_C_CALLS, FL_RATED);

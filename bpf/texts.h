@@ -29,7 +29,8 @@ GLOBAL int fl_add_string(struct fl_room *room, u64 address) {
     room->len[k] = len;
     room->end = pos + len;
     room->next = k + 1;
-    return n == FL_LONG_TEXT || n < 0 ? FL_CUT : 0;
+    if (n == FL_LONG_TEXT || n < 0) room->cut |= 1u << k;
+    return 0;
 }
 
 GLOBAL int fl_add_buffer(struct fl_room *room, u64 address, u64 bytes, u32 limit) {
@@ -45,46 +46,55 @@ GLOBAL int fl_add_buffer(struct fl_room *room, u64 address, u64 bytes, u32 limit
     room->len[k] = len;
     room->end = pos + len;
     room->next = k + 1;
-    return failed || bytes > limit ? FL_CUT : 0;
+    if (failed || bytes > limit) room->cut |= 1u << k;
+    return 0;
 }
 
-INLINE u32 fl_add_iovec(struct fl_room *room, u64 address, u64 most, u32 limit) {
+INLINE void fl_add_unread(struct fl_room *room) {
+    if (room->next < 4) room->cut |= 1u << room->next;
+    fl_add_nothing(room);
+}
+
+INLINE void fl_add_iovec(struct fl_room *room, u64 address, u64 most, u32 limit) {
     struct fl_iovec first = {};
-    if (bpf_probe_read_user(&first, sizeof first, (void *)address)) return fl_add_buffer(room, 0, 0, 0) | FL_CUT;
+    if (bpf_probe_read_user(&first, sizeof first, (void *)address)) {
+        fl_add_unread(room);
+        return;
+    }
     if (first.len > most) first.len = most;
-    return fl_add_buffer(room, first.at, first.len, limit);
+    fl_add_buffer(room, first.at, first.len, limit);
 }
 
-INLINE u32 fl_add_argument(struct fl_room *room, struct fl_call *call, struct fl_hook *hook, u32 i) {
+INLINE void fl_add_argument(struct fl_room *room, struct fl_call *call, struct fl_hook *hook, u32 i) {
     u64 value = call->args[i], bytes = 0;
     struct fl_msghdr message = {};
     switch (hook->args[i]) {
-    case FL_STRING: return fl_add_string(room, value);
+    case FL_STRING: fl_add_string(room, value); break;
     case FL_PATH: {
         u32 k = room->next, pos = room->end;
-        u32 cut = fl_add_string(room, value);
-        if (k > 2 || pos > FL_TEXT_MOST) return cut;
+        fl_add_string(room, value);
+        if (k > 2 || pos > FL_TEXT_MOST) break;
         if (room->len[k] && room->text[pos] == '/') {
             fl_add_nothing(room);
-            return cut;
+            break;
         }
         u32 dir = AT_FDCWD;
         if (i && hook->args[i - 1] == FL_DIRFD) dir = call->args[i - 1];
         fl_add_directory(room, dir);
-        return cut;
+        break;
     }
     case FL_BUFFER:
     case FL_IOVEC:
         bytes = hook->limit ? hook->limit : FL_LONG_TEXT;
         if (hook->sizes[i] == 7) bytes = call->head.ret > 0 ? call->head.ret : 0;
         else if (hook->sizes[i] && hook->sizes[i] < 7 && hook->args[i] == FL_BUFFER) bytes = fl_arg(call, hook->sizes[i] - 1);
-        if (hook->args[i] == FL_BUFFER) return fl_add_buffer(room, value, bytes, hook->limit);
-        return fl_add_iovec(room, value, bytes, hook->limit);
+        if (hook->args[i] == FL_BUFFER) fl_add_buffer(room, value, bytes, hook->limit);
+        else fl_add_iovec(room, value, bytes, hook->limit);
+        break;
     case FL_MSGHDR:
-        if (bpf_probe_read_user(&message, sizeof message, (void *)value)) return fl_add_buffer(room, 0, 0, 0) | FL_CUT;
-        return fl_add_iovec(room, message.iov, FL_LONG_TEXT, hook->limit);
+        if (bpf_probe_read_user(&message, sizeof message, (void *)value)) fl_add_unread(room);
+        else fl_add_iovec(room, message.iov, FL_LONG_TEXT, hook->limit);
     }
-    return 0;
 }
 
 // Find the file or socket that the call is about, and the address that was passed.
@@ -137,15 +147,14 @@ GLOBAL int fl_read_texts(struct fl_room *room, struct fl_call *call) {
     if (!hook) return 0;
     fl_find_place(room, call);
     if (hook->about || hook->ret == FL_FD) fl_add_place(room, call, hook);
-    u32 flags = 0;
-    for (u32 i = 0; i < 6; i++) flags |= fl_add_argument(room, call, hook, i);
-    call->head.flags |= flags;
+    for (u32 i = 0; i < 6; i++) fl_add_argument(room, call, hook, i);
     return 0;
 }
 
 // Put the lengths into the head. Return the bytes of all texts.
 INLINE u32 fl_write_lens(struct fl_room *room, struct fl_call *call) {
     for (u32 k = 0; k < 4; k++) call->head.lens[k] = room->len[k];
+    if (room->cut | room->headless) call->head.flags |= FL_CUT;
     return room->end;
 }
 
