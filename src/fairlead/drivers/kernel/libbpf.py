@@ -240,8 +240,14 @@ class Link:
         """Keep the link in a bpf filesystem, so that it outlives the process."""
         check(library().bpf_link__pin(self._address, path.encode()), f"pinning to {path}")
 
+    def leave(self) -> None:
+        """Forget the link and detach nothing, for one that was pinned: `close` would switch a perf event off that it hangs on."""
+        if self._address is not None:
+            library().bpf_link__disconnect(self._address)
+            self.close()
+
     def close(self) -> None:
-        """Detach. A pinned link stays attached."""
+        """Detach. A pinned link stays attached, but see `leave`."""
         if self._address is not None:
             library().bpf_link__destroy(self._address)
             self._address = None
@@ -378,6 +384,10 @@ class Object:
     def resize(self, name: str, most: int) -> None:
         """Say how many entries (of a ring: bytes) a map is to have; before the load."""
         check(library().bpf_map__set_max_entries(self._maps[name], most), f"sizing the map {name}")
+
+    def without(self, name: str) -> None:
+        """Leave a map out, when no wanted program uses it; before the load."""
+        check(library().bpf_map__set_autocreate(self._maps[name], False), f"leaving out the map {name}")
 
     def share(self, name: str, fd: int) -> None:
         """Use another object's map in the place of this one's; before the load."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -128,10 +127,9 @@ class Preventer:
             finally:
                 os.close(directory)
 
-    def close(self) -> None:
-        """Detach and unload. What was pinned stays."""
+    def close(self, *, leave: bool = False) -> None:
+        """Detach and unload; with `leave`, let go of what was pinned without touching it."""
         for link in self.links.values():
-            with suppress(Refused):
-                link.close()
+            link.leave() if leave else link.close()
         self.links.clear()
         self._object.close()

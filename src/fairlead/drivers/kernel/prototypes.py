@@ -129,6 +129,7 @@ PROTOTYPES: Final[Mapping[str, tuple[Any, tuple[Any, ...]]]] = {
     "bpf_program__attach_cgroup": (_P, (_P, c_int)),
     "bpf_program__attach_perf_event": (_P, (_P, c_int)),
     "bpf_link__destroy": (c_int, (_P,)),
+    "bpf_link__disconnect": (None, (_P,)),
     "bpf_link__fd": (c_int, (_P,)),
     "bpf_link__pin": (c_int, (_P, c_char_p)),
     "bpf_link__update_program": (c_int, (_P, _P)),
