@@ -22,11 +22,11 @@ from fairlead.tongues.conditions import (
     BadCondition,
     Check,
     Name,
-    NoSuchField,
     Not,
     Or,
     Resolver,
     Tree,
+    UnknownField,
     Value,
     Values,
     Weaver,
@@ -42,6 +42,8 @@ SEVERITIES = {
 MANY_KINDS = 100
 _MOST_MACROS_DEEP = 100
 _MOST_ITEMS = 200_000
+_STRIDE = 1 << 24
+"""Lines that each text has for itself, so that a place in an expanded tree says which text it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Compiler:
     _broken: set[str] = field(default_factory=set)
     _used: set[str] = field(default_factory=set)
     _open: list[str] = field(default_factory=list)
+    _texts: list[Condition] = field(default_factory=list)
 
     def rules(self) -> list[Ready]:
         """Return the rules that can run; what is wrong is in `findings`."""
@@ -88,6 +91,16 @@ class Compiler:
         severity: Severity = Severity.CRITICAL,
     ) -> None:
         self.findings.append(finding(rule, message, where, severity=severity, kind=kind, name=name))
+
+    def _first_line(self, text: Condition) -> int:
+        """Take note of a text, and return the number that its first line has in trees."""
+        self._texts.append(text)
+        return (len(self._texts) - 1) * _STRIDE + 1
+
+    def _where(self, wrong: BadCondition) -> Where:
+        """Return the place in its file of a place in a tree."""
+        index, line = divmod(wrong.line - 1, _STRIDE)
+        return self._texts[index].where(line + 1, wrong.column)
 
     def _expand_lists(self) -> None:
         for one in sorted(self.collected.lists.values(), key=lambda info: info.index):
@@ -110,8 +123,11 @@ class Compiler:
                 self._used.add(f"list {inner.name}")
                 values.extend(self._list(inner.name, [*within, name]))
                 continue
+            line = self._first_line(Condition([Part(item.value, item, item.where)]))
             try:
-                values.extend(Value(one.text, quoted=True, at=one.at) for one in conditions.items(item.value))
+                values.extend(
+                    Value(one.text, quoted=True, at=one.at) for one in conditions.items(item.value, line)
+                )
             except BadCondition as wrong:
                 self._add(
                     "list",
@@ -137,9 +153,7 @@ class Compiler:
             tree = self._tree(info.condition, visibility)
         except BadCondition as wrong:
             self._broken.add(info.name)
-            self._add(
-                "condition", wrong.message, info.condition.where(wrong.line, wrong.column), "Macro", info.name
-            )
+            self._add("condition", wrong.message, self._where(wrong), "Macro", info.name)
             return None
         finally:
             self._open.pop()
@@ -148,7 +162,7 @@ class Compiler:
 
     def _tree(self, condition: Condition, visibility: int | None) -> Tree:
         """The tree of a condition, with its lists and the macros that it sees replaced. Raises BadCondition."""
-        tree = conditions.read(condition.text)
+        tree = conditions.read(condition.text, self._first_line(condition))
         for leaf in conditions.leaves(tree):
             if isinstance(leaf, Check) and isinstance(leaf.right, Value | Values):
                 values = leaf.right.items if isinstance(leaf.right, Values) else (leaf.right,)
@@ -187,15 +201,13 @@ class Compiler:
             whole = _with_exceptions(info)
             try:
                 tree = self._tree(whole, None)
+                if self._tell_unknown(info, tree, resolver):
+                    return None
                 Weaver(resolver).count(tree)
-            except NoSuchField as wrong:
-                where = whole.where(wrong.line, wrong.column)
-                raise _Unknown(f"unknown field '{wrong.field}': {wrong.message}", where) from None
             except BadCondition as wrong:
-                raise Wrong(wrong.message, whole.where(wrong.line, wrong.column)) from None
+                raise Wrong(wrong.message, self._where(wrong)) from None
         except _Unknown as unknown:
-            severity = Severity.INFO if info.skip_unknown else Severity.CRITICAL
-            self._add("field", unknown.message, unknown.where, "Rule", info.name, severity)
+            self._add("field", unknown.message, unknown.where, "Rule", info.name, _unknown_severity(info))
             return None
         except Wrong as wrong:
             self._add("rule", wrong.message, wrong.where, "Rule", info.name)
@@ -208,6 +220,19 @@ class Compiler:
         )  # fmt: skip
         loud = PRIORITIES.index(info.priority) <= PRIORITIES.index(self.minimum)
         return Ready(info, tree, model, info.enabled and loud)
+
+    def _tell_unknown(self, info: RuleInfo, tree: Tree, resolver: Resolver) -> bool:
+        """Tell of each field in a condition that nobody knows."""
+        told: dict[str, BadCondition] = {}
+        for ref in conditions.fields(tree):
+            try:
+                resolver(ref)
+            except UnknownField as unknown:
+                shown = conditions.show_operand(ref)
+                told.setdefault(shown, BadCondition(f"unknown field '{shown}': {unknown}", *ref.at))
+        for wrong in told.values():
+            self._add("field", wrong.message, self._where(wrong), "Rule", info.name, _unknown_severity(info))
+        return bool(told)
 
     def _output(self, info: RuleInfo, resolver: Resolver) -> outputs.Output:
         """The rule's output. Raises Wrong, _Unknown."""
@@ -256,6 +281,10 @@ class Compiler:
                         info.name,
                         Severity.INFO,
                     )
+
+
+def _unknown_severity(info: RuleInfo) -> Severity:
+    return Severity.INFO if info.skip_unknown else Severity.CRITICAL
 
 
 class _Unknown(Wrong):

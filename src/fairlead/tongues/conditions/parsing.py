@@ -62,21 +62,24 @@ _OPERATORS = "'exists', '<=', '<', '>=', '>', '=', '!=', " + ", ".join(
 )
 
 
-def read(text: str) -> Tree:
-    """Return the tree of a condition, with the names of macros and lists as they stand. Raises BadCondition."""
-    reader = _Reader(text)
+def read(text: str, line: int = 1) -> Tree:
+    """Return the tree of a condition, with the names of macros and lists as they stand. Raises BadCondition.
+
+    `line` is the number of its first line.
+    """
+    reader = _Reader(text, line)
     tree = reader.either()
     reader.end()
     return tree
 
 
-def items(text: str) -> tuple[Value, ...]:
+def items(text: str, line: int = 1) -> tuple[Value, ...]:
     """Return the values in the text of a list's item: one, as a rule; words with blanks in them need no quotes. Raises BadCondition."""
     if not text or text.isspace():
         return ()
     if (" " in text or "\t" in text or "\n" in text) and text[0] not in "\"'":
-        return (Value(text, quoted=True),)
-    reader = _Reader(text)
+        return (Value(text, quoted=True, at=(line, 1)),)
+    reader = _Reader(text, line)
     found = reader.values_until_end()
     reader.end()
     return found
@@ -104,10 +107,11 @@ def leading_reference(text: str, at: int) -> tuple[FieldRef | Call, int] | None:
 class _Reader:
     """A cursor over the text, and a function for each rule of the grammar."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, line: int = 1) -> None:
         if len(text) > MOST_TEXT:
-            raise BadCondition(f"longer than {MOST_TEXT} characters")
+            raise BadCondition(f"longer than {MOST_TEXT} characters", line)
         self.text = text
+        self.first = line
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self.index = 0
         self.depth = 0
@@ -116,7 +120,7 @@ class _Reader:
     def place(self, index: int | None = None) -> Place:
         at = self.index if index is None else index
         line = bisect_right(self.starts, at)
-        return line, at - self.starts[line - 1] + 1
+        return self.first + line - 1, at - self.starts[line - 1] + 1
 
     def wrong(self, message: str, index: int | None = None) -> BadCondition:
         return BadCondition(message, *self.place(index))
