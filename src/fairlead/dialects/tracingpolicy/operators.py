@@ -214,7 +214,7 @@ def number_spans(operator: str, values: Sequence[str], kind: Type) -> Spans | No
             unsigned += [(first & top, top), (0, last)]
         else:
             unsigned.append((first & top, last & top))
-    spans = _merged(unsigned)
+    spans = joined(unsigned)
     return complement(spans, top) if negated(operator) else spans
 
 
@@ -222,11 +222,12 @@ def named_spans(operator: str, values: Sequence[str], top: int = (1 << 16) - 1) 
     """Return the ports, protocols, families or states that values name."""
     names = _NAMED.get(operator, {})
     pairs = [(names[value], names[value]) if value in names else span(value) for value in values]
-    spans = _merged([(max(pair[0], 0), min(pair[1], top)) for pair in pairs if pair])
+    spans = joined([(max(pair[0], 0), min(pair[1], top)) for pair in pairs if pair])
     return complement(spans, top) if negated(operator) else spans
 
 
-def _merged(spans: Sequence[tuple[int, int]]) -> Spans:
+def joined(spans: Sequence[tuple[int, int]]) -> Spans:
+    """Return ranges in order, those that touch made one."""
     found: list[tuple[int, int]] = []
     for first, last in sorted(one for one in spans if one[0] <= one[1]):
         if found and first <= found[-1][1] + 1:

@@ -1,0 +1,244 @@
+"""How an argument's value is taken from an event, and what of it the kernel can test: a Subject for each argument that is to be had.
+
+Values: a number is an int, a text a str, a buffer bytes, a file a FileValue, a socket or an address a Sock. None means that it is not there.
+Pure: it reads events, and changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fairlead.dialects.tracingpolicy.argtypes import Type, number_of
+from fairlead.dialects.tracingpolicy.places import Source
+from fairlead.sense.events import Event, Process, Sock
+from fairlead.sense.places import plain_path
+from fairlead.sense.plans import Arg, Hook, What
+from fairlead.sense.syscalls import call_of, texts
+
+
+class FileValue(NamedTuple):
+    """A file: its path, and its mode where that is known."""
+
+    path: str
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What the kernel can test of a value.
+
+    `sort` is number (a record's number `what`, `index`, as wide as the type), text (the text `index`, whole), socket (its ends, `swapped`
+    where the value's own address is the remote end) or const (`value`).
+    """
+
+    sort: str
+    what: What = What.ARG
+    index: int = 0
+    swapped: bool = False
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One argument as it can be seen: `get` takes it from an event; `pushed` is None where only Python can test it."""
+
+    kind: Type
+    get: Callable[[Event], Any]
+    pushed: Pushed | None = None
+
+
+_ACCESS = {0: 4, 1: 2, 2: 6}
+_APPEND = 0o2000
+_REFUSED = (-1, -13)  # EPERM, EACCES
+
+
+def _mirrored(sock: Sock | None) -> Sock | None:
+    """Return a socket seen from its other end."""
+    if sock is None:
+        return None
+    return sock._replace(lport=sock.rport, rport=sock.lport, laddr=sock.raddr, raddr=sock.laddr)
+
+
+def positions(hook: Hook) -> dict[str, int]:
+    """Return which text of a hook's records holds what, by the argument's name."""
+    if hook.sort == "syscall":
+        return {name: at for at, name in enumerate(texts(hook))}
+    order = ["place"] if hook.about >= 0 else []
+    for at, how in enumerate(hook.args):
+        if at == hook.about:
+            continue
+        if how is Arg.PATH:
+            order += [f"arg{at}", f"arg{at}@"]
+        elif how in _TEXTS:
+            order.append(f"arg{at}")
+    return {name: at for at, name in enumerate(order[:4])}
+
+
+_TEXTS = frozenset({
+    Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.K_PATH, Arg.K_DENTRY, Arg.K_BPRM, Arg.K_STRING, Arg.K_FILE, Arg.K_KIOCB, Arg.K_LOADINFO,
+    Arg.K_MODULE, Arg.K_IOVITER,
+})  # fmt: skip
+
+
+def subject(source: Source | None, kind: Type, hook: Hook) -> Subject | None:
+    """Return how a value of this type is had from this source, or None where the two do not fit."""
+    if source is None or kind.form in {"nothing", "unreadable"}:
+        return None
+    match kind.form:
+        case "number" | "capability":
+            return _number(source, kind)
+        case "text" | "device":
+            return _text(source, kind, hook)
+        case "bytes":
+            return _bytes(source, kind, hook)
+        case "file":
+            return _file(source, kind, hook)
+        case "socket" | "sockaddr":
+            return _socket(source, kind, hook)
+        case "syscall":
+            return _syscall(source, kind)
+        case "credentials" | "userns":
+            return Subject(kind, lambda event: event.process) if source.how in {"cred", "userns"} else None
+        case "module":
+            return Subject(kind, lambda event: event.texts[0]) if source.how in {"module", "first"} else None
+    return None
+
+
+def _number(source: Source, kind: Type) -> Subject | None:
+    at = source.at
+    match source.how:
+        case "arg":
+            return Subject(
+                kind, lambda event: number_of(kind, event.args[at]), Pushed("number", What.ARG, at)
+            )
+        case "ret":
+            return Subject(kind, lambda event: number_of(kind, event.ret), Pushed("number", What.RET))
+        case "const":
+            return Subject(kind, lambda _: at, Pushed("const", value=at))
+        case "verdict":
+            return Subject(kind, lambda event: event.ret if event.ret in _REFUSED else 0)
+        case "accmode":
+            return Subject(kind, _access)
+        case "call":
+            return Subject(kind, lambda event: event.number)
+    return None
+
+
+def _access(event: Event) -> int:
+    """The rights that a file was opened with: 4 read, 2 write, 8 append."""
+    flags = event.file.oflags if event.file else 0
+    return _ACCESS.get(flags & 3, 0) | (8 if flags & _APPEND else 0)
+
+
+def _text(source: Source, kind: Type, hook: Hook) -> Subject | None:
+    if source.how == "first":
+        return Subject(kind, lambda event: event.texts[0], Pushed("text", index=0))
+    if source.how == "exe":
+        return Subject(kind, lambda event: event.process.exe)
+    if source.how not in {"text", "path", "buffer", "place"}:
+        return None
+    at = positions(hook).get("place" if source.how == "place" else source.name)
+    if at is None:
+        return None
+    return Subject(kind, lambda event: event.texts[at], Pushed("text", index=at))
+
+
+def _bytes(source: Source, kind: Type, hook: Hook) -> Subject | None:
+    at = positions(hook).get(source.name) if source.how in {"buffer", "text"} else None
+    if at is None:
+        return None
+    return Subject(kind, lambda event: event.blobs[at], Pushed("text", index=at))
+
+
+def _file(source: Source, kind: Type, hook: Hook) -> Subject | None:
+    if source.how == "exe":
+        return Subject(
+            kind,
+            lambda event: FileValue(event.process.exe, event.process.exe_mode or None),
+            Pushed("text", index=0),
+        )
+    if source.how == "place":
+        return Subject(kind, _place, Pushed("text", index=0))
+    if source.how not in {"path", "text"}:
+        return None
+    there = positions(hook)
+    at, beside = there.get(source.name), there.get(f"{source.name}@")
+    if at is None:
+        return None
+    if hook.sort != "syscall" or source.how == "text":
+        return Subject(kind, lambda event: FileValue(event.texts[at]), Pushed("text", index=at))
+
+    def joined(event: Event) -> FileValue:
+        path = event.texts[at]
+        if path.startswith("/"):
+            return FileValue(plain_path(path))
+        start = (event.texts[beside] if beside is not None else "") or event.process.cwd
+        return FileValue(plain_path(f"{start}/{path}"))
+
+    return Subject(kind, joined)
+
+
+def _place(event: Event) -> FileValue | None:
+    file = event.file
+    if file is None and not event.texts[0]:
+        return None
+    return FileValue(event.texts[0], file.mode if file else None)
+
+
+def _socket(source: Source, kind: Type, hook: Hook) -> Subject | None:
+    there = source.how == "place" and hook.sort != "syscall"
+    if source.how not in {"sock", "local", "peer"} and not there:
+        return None
+    # An address stands for itself: for connect it is the remote end, for bind the local one. A packet that came in has its ends turned round.
+    turned = source.how == "peer" or (kind.form == "sockaddr" and source.how == "sock")
+    pushed = Pushed("socket", swapped=turned)
+    if turned:
+        return Subject(kind, lambda event: _mirrored(event.sock), pushed)
+    return Subject(kind, lambda event: event.sock, pushed)
+
+
+def _syscall(source: Source, kind: Type) -> Subject | None:
+    if source.how == "arg":
+        return Subject(kind, lambda event: event.args[source.at], Pushed("number", What.ARG, source.at))
+    if source.how == "call":
+        return Subject(kind, lambda event: event.number)
+    return None
+
+
+def unix_path(event: Event) -> str:
+    """The path that a unix socket is bound or connected to, "" where there is none."""
+    return event.texts[0] if event.sock is not None and event.sock.family == 1 else ""
+
+
+def syscall_source(name: str, index: int, kind: Type) -> tuple[Source, Arg | None]:
+    """Return where a system call's argument is, and how the kernel must read it where its table says otherwise (None: as it says)."""
+    call = call_of(name)
+    how = call.args[index] if index < len(call.args) else Arg.INT
+    named = call.names[index] if index < len(call.names) else f"arg{index}"
+    match kind.form:
+        case "text" | "device" if how in {Arg.PATH, Arg.STRING, Arg.BUFFER}:
+            return Source("text", index, named), None
+        case "text" | "device":
+            return Source("text", index, named), Arg.STRING
+        case "bytes" if how in {Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.STRING, Arg.PATH}:
+            return Source("buffer", index, named), None
+        case "bytes":
+            return Source("buffer", index, named), Arg.BUFFER
+        case "file" if how is Arg.FD or how is Arg.DIRFD or (how is Arg.INT and kind.field == "file_arg"):
+            return Source("place", index), None if call.about == index else Arg.FD
+        case "file":
+            return Source("path", index, named), None
+        case "sockaddr":
+            return Source("local" if name == "bind" else "sock", index), None
+        case "socket":
+            return Source("sock", index), None
+        case "syscall":
+            return Source("call"), None
+    return Source("arg", index), None
+
+
+def host_process(process: Process, host: int) -> bool:
+    """Whether a process is in the pid namespace with this number; where that is unknown, whether its two ids are the same."""
+    return process.ns[3] == host if host and process.ns[3] else process.vpid == process.pid
