@@ -79,4 +79,5 @@ if [ "${1:-}" = kubectl ]; then
 else
     packages
     environment
+    .venv/bin/python hatch_build.py >/dev/null  # the kernel's programs, where their sources changed
 fi
