@@ -67,29 +67,45 @@ def _watch_protections(owner: str) -> tuple[Hook, ...]:
     return (*clause, *acts.hooks_of(("mprotect", "pkey_mprotect"), owner, [runs]))
 
 
-def _regions(process: Process) -> list[tuple[int, int]]:
-    """The regions of this program; exec begins anew, and what only forked begins with its parent's."""
+class _Held:
+    """What is remembered of a process: its regions, since which exec, and what was said of the last event that changed them."""
+
+    __slots__ = ("exec_id", "last", "regions", "said")
+
+    def __init__(self, exec_id: int, regions: list[tuple[int, int]]) -> None:
+        self.exec_id = exec_id
+        self.regions = regions
+        self.last: Event | None = None
+        self.said: dict[str, Any] | None = None
+
+
+def _held(process: Process) -> _Held:
+    """What is held of this program; exec begins anew, and what only forked begins with its parent's."""
     notes = process.notes
     if notes is None:
         notes = process.notes = {}
     held = notes.get(_NOTE)
-    if held is not None and held[0] == process.exec_id:
-        kept: list[tuple[int, int]] = held[1]
-        return kept
-    inherited: list[tuple[int, int]] = []
+    if isinstance(held, _Held) and held.exec_id == process.exec_id:
+        return held
     parent = process.parent
-    if process.forked_only and parent is not None and parent.notes and _NOTE in parent.notes:
-        inherited = list(parent.notes[_NOTE][1])
-    notes[_NOTE] = [process.exec_id, inherited]
-    return inherited
+    theirs = parent.notes.get(_NOTE) if process.forked_only and parent is not None and parent.notes else None
+    notes[_NOTE] = held = _Held(process.exec_id, list(theirs.regions) if isinstance(theirs, _Held) else [])
+    return held
 
 
 def _loaded_code(event: Event) -> dict[str, Any] | None:
+    """Several rules may ask about one event: it changes what is held once, and all get the same answer."""
     if event.kind not in {"mmap", "mprotect", "pkey_mprotect"} or event.ret < 0:
         return None
+    held = _held(event.process)
+    if held.last is not event:
+        held.last, held.said = event, _protected(event, held.regions)
+    return held.said
+
+
+def _protected(event: Event, regions: list[tuple[int, int]]) -> dict[str, Any] | None:
     length, prot = event.args[1], event.args[2]
     start = event.ret if event.kind == "mmap" else event.args[0]
-    regions = _regions(event.process)
     if prot & _WRITE and prot & _EXEC:
         regions.append((start, start + length))
         del regions[:-_REGIONS]
