@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead.drivers.kernel import guarding
+from fairlead.drivers.kernel import cgroups, guarding
 from fairlead.drivers.kernel.guarding import Guards, GuardsRefused
 from fairlead.sense.plans import Guard
 
@@ -185,8 +185,7 @@ def test_only_some_are_refused(secret: Path, start: Start) -> None:
 
 
 def test_only_a_cgroup_is_refused(secret: Path, start: Start) -> None:
-    _, point = guarding.hierarchy()
-    group = Path(point, f"fairlead-test-{os.getpid()}")
+    group = Path(cgroups.hierarchy().mount, f"fairlead-test-{os.getpid()}")
     try:
         group.mkdir()
     except OSError as error:
@@ -229,6 +228,10 @@ def test_with_the_responder_dead_everything_passes(secret: Path, start: Start) -
     held.append(guards.holding)
     assert held == [True, False]
     assert guards.read() == []
+    assert guards.tend()
+    assert not guards.tend()
+    assert opened(secret) == 0
+    assert len(guards.read()) == 200
 
 
 def test_a_responder_that_hangs_is_killed_by_the_kernel(secret: Path, start: Start) -> None:
@@ -262,6 +265,58 @@ def test_guards_that_are_kept_outlive_their_starter(secret: Path, tmp_path: Path
         time.sleep(0.01)
     assert cat(secret)
     assert not guarding.release(note)
+
+
+def test_hostile_names(disk: Path, start: Start) -> None:
+    tree = disk / "keys"
+    tree.mkdir()
+    names = [b"new\nline", b"\xff\xfe", b" (deleted)", b"x" * 255, "\udcff".encode("utf-8", "surrogatepass")]
+    for name in names:
+        Path(os.fsdecode(os.fsencode(tree) + b"/" + name)).write_text("x")
+    here = Path.cwd()
+    try:  # deeper than any path can tell
+        os.chdir(tree)
+        for _ in range(20):
+            Path("d" * 250).mkdir()
+            os.chdir("d" * 250)
+        Path("deep").write_text("x")
+        guards = start(Guard(at="open", paths=(f"{tree}/",), prefix=True))
+        assert subprocess.run(["cat", "deep"], check=False, capture_output=True).returncode
+    finally:
+        os.chdir(here)
+    for name in names:
+        assert subprocess.run(
+            [b"cat", os.fsencode(tree) + b"/" + name], check=False, capture_output=True
+        ).returncode
+    (disk / "benign").write_text("x")
+    assert cat(disk / "benign")
+    told = guards.read()
+    assert [os.fsencode(one.path) for one in told[1:]] == [os.fsencode(tree) + b"/" + name for name in names]
+    shutil.rmtree(tree)
+
+
+def test_many_at_once(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),)))
+    both = f"import threading\nfiles = [{str(secret)!r}, {str(secret.with_name('leaflet'))!r}]\n"
+    script = both + (
+        "fine = [[], []]\n"
+        "def tries(which):\n"
+        "    for _ in range(100):\n"
+        "        try:\n"
+        "            open(files[which]).close()\n"
+        "            fine[which].append(1)\n"
+        "        except PermissionError: pass\n"
+        "threads = [threading.Thread(target=tries, args=(at % 2,)) for at in range(8)]\n"
+        "[one.start() for one in threads]\n"
+        "[one.join() for one in threads]\n"
+        "print(len(fine[0]), len(fine[1]))\n"
+    )
+    children = [
+        subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    assert [one.communicate()[0] for one in children] == ["0 400\n"] * 6
+    assert len(guards.read()) + guards.lost == 6 * 400
 
 
 def test_what_cannot_be_guarded_is_told(secret: Path, start: Start) -> None:

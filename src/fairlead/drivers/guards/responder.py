@@ -36,6 +36,8 @@ _EVENT: Final = struct.Struct("=IBBHQii")
 _ANSWER: Final = struct.Struct("=iI")
 _AT_FDCWD: Final = -100
 _LOOK_SECONDS: Final = 1.0
+_MOST_FILES: Final = 10_000
+_GONE: Final = 0x8000  # inotify: the watched directory is no more
 
 libc.fanotify_mark.argtypes = [
     ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p,
@@ -105,12 +107,14 @@ class Responder:
                 self.seen[space] = pid
             else:
                 self.cover(pid)
-        if self.grew:
+        if self.grew or any(len(table.files) > _MOST_FILES for table in self.tables.values()):
             self._renew()
 
     def _renew(self) -> None:
         """Begin again with fresh marks: files that were never to be asked about again may be guarded now."""
         before, self.group = self.group, _group()
+        for table in self.tables.values():
+            table.forget()
         for pid in list(self.seen.values()):
             self.cover(pid)
         self.answer(before)
@@ -278,11 +282,11 @@ class Responder:
         table = self.tables[event]
         looked = look(descriptor)
         guards = table.files.get(looked.file, [])
-        path = target(f"/proc/self/fd/{descriptor}")
+        path, whole = _name_of(descriptor)
         plain = path.removesuffix(" (deleted)")
         if not guards:
-            guards = table.named(plain)
-        if not guards and (table.places or table.trees):
+            guards = table.named(plain) if whole else table.within(looked.file)
+        if not guards and whole and (table.places or table.trees):
             mount = self._mount(descriptor, looked.mount, plain, pid)
             inner = within(plain, mount) if mount else None
             if mount and inner is not None:
@@ -374,11 +378,13 @@ class Responder:
         at = 0
         spaces: set[str] = set()
         while at < len(data):
-            watch, _, _, length = struct.unpack_from("=iIII", data, at)
+            watch, what, _, length = struct.unpack_from("=iIII", data, at)
             name = os.fsdecode(data[at + 16 : at + 16 + length].rstrip(b"\0"))
             at += 16 + length
             space = self.watched.get(watch, {}).get(name)
-            if space:
+            if what & _GONE:
+                self.watched.pop(watch, None)
+            elif space:
                 spaces.add(space)
         for space in spaces & self.seen.keys():
             self.cover(self.seen[space])
@@ -465,6 +471,14 @@ def _group() -> int:
         code = ctypes.get_errno()
         raise OSError(code, f"fanotify: {os.strerror(code)}")
     return found
+
+
+def _name_of(descriptor: int) -> tuple[str, bool]:
+    """Return the path of an open file and whether it is all of it: longer ones than the kernel tells are cut to their last names."""
+    try:
+        return target(f"/proc/self/fd/{descriptor}"), True
+    except OSError:
+        return "(too long to tell)", False
 
 
 def _exe(pid: int) -> str:

@@ -37,6 +37,16 @@ class Table:
         self.places: dict[str, dict[str, list[Guard]]] = {}
         self.trees: dict[str, dict[str, list[Guard]]] = {}
 
+    def forget(self) -> None:
+        """Forget what was found on disks; what the guards say themselves stays."""
+        self.files.clear()
+        self.places.clear()
+        self.trees.clear()
+
+    def within(self, file: File) -> list[Guard]:
+        """Return the guards of trees on the file's device: of which it may be, where nobody can tell its path."""
+        return [one for all_ in self.trees.get(f"{file.major}:{file.minor}", {}).values() for one in all_]
+
     def named(self, path: str) -> list[Guard]:
         """Return the guards of that name."""
         found = self.texts.get(path, [])

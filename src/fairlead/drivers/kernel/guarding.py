@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from fairlead.drivers.kernel import cgroups
 from fairlead.sense.plans import Guard
 
 _READY_SECONDS: Final = 20.0
@@ -57,21 +58,6 @@ class Lacking:
     why: str
 
 
-def hierarchy() -> tuple[str, str]:
-    """Return the controller ("" for cgroup2) and the mount point of the hierarchy that names processes' cgroups.
-
-    That of `memory` where it is mounted by itself (containers of a hybrid machine are in it), else cgroup2.
-    """
-    unified = ""
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind, options, *_ = line.split(" ")
-        if kind == "cgroup" and "memory" in options.split(","):
-            return "memory", point
-        if kind == "cgroup2" and not unified:
-            unified = point
-    return "", unified
-
-
 class Guards:
     """The guards of a plan, held by a responder.
 
@@ -84,13 +70,13 @@ class Guards:
         guards: Sequence[Guard],
         spared: Iterable[int] = (),
         *,
-        cgroups: tuple[str, str] | None = None,
         keep: Path | None = None,
         patience: float = 10.0,
     ) -> None:
         self._guards = tuple(guards)
         self._spared = {1, os.getpid(), *spared}
-        self._cgroups = cgroups or hierarchy()
+        chosen = cgroups.hierarchy()
+        self._cgroups = (chosen.controller, chosen.mount)
         self._keep = keep
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -153,6 +139,15 @@ class Guards:
             "outlives": self._keep is not None,
             "patience": self._patience,
         }
+
+    def tend(self) -> bool:
+        """Start the responder again when it ended by itself; return whether it had. Raises GuardsRefused."""
+        if self._process is None or self.holding:
+            return False
+        self.close()
+        self._rest, self._count, self._done = b"", 0, 0
+        self.start()
+        return True
 
     def fileno(self) -> int:
         """Return what becomes readable when something was refused."""
