@@ -97,6 +97,12 @@ class Remark:
     clause: int
     text: str
 
+    @property
+    def words(self) -> str:
+        """The remark in one line."""
+        owner = self.hook.clauses[self.clause].owner or f"clause {self.clause}"
+        return f"{owner} at {self.hook.sort} {self.hook.name}: {self.text}"
+
 
 @dataclass(slots=True)
 class Sets:
@@ -208,6 +214,8 @@ class Encoder:
     def __init__(self, sets: Sets) -> None:
         self._sets = sets
         self.remarks: list[Remark] = []
+        self.exhausted = False
+        """Whether there were more sets of executables than bits."""
 
     def hook(self, hook: Hook, kind: int) -> bytes:
         """Return the fl_hook of a hook that records of a kind (a system call's number, or a records.Kind) come from."""
@@ -328,6 +336,7 @@ class Encoder:
             values = _fitting(op, values, exact=exact)
         bits = self._sets.bit(plain, values)
         if bits is None:
+            self.exhausted = True
             if exact:
                 raise _Inexact(f"more than {EXE_SETS} sets of executables are asked about")
             return None

@@ -300,12 +300,19 @@ class Program:
             f"{category}/{name}",
         )
 
-    def attach_raw_tracepoint(self, name: str) -> Link:
-        """Attach to a raw tracepoint."""
-        return self._link(
-            library().bpf_program__attach_raw_tracepoint(self._address, name.encode()),
-            f"raw tracepoint {name}",
-        )
+    def attach_raw_tracepoint(self, name: str, cookie: int = 0) -> Link:
+        """Attach to a raw tracepoint, with a cookie that it can read where kernel (6.10) and libbpf (1.5) know that."""
+        known = library()
+        if not cookie:
+            address = known.bpf_program__attach_raw_tracepoint(self._address, name.encode())
+        elif hasattr(known, "bpf_program__attach_raw_tracepoint_opts"):
+            options = CookieOptions(sizeof(CookieOptions), cookie)
+            address = known.bpf_program__attach_raw_tracepoint_opts(
+                self._address, name.encode(), byref(options)
+            )
+        else:
+            raise Refused(f"libbpf {version()} gives raw tracepoints no cookie", "use libbpf 1.5 or newer")
+        return self._link(address, f"raw tracepoint {name}")
 
     def attach_kprobe(self, function: str, *, returns: bool = False, cookie: int = 0) -> Link:
         """Attach to a kernel function's entry or return. Not exercised where the kernel lacks kprobes."""

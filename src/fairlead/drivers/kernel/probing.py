@@ -209,6 +209,13 @@ def _tracepoint(name: str) -> None:
     _on_perf_event(_TRACEPOINT, _PerfAttributes(type=2, config=int(number.read_text())), -1, 0)
 
 
+def _syscalls() -> None:
+    try:
+        _tracepoint("syscalls/sys_exit_getpid")
+    except Refused:
+        _traced(_TRACE_RAW_TP, "sys_exit")
+
+
 def _source(name: str) -> int:
     """Return the type number of a source of perf events."""
     place = Path("/sys/bus/event_source/devices", name, "type")
@@ -362,9 +369,9 @@ _TRIALS: Final[tuple[tuple[str, str, Callable[[], None]], ...]] = (
     ("btf", "programs fit themselves to this kernel", _btf),
     ("ring_buffer", "records reach the reader", lambda: _map_type(_RINGBUF)),
     ("tp_btf", "exec, fork, exit and the kernel's own events, with direct loads", lambda: _traced(_TRACE_RAW_TP, "sched_process_exec")),
-    ("raw_tracepoint", "the same, with slower reads", _raw_tracepoint),
+    ("rawtracepoint", "the same, with slower reads", _raw_tracepoint),
     ("tracepoint", "tracepoints by name", lambda: _tracepoint("sched/sched_process_exit")),
-    ("tracepoint_syscalls", "one system call at a time: the others cost nothing", lambda: _tracepoint("syscalls/sys_exit_getpid")),
+    ("syscalls", "system calls, one at a time where the kernel has tracepoints of them", _syscalls),
     ("kprobe", "entries and returns of kernel functions", _kprobe),
     ("fentry", "entries of kernel functions, cheaper", lambda: _traced(_FENTRY, "vfs_open", "do_exit")),
     ("fexit", "returns of kernel functions, cheaper", lambda: _traced(_FEXIT, "vfs_open")),
