@@ -316,7 +316,7 @@ def _outputs(document: Document, page: Page, path: str) -> list[tuple[str, str, 
 def _threat(document: Document, spec: Page, path: str, name: str) -> dict[str, Any] | None:
     if not isinstance(spec.take("threat"), Mapping):
         return None
-    page = Page(spec.take("threat"), document.page.where)
+    page = spec.page("threat")
     level, description = str(page.take("severity", "") or "").lower(), str(page.take("description", "") or "")
     if level not in {*LEVELS, "info", "informational"}:
         document.broken(
@@ -326,8 +326,6 @@ def _threat(document: Document, spec: Page, path: str, name: str) -> dict[str, A
     technique = _inner(mitre, "technique", "id")
     tactic = _inner(mitre, "tactic", "name")
     properties = page.take("properties", {})
-    for place in page.left() if not document.findings else []:
-        document.unsupported(f"{path}{place.path}", f"{path}{place.path} is not supported")
     return {
         "name": str(page.take("name", "") or description or name),
         "description": description,

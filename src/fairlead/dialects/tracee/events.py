@@ -95,7 +95,7 @@ def _opening() -> dict[str, tuple[Hook | None, dict[str, Field]]]:
         _got("flags", "int", lambda _: 0o100040, words=flags.open_flags),
         _got("dev", "dev_t", lambda event: event.process.exe_dev),
         _got("inode", "unsigned long", lambda event: event.process.exe_ino),
-        _got("ctime", "unsigned long", lambda event: event.process.exe_ctime),
+        _CTIME,
         _got("syscall_pathname", "const char*", lambda event: event.process.exe_name),
     ])  # fmt: skip
     sources: dict[str, tuple[Hook | None, dict[str, Field]]] = {
