@@ -20,6 +20,7 @@ from fairlead.tongues.conditions.trees import (
     Exists,
     FieldRef,
     Leaf,
+    Name,
     Not,
     Or,
     Tree,
@@ -122,7 +123,10 @@ class Weaver:
     resolver: Resolver
     names: dict[str, Any] = field(default_factory=dict)
     _parts: dict[Tree, _Part] = field(default_factory=dict)
-    _trees: dict[int, tuple[Tree, Tree]] = field(default_factory=dict)
+    _whole: dict[int, Tree] = field(default_factory=dict)
+    _simple: dict[int, Tree] = field(default_factory=dict)
+    _looked: set[Leaf] = field(default_factory=set)
+    _seen: dict[And | Or, int] = field(default_factory=dict)
     _operands: dict[FieldRef | Call, Operand] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
     _variables: list[str] = field(default_factory=list)
@@ -139,27 +143,59 @@ class Weaver:
 
     def count(self, tree: Tree) -> None:
         """Take note of a tree, and check it. Raises BadCondition."""
-        stack = [self._simple(tree)]
+        self._whole[id(tree)] = tree
+        stack = [tree]
         while stack:
             node = stack.pop()
-            part = self._parts.setdefault(node, _Part(node))
-            part.count += 1
-            if isinstance(node, Check | Exists):
-                self._look(node, anew=part.count == 1)
-            elif part.count > 1:
-                continue
-            elif isinstance(node, And | Or):
-                stack.extend(node.args)
+            if isinstance(node, And | Or):
+                before = self._seen.get(node, 0)
+                self._seen[node] = before + 1
+                if not before:
+                    stack.extend(node.args)
             elif isinstance(node, Not):
                 stack.append(node.arg)
-            else:
+            elif isinstance(node, Name):
                 raise BadCondition(f"undefined macro {node.name!r} used in filter", *node.at)
+            elif node not in self._looked:
+                self._looked.add(node)
+                for ref in _read(node):
+                    self.operand(ref)
+                if isinstance(node, Check):
+                    test_of(node, "x", "y", self)
 
     def expression(self, tree: Tree) -> str:
         """Return the source of a tree that was counted."""
-        code, when_true, when_false = self._source(self._simple(tree), self._set, 0)
+        if not self._simple:
+            self._prepare()
+        code, when_true, when_false = self._source(self._simple[id(tree)], self._set, 0)
         self._set = when_true & when_false
         return code
+
+    def _prepare(self) -> None:
+        """Simplify the trees, keeping together what several of them share, and count how often each part and each operand is needed."""
+        for key, tree in self._whole.items():
+            simple = self._simple[key] = simplify(
+                tree,
+                lambda ref: self.operand(ref).many is not Many.LIST,
+                lambda node: len(node.args) > 1 and self._seen.get(node, 0) > 1,
+            )
+            stack = [simple]
+            while stack:
+                node = stack.pop()
+                part = self._parts.setdefault(node, _Part(node))
+                part.count += 1
+                if isinstance(node, Check | Exists):
+                    for ref in _read(node):
+                        code = self.operand(ref).code
+                        self._used[code] = self._used.get(code, 0) + 1
+                elif part.count == 1:
+                    stack.extend(
+                        node.args
+                        if isinstance(node, And | Or)
+                        else (node.arg,)
+                        if isinstance(node, Not)
+                        else ()
+                    )
 
     def constant(self, value: Any) -> str:
         """Return the name of an object."""
@@ -187,23 +223,6 @@ class Weaver:
             if self.names.setdefault(name, value) is not value:
                 raise AssertionError(f"two objects named {name}")
 
-    def _simple(self, tree: Tree) -> Tree:
-        found = self._trees.get(id(tree))
-        if found is None:
-            found = self._trees[id(tree)] = (
-                tree,
-                simplify(tree, lambda ref: self.operand(ref).many is not Many.LIST),
-            )
-        return found[1]
-
-    def _look(self, leaf: Leaf, *, anew: bool) -> None:
-        """Count what the leaf reads, and refuse what its types do not have."""
-        for ref in _read(leaf):
-            code = self.operand(ref).code
-            self._used[code] = self._used.get(code, 0) + 1
-        if anew and isinstance(leaf, Check):
-            test_of(leaf, "x", "y", self)
-
     def _source(self, node: Tree, known: _Known, deep: int) -> tuple[str, _Known, _Known]:
         """The source of a node where the variables in `known` are set, and those that are set when it is true, and when it is false."""
         if isinstance(node, Not):
@@ -229,7 +248,7 @@ class Weaver:
     def _several(self, node: And | Or, known: _Known, deep: int) -> tuple[str, _Known, _Known]:
         codes: list[str] = []
         going, ended = known, None
-        for arg in sorted(node.args, key=self._cost):
+        for arg in sorted(node.args, key=lambda arg: self._cost(arg, known)):
             code, when_true, when_false = self._source(arg, going, deep)
             on, off = (when_true, when_false) if isinstance(node, And) else (when_false, when_true)
             ended = off if ended is None else ended & off
@@ -246,20 +265,24 @@ class Weaver:
         self.names[name] = compile(node, self.resolver)
         return f"{name}(event)"
 
-    def _cost(self, node: Tree) -> int:
-        """0 for one cheap comparison, 1 for what is middling, 2 for what is dear. The order of the text is kept among equals."""
+    def _cost(self, node: Tree, known: _Known) -> int:
+        """Where a part stands among the others of its And or Or: the cheap first, and before the dear what others have computed or will want.
+
+        The order of the text is kept among equals.
+        """
         if isinstance(node, Not):
-            return self._cost(node.arg)
+            return self._cost(node.arg, known)
         if isinstance(node, And | Or):
-            return max(1, *(self._cost(arg) for arg in node.args))
+            part = self._parts[node]
+            if part.variable and part.variable in known:
+                return -1
+            return 1 if part.count > 2 else max(2, *(self._cost(arg, known) for arg in node.args))
         if not isinstance(node, Check | Exists):
-            return 1
-        cost = max(self.operand(ref).cost for ref in _read(node))
-        return (
-            min(2, cost + 1)
-            if isinstance(node, Check) and node.op in {"regex", "glob", "iglob", "pmatch", "icontains"}
-            else min(2, cost)
-        )
+            return 2
+        fresh = [operand for ref in _read(node) if (operand := self.operand(ref)).variable not in known]
+        cost = max((operand.cost for operand in fresh), default=0)
+        dear = isinstance(node, Check) and node.op in {"regex", "glob", "iglob", "pmatch", "icontains"}
+        return 0 if cost == 0 and not dear else 3 if dear or cost > 1 else 2
 
     def _leaf(self, leaf: Leaf, known: _Known) -> tuple[str, _Known, _Known]:
         operand = self.operand(leaf.left)

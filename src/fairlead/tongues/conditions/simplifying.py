@@ -30,12 +30,15 @@ _MERGED = {("=", ""): "in", ("in", ""): "in", ("startswith", ""): "startswith", 
 """Comparisons with constants that are true when one of the constants fits, and what they are merged into."""
 
 
-def simplify(tree: Tree, one: Callable[[FieldRef | Call], bool] = lambda _: False) -> Tree:
+def simplify(
+    tree: Tree, one: _One = lambda _: False, keep: Callable[[And | Or], bool] = lambda _: False
+) -> Tree:  # fmt: skip
     """Return a tree that is true of the same events. Shared parts stay shared.
 
-    `one` says of which operands it is known that they are no lists: `a in (x) or a in (y)` is `a in (x, y)` of those only.
+    `one` says of which operands it is known that they are no lists: `a in (x) or a in (y)` is `a in (x, y)` of those only. `keep` says which
+    parts are not to be dissolved in one of the same sort that they are in.
     """
-    return _simplified(tree, {}, one)
+    return _Simplifier(one, keep).simple(tree)
 
 
 def reduce(tree: Tree, decide: Callable[[Leaf], bool | None]) -> Tree | bool:
@@ -74,26 +77,43 @@ def _reduced_anew(
     return tree
 
 
-def _simplified(tree: Tree, known: dict[int, Tree], one: _One) -> Tree:
-    found = known.get(id(tree))
-    if found is None:
-        found = known[id(tree)] = _simplified_anew(tree, known, one)
-    return found
+class _Simplifier:
+    """Simplifies trees, each part of them once."""
 
+    def __init__(self, one: _One, keep: Callable[[And | Or], bool]) -> None:
+        self.one = one
+        self.keep = keep
+        self.known: dict[int, Tree] = {}
 
-def _simplified_anew(tree: Tree, known: dict[int, Tree], one: _One) -> Tree:
-    if isinstance(tree, Not):
-        inner = _simplified(tree.arg, known, one)
-        return inner.arg if isinstance(inner, Not) else Not(inner, tree.at)
-    if isinstance(tree, Or):
-        return _joined(_merged(_flat(tree, known, one), one), tree.at, Or)
-    if isinstance(tree, And):
-        args = _flat(tree, known, one)
-        denied = [arg.arg for arg in args if isinstance(arg, Not)]
-        if len(denied) > 1:
-            args = _with(args, _merged(denied, one))
-        return _joined(args, tree.at, And)
-    return tree
+    def simple(self, tree: Tree) -> Tree:
+        found = self.known.get(id(tree))
+        if found is None:
+            found = self.known[id(tree)] = self.anew(tree)
+        return found
+
+    def anew(self, tree: Tree) -> Tree:
+        if isinstance(tree, Not):
+            inner = self.simple(tree.arg)
+            return inner.arg if isinstance(inner, Not) else Not(inner, tree.at)
+        if isinstance(tree, Or):
+            return _joined(_merged(self.flat(tree), self.one), tree.at, Or)
+        if isinstance(tree, And):
+            args = self.flat(tree)
+            denied = [arg.arg for arg in args if isinstance(arg, Not)]
+            if len(denied) > 1:
+                args = _with(args, _merged(denied, self.one))
+            return _joined(args, tree.at, And)
+        return tree
+
+    def flat(self, tree: And | Or) -> list[Tree]:
+        """The arguments, those of arguments of the same sort among them, each once."""
+        found: dict[Tree, None] = {}
+        for whole in tree.args:
+            arg = self.simple(whole)
+            dissolved = isinstance(arg, type(tree)) and not (isinstance(whole, And | Or) and self.keep(whole))
+            for part in arg.args if dissolved and isinstance(arg, And | Or) else (arg,):
+                found.setdefault(part)
+        return list(found)
 
 
 def _with(args: Iterable[Tree], denied: list[Tree]) -> list[Tree]:
@@ -107,16 +127,6 @@ def _with(args: Iterable[Tree], denied: list[Tree]) -> list[Tree]:
             placed = True
             found.extend(Not(one, one.at) for one in denied)
     return found
-
-
-def _flat(tree: And | Or, known: dict[int, Tree], one: _One) -> list[Tree]:
-    """The arguments, those of arguments of the same sort among them, each once."""
-    found: dict[Tree, None] = {}
-    for whole in tree.args:
-        arg = _simplified(whole, known, one)
-        for part in arg.args if isinstance(arg, type(tree)) else (arg,):
-            found.setdefault(part)
-    return list(found)
 
 
 def _joined(args: list[Tree], at: Place, sort: type[And | Or]) -> Tree:
