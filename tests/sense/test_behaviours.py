@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.sense import behaviours, behaviours_acts
+from fairlead.sense import behaviours, behaviours_acts, sieving
 from fairlead.sense.events import (
     AF_INET,
     AF_UNIX,
@@ -188,6 +188,9 @@ def test_a_behaviour_is_seen_and_what_is_like_it_is_not(name: str, bad: Event, g
     judge = behaviours.BEHAVIOURS[name].judge
     assert judge(bad)
     assert not judge(good)
+    rule = behaviours.rule(behaviours.BEHAVIOURS[name])
+    hooks = [hook for hook in rule.hooks if hook.name == bad.kind]
+    assert bad.kind in rule.kinds or any(sieving.passed(hook, bad) for hook in hooks)
 
 
 def test_every_behaviour_that_can_be_seen_has_a_case() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fairlead.dialects import tracee
 from fairlead.dialects.tracee.events import of_set, sorts
+from fairlead.sense import sieving
 from fairlead.sense.events import AF_INET, CONTAINED, Container, Event, File, Process, Sock, make_event
 from fairlead.sense.plans import MOST_TESTS, Op, What
 from fairlead.sense.rules import Rule
@@ -141,6 +142,8 @@ def test_a_rule_says_yes_and_no(rule: str, scope: str, yes: Event, no: Event) ->
     made = only(rule, scope=scope)
     assert says(made, yes)
     assert not says(made, no)
+    hooks = [hook for hook in made.hooks if hook.name == yes.kind]
+    assert yes.kind in made.kinds or any(sieving.passed(hook, yes) for hook in hooks)
     for hook in made.hooks:
         assert hook.clauses
         assert all(one.owner == made.key and len(one.tests) <= MOST_TESTS for one in hook.clauses)
