@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason=missing))
+    kernel = [item for item in items if item.get_closest_marker("kernel")]
+    refused = why_no_kernel() if kernel else ""
+    if refused and (os.geteuid() != 0 or not os.environ.get("CI")):
+        for item in kernel:
+            item.add_marker(pytest.mark.skip(reason=refused))
+
+
+def why_no_kernel() -> str:
+    """Return why programs cannot be loaded into the kernel here, "" when they can. Root in CI must be able to."""
+    if sys.platform != "linux":
+        return "needs Linux"
+    if os.geteuid() != 0:
+        return "needs root"
+    from fairlead.drivers.kernel.probing import ready
+
+    return ready()

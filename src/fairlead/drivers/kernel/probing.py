@@ -440,6 +440,20 @@ def probe() -> Abilities:
     return Abilities(tuple(rows), facts)
 
 
+def ready() -> str:
+    """Return why no sensor can run here, "" when one can. Quick: tries one program, and changes nothing."""
+    objects = Path(__file__).parent / "objects" / architecture() / "sensor.bpf.o"
+    try:
+        library()
+        os.close(_load(_RAW_TRACEPOINT))
+        _btf()
+    except Refused as error:
+        return error.message
+    finally:
+        complaints()
+    return "" if objects.exists() else f"this package holds no programs for {architecture()}"
+
+
 def _bpffs() -> Ability:
     place = mounted("bpf")
     return Ability(
