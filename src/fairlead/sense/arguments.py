@@ -216,13 +216,19 @@ _WORDS: Mapping[str, Callable[[int], str]] = {
         one for one in (flagwords.words(flagwords.MODE, value & 0o7777), flagwords.NODE_TYPES.get(value & 0o170000, "")) if one
     ),
 }  # fmt: skip
-_FLAGS: Mapping[str, tuple[tuple[str, int], ...]] = {
+FLAGS: Mapping[str, tuple[tuple[str, int], ...]] = {
     "access": flagwords.ACCESS, "clone": flagwords.CLONE, "delete_module": flagwords.DELETE_MODULE, "epoll": flagwords.EPOLL_CREATE,
     "fchownat": flagwords.FCHOWNAT, "flock": flagwords.FLOCK, "linkat": flagwords.LINKAT, "memfd": flagwords.MEMFD, "mlock2": flagwords.MLOCK2,
     "mlockall": flagwords.MLOCKALL, "mmap": flagwords.MMAP, "mode": flagwords.MODE, "module_init": flagwords.MODULE_INIT,
     "mount": flagwords.MOUNT, "pidfd": flagwords.PIDFD, "prot": flagwords.PROT, "renameat2": flagwords.RENAMEAT2, "splice": flagwords.SPLICE,
     "umount": flagwords.UMOUNT, "unlinkat": flagwords.UNLINKAT, "uring": flagwords.URING_ENTER,
 }  # fmt: skip
+ENUMERATIONS: Mapping[str, Mapping[int, str]] = {
+    "bpf": flagwords.BPF, "family": flagwords.FAMILIES, "shutdown": flagwords.SHUTDOWN, "whence": flagwords.WHENCE, "rlimit": flagwords.RLIMITS,
+    "fcntl": flagwords.FCNTL, "ptrace": flagwords.PTRACE, "prctl": flagwords.PRCTL, "fsconfig": flagwords.FSCONFIG,
+    "level": flagwords.SOCKET_LEVELS, "option": flagwords.SOCKET_OPTIONS,
+}  # fmt: skip
+"""Formats of one value among many: its number and its name."""
 _OCTAL = frozenset({"mode", "node", "oct"})
 _DECIMAL = frozenset(
     {"bpf", "family", "whence", "rlimit", "fcntl", "ptrace", "level", "option", "signal", "fsconfig", "prctl"}
@@ -358,10 +364,10 @@ def _number(event: Event, value: int, form: str, names: Names) -> Shown | None:
         return str(value & 0xFFFFFFFF), ""
     value &= 0xFFFFFFFF
     known = _WORDS.get(form)
-    said = known(value) if known else flagwords.words(_FLAGS[form], value) if form in _FLAGS else ""
+    said = known(value) if known else flagwords.words(FLAGS[form], value) if form in FLAGS else ""
     if form in _OCTAL:
         return f"{value:o}", said
-    if known or form in _FLAGS:
+    if known or form in FLAGS:
         return str(value) if form in _DECIMAL else f"{value:X}", said
     return str(value), ""
 

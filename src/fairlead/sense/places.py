@@ -1,8 +1,8 @@
 """What an event is about: the name of its file or socket, the sort of its descriptor, and which end of a connection is the server.
 
 The name of an opened file is told twice: as it was passed (made absolute and plain without asking the file system, as Falco does) and as the
-kernel resolved it. Both are names of it, so that neither a symbolic link nor a race between threads hides one. Relative paths of calls that
-succeeded are named by what was resolved only. Nothing here changes an event, apart from `Event.memo`, where answers are kept.
+kernel resolved it. Both are names of it, so that neither a symbolic link nor a race between threads hides one. A path that is relative or
+goes up and down is named by what was resolved only, where the call succeeded. Nothing here changes an event, apart from `Event.memo`, where answers are kept.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from fairlead.sense.syscalls import Call, call_of, texts
 OPENING = frozenset({"open", "openat", "openat2", "creat", "open_by_handle_at"})
 """Calls that open a file."""
 ACCEPTING = frozenset({"accept", "accept4"})
+CREATING = frozenset({"socket", "accept", "accept4"})
+"""Calls that make a socket."""
 SENDING = frozenset({"sendto", "sendmsg", "sendmmsg"})
 _O_DIRECTORY = 0o200000
 _S_IFMT, _S_IFDIR, _S_IFIFO, _S_IFSOCK = 0o170000, 0o040000, 0o010000, 0o140000
@@ -104,7 +106,7 @@ def text(event: Event, name: str) -> str:
 
 
 def path(event: Event, name: str) -> str:
-    """Return the path in an argument, absolute and plain; "" where it is absent, relative where its directory is not known."""
+    """Return the path in an argument, absolute and plain; "" where it is absent, as passed where its directory is not known."""
     where = positions(event)
     at = where.get(name)
     if at is None:
@@ -113,15 +115,15 @@ def path(event: Event, name: str) -> str:
     if found.startswith("/"):
         return plain_path(found)
     base = where.get(f"{name}@")
-    return joined(found, (event.texts[base] if base is not None else "") or event.process.cwd)
+    return joined(found, event.texts[base] if base is not None else "")
 
 
-def _resolved(name: str) -> str:
-    """What the kernel calls a file, as Falco writes it."""
-    return name.removesuffix(" (deleted)")
-
-
-_PATH_OF = {"open": "filename", "openat": "filename", "openat2": "filename", "creat": "pathname"}
+PATH_OF: Mapping[str, str] = {
+    "open": "filename",
+    "openat": "filename",
+    "openat2": "filename",
+    "creat": "pathname",
+}
 
 
 def names(event: Event) -> tuple[str, ...]:
@@ -134,34 +136,32 @@ def names(event: Event) -> tuple[str, ...]:
 
 def _names(event: Event) -> tuple[str, ...]:
     kind = event.kind
-    argument = _PATH_OF.get(kind)
+    argument = PATH_OF.get(kind)
     if argument is not None:
         where = positions(event)
         at = where.get(argument, 1)
         passed = event.texts[at]
-        place = _resolved(event.texts[0]) if event.raw[RET] >= 0 else ""
-        if place and not passed.startswith("/"):
-            return (place,)
-        found = path(event, argument)
-        if not found:
+        if event.raw[RET] < 0:
+            found = path(event, argument)
+            return (found,) if found else ()
+        place = event.texts[0]
+        if not passed.startswith("/") or plain_path(passed) != passed:
             return (place,) if place else ()
-        return (found,) if not place or place == found else (found, place)
+        return (passed,) if not place or place == passed else (passed, place)
     if event.raw[FLAGS] & PLACE_SOCK:
         name = socket_name(event)
         return (name,) if name else ()
     call = call_of(kind)
     if call.has_place and event.texts[0]:
-        return (_resolved(event.texts[0]),)
+        return (event.texts[0],)
     return ()
 
 
 def raw_name(event: Event) -> str | None:
     """Return the path as it was passed, for calls that open; the name for others."""
-    argument = _PATH_OF.get(event.kind)
+    argument = PATH_OF.get(event.kind)
     if argument is not None:
-        found = text(event, argument)
-        if found:
-            return found
+        return text(event, argument) or None
     found_names = names(event)
     return found_names[0] if found_names else None
 
@@ -184,7 +184,7 @@ def typechar(event: Event) -> str | None:
     kind = event.kind
     if flags & PLACE_SOCK:
         sock = event.sock
-        return _family_char(sock.family if sock else 0)
+        return _family_char(sock) if sock else None
     if kind in OPENING:
         if kind != "creat" and event.ret >= 0 and _is_directory(event):
             return "d"
@@ -258,12 +258,22 @@ def _how(event: Event) -> bytes:
     return b"" if at is None else event.blobs[at]
 
 
-def _family_char(family: int) -> str:
-    return {AF_INET: "4", AF_INET6: "6", AF_UNIX: "u", 16: "n"}.get(family, "o")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def _family_char(sock: Sock) -> str:
+    if sock.family == AF_INET6 and sock.laddr[:12] == _MAPPED and sock.raddr[:12] in {_MAPPED, bytes(12)}:
+        return "4"
+    if sock.family == AF_INET6 and sock.raddr[:12] == _MAPPED:
+        return "4"
+    return {AF_INET: "4", AF_INET6: "6", AF_UNIX: "u", 16: "n"}.get(sock.family, "o")
 
 
 def _packed(family: int, raw: bytes) -> bytes:
-    return raw[:4] if family == AF_INET else raw
+    """An address as it is compared: IPv4 within IPv6 is IPv4."""
+    if family == AF_INET:
+        return raw[:4]
+    return raw[12:] if raw[:12] == _MAPPED else raw
 
 
 def ends(event: Event) -> Ends | None:
@@ -281,10 +291,10 @@ def ends(event: Event) -> Ends | None:
     if not sock.rport and not any(sock.raddr):
         remote = None
     served: bool | None
-    if kind in ACCEPTING or kind in {"bind", "listen"} or sock.state == _LISTEN:
-        served = True
-    elif kind == "connect" or kind in SENDING:
+    if kind == "connect" or kind in SENDING:
         served = False
+    elif kind in ACCEPTING or kind in {"bind", "listen"} or sock.state == _LISTEN:
+        served = True
     elif sock.rport and sock.lport:
         served = sock.lport < sock.rport
     else:

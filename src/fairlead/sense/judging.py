@@ -1,0 +1,288 @@
+"""The engine: events in, detections out. Rules of one kind of events become one function; which of them are asked the kernel has said already.
+
+A record's clause bits name the rules that may concern it, so only those are asked: for each set of rules that occurs, one function
+is made of their conditions, with everything that they share computed once. A rule that raises is an error of that rule, and counted.
+It acts on nothing and keeps no events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fairlead.sense import planning, sieving
+from fairlead.sense.decoding import Batch, Decoder
+from fairlead.sense.events import CLAUSES, SLOT, Event
+from fairlead.sense.fieldcode import Around
+from fairlead.sense.fields import Fields
+from fairlead.sense.plans import Hook, Plan
+from fairlead.sense.rules import Detection, Rule, RuleError
+from fairlead.tongues import conditions
+from fairlead.words import Finding, Ref, Severity
+
+MOST_SETS = 512
+"""Sets of rules that a function is made for; further ones are asked rule by rule."""
+MOST_SEEN = 65_536
+"""Pairs of a slot and its bits whose rules are remembered."""
+
+_Judge: TypeAlias = Callable[[Event], list[Rule]]
+_Asked: TypeAlias = "tuple[_Judge | None, tuple[Rule, ...]]"
+"""A function for the rules with conditions, and the rules with residues only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event and what the rules said of it."""
+
+    event: Event
+    detections: tuple[Detection, ...]
+
+
+@dataclass(slots=True)
+class _OfKind:
+    """What is asked of events of one kind: rules with what is left of their conditions, and rules without."""
+
+    trees: dict[Rule, conditions.Tree] = field(default_factory=dict)
+    always: list[Rule] = field(default_factory=list)  # their condition comes to nothing but the kind
+    plain: list[Rule] = field(default_factory=list)  # no condition
+
+
+class Engine:
+    """Judges events by rules. `around` tells what events do not; its table of processes is the decoder's.
+
+    `plan` is what the kernel must be asked; `findings` tells of rules that cannot be judged at all, `errors` of those that raised.
+    Rules that are not enabled are left out.
+    """
+
+    def __init__(
+        self, rules: Iterable[Rule], around: Around | None = None, *, machine: str = "x86_64"
+    ) -> None:
+        self.around = around or Around()
+        self.fields = Fields(self.around)
+        self.rules: tuple[Rule, ...] = tuple(rule for rule in rules if rule.enabled)
+        self.findings: list[Finding] = []
+        self.errors: dict[str, RuleError] = {}
+        self.judged = 0
+        self.decoder = Decoder(self.around.processes, machine=machine)
+        self._kinds: dict[str, _OfKind] = {}
+        self._everywhere: list[Rule] = []
+        self._concerns: list[planning.Concern] = []
+        self._by_key = {rule.key: rule for rule in self.rules}
+        self._hooked: frozenset[str] = frozenset(rule.key for rule in self.rules if rule.hooks)
+        for rule in self.rules:
+            self._take(rule)
+        self.plan: Plan = planning.plan_of(self.rules, self._concerns)
+        self._slots: dict[int, tuple[tuple[str, ...], ...]] = {}
+        self._asked: dict[tuple[str, int, int], _Asked] = {}
+        self._made: dict[tuple[str, frozenset[str]], _Judge | None] = {}
+        self._whole: dict[str, _Asked] = {}
+        self.place(dict(enumerate(self.plan.hooks, 1)))
+
+    def _take(self, rule: Rule) -> None:
+        if rule.condition is not None:
+            try:
+                found = planning.concerns(rule, self.fields)
+            except conditions.BadCondition as wrong:
+                self._refuse(rule, str(wrong))
+                return
+            if not found:
+                self._refuse(
+                    rule, "no event that can be seen here is of a type that the rule asks for", Severity.INFO
+                )
+            self._concerns += found
+            for one in found:
+                of = self._kinds.setdefault(one.kind, _OfKind())
+                if isinstance(one.tree, bool):
+                    of.always.append(rule)
+                else:
+                    of.trees[rule] = one.tree
+            return
+        if "*" in rule.kinds:
+            self._everywhere.append(rule)
+        for kind in rule.kinds:
+            self._kinds.setdefault(kind, _OfKind()).plain.append(rule)
+
+    def _refuse(self, rule: Rule, why: str, severity: Severity = Severity.WARNING) -> None:
+        self.findings.append(
+            Finding(
+                rule="sense.rule", severity=severity, subject=Ref("fairlead.dev", "Rule", "", rule.name),
+                message=f"{rule.key} is not judged: {why}", where=rule.where,
+            )
+        )  # fmt: skip
+
+    def place(self, slots: Mapping[int, Hook]) -> None:
+        """Be told which hook the records of a slot come from, as the driver placed them; before the first batch."""
+        self.decoder.hooks = slots
+        self._slots = {
+            slot: tuple(planning.owners(clause) for clause in hook.clauses) for slot, hook in slots.items()
+        }
+        self._asked = {}
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts' names that conditions compare addresses with; the reactor resolves them into Around.hosts."""
+        found: dict[str, None] = {}
+        for rule in self.rules:
+            for leaf in conditions.leaves(rule.condition) if rule.condition is not None else ():
+                if (
+                    isinstance(leaf, conditions.Check)
+                    and leaf.field is not None
+                    and leaf.field.name in HOSTS
+                    and leaf.values
+                ):
+                    found.update(dict.fromkeys(leaf.values))
+        return tuple(found)
+
+    # ---- judging
+
+    def feed(self, batches: Iterable[Batch | Sequence[bytes]], until: int | None = None) -> Iterator[Judged]:
+        """Decode batches and judge each event, eldest first. See Decoder.feed for `until`. The iterator must be used up."""
+        for event in self.decoder.feed(batches, until):
+            yield Judged(event, self.judge(event))
+
+    def judge_all(self, events: Iterable[Event]) -> Iterator[Detection]:
+        """Judge events, and yield what was detected."""
+        for event in events:
+            yield from self.judge(event)
+
+    def judge(self, event: Event) -> tuple[Detection, ...]:
+        """Return what the rules say of one event."""
+        raw = event.raw
+        key = (event.kind, raw[SLOT], raw[CLAUSES])
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._find(event, key)
+        self.judged += 1
+        function, plain = asked
+        found: list[Detection] = []
+        if function is not None:
+            try:
+                yes = function(event)
+            except Exception:  # noqa: BLE001  a rule fails alone
+                yes = self._one_by_one(event)
+            for rule in yes:
+                self._conclude(rule, event, found)
+        for rule in plain:
+            self._conclude(rule, event, found)
+        return tuple(found)
+
+    def _conclude(self, rule: Rule, event: Event, found: list[Detection]) -> None:
+        """Ask a rule's residue, and add a detection."""
+        data: object = True
+        if rule.residue is not None:
+            try:
+                data = rule.residue(event)
+            except Exception as error:  # noqa: BLE001  a rule fails alone
+                self._fail(rule, error, event)
+                return
+            if not data:
+                return
+        found.append(Detection(rule, event, None if data is True else data, self._bits(rule, event)))
+
+    def _bits(self, rule: Rule, event: Event) -> tuple[int, ...]:
+        """The indexes, among the rule's own clauses in its own hook, of those that passed."""
+        if rule.key not in self._hooked:
+            return ()
+        owners = self._slots.get(event.raw[SLOT], ())
+        bits = event.raw[CLAUSES]
+        return tuple(at for at, keys in enumerate(owners) if bits >> at & 1 and rule.key in keys)
+
+    def _find(self, event: Event, key: tuple[str, int, int]) -> _Asked:
+        """Work out whom an event of this kind, slot and bits concerns."""
+        kind, slot, bits = key
+        owners = self._slots.get(slot)
+        hook = self.decoder.hooks.get(slot)
+        if hook is None or (event.hook is None and hook.name != kind):
+            owners = None
+        if bits == 0 or owners is None or len(owners) == 0:
+            named = None
+        else:
+            named = frozenset(one for at, keys in enumerate(owners) if bits >> at & 1 for one in keys)
+        asked = self._ask(kind, named, hooked=hook is not None)
+        if len(self._asked) >= MOST_SEEN:
+            self._asked.clear()
+        self._asked[key] = asked
+        return asked
+
+    def _ask(self, kind: str, named: frozenset[str] | None, *, hooked: bool) -> _Asked:
+        of = self._kinds.get(kind, _NOTHING)
+        plain = [*of.always, *of.plain, *self._everywhere]
+        trees = of.trees
+        if named is not None:
+            trees = {rule: tree for rule, tree in of.trees.items() if rule.key in named}
+            plain = [rule for rule in plain if rule.condition is None or rule.key in named]
+            plain += [rule for rule in self._owning(named) if rule not in plain and rule.condition is None]
+        elif hooked:
+            plain += [
+                rule
+                for rule in self.rules
+                if rule.hooks and rule not in plain and any(hook.name == kind for hook in rule.hooks)
+            ]
+        return self._function(kind, trees), tuple(plain)
+
+    def _owning(self, named: frozenset[str]) -> list[Rule]:
+        return [rule for key in named if key in self._hooked and (rule := self._by_key.get(key)) is not None]
+
+    def _function(self, kind: str, trees: Mapping[Rule, conditions.Tree]) -> _Judge | None:
+        if not trees:
+            return None
+        key = (kind, frozenset(rule.key for rule in trees))
+        if key not in self._made:
+            if len(self._made) >= MOST_SETS:
+                every = self._kinds[kind].trees
+                return self._made.get((kind, frozenset(rule.key for rule in every))) or self._compile(
+                    kind, every
+                )
+            self._made[key] = self._compile(kind, trees)
+        return self._made[key]
+
+    def _compile(self, kind: str, trees: Mapping[Rule, conditions.Tree]) -> _Judge:
+        return conditions.compile_all(dict(trees), self.fields.of_kind(kind))
+
+    def _one_by_one(self, event: Event) -> list[Rule]:
+        """Ask every rule of the kind by itself, after one of them raised."""
+        yes = []
+        for rule, tree in self._kinds[event.kind].trees.items():
+            try:
+                function = self._function(event.kind, {rule: tree})
+                if function is not None and function(event):
+                    yes.append(rule)
+            except Exception as error:  # noqa: BLE001  a rule fails alone
+                self._fail(rule, error, event)
+        return yes
+
+    def _fail(self, rule: Rule, error: Exception, event: Event) -> None:
+        known = self.errors.get(rule.key)
+        if known is None:
+            self.errors[rule.key] = RuleError(rule, f"{type(error).__name__}: {error}", 1, event.time)
+        else:
+            known.count += 1
+            known.last = event.time
+
+    # ---- without a kernel
+
+    def sieve(self, event: Event) -> bool:
+        """Set an event's slot and clause bits as the kernel's part would have; return whether it would have been sent at all.
+
+        For records that were taken under another plan. Events that come without a hook always pass.
+        """
+        for slot, hook in self.decoder.hooks.items():
+            if (
+                hook.name == event.kind
+                and hook.sort in {"syscall", "kernel"}
+                and hook.enter is event.entering
+            ):
+                bits = sieving.passed(hook, event)
+                if not bits and hook.clauses:
+                    return False
+                raw: list[Any] = list(event.raw)
+                raw[SLOT], raw[CLAUSES] = slot, bits
+                event.raw = tuple(raw)
+                event.hook = hook
+                return True
+        return event.kind in planning.ALWAYS
+
+
+HOSTS = frozenset({"fd.cip.name", "fd.sip.name", "fd.lip.name", "fd.rip.name"})
+_NOTHING = _OfKind()
