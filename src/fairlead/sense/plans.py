@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 Sort: TypeAlias = Literal[
     "process", "syscall", "kprobe", "fentry", "lsm", "tracepoint", "rawtracepoint", "uprobe", "usdt", "kernel"
@@ -121,6 +121,8 @@ class Test:
 
     With EXE and PEXE the values are paths of executables (bytes); `op` is TEXT_IN, TEXT_NOTIN, PREFIX, NOTPREFIX, SUFFIX or NOTSUFFIX.
     """
+
+    __test__: ClassVar[bool] = False  # no test of pytest's
 
     what: What
     op: Op
