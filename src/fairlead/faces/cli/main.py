@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, serve
+from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, sense, serve
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -23,6 +23,7 @@ examples:
   fairlead fix 1a2b3c4d --apply              try a fix on a copy, then carry it out
   fairlead diagnose -f manifests/            the same on files, without a cluster
   fairlead judge -p policies/ manifests/     what your policies say, whatever language they are in
+  fairlead sense --rules falco_rules.yaml    what every process does, judged by rules that you already own
   fairlead down                              stop everything, keep the data
 """
 
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     fix.declare(verbs)
     judge.declare(verbs)
     judgetests.declare(verbs)
+    sense.declare(verbs)
     serve.declare(verbs)
     install.declare(verbs)
     return top

@@ -1,0 +1,389 @@
+"""`fairlead sense`: what every process of this machine does, judged by rules, as it happens or from a recording.
+
+Exit code 0 when it ended as asked, 1 when it could not go on or (with --replay or --seconds) something was found, 2 when the
+command, a rule file or a recording cannot be understood. Needs root, except for --replay and --check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fnmatch
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead.faces.cli.diagnose import colour_option, pen
+from fairlead.faces.cli.lifecycle import data_dir_option, places
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from fairlead.faces.cli.stories import Pen
+    from fairlead.reactor.sensing import Options, Started, Step
+    from fairlead.sense.events import Event, Process
+    from fairlead.sense.rules import Detection, Rule
+    from fairlead.words import Finding
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+EXAMPLES = """\
+examples:
+  fairlead sense                                   every process that starts and ends, with those who started it
+  fairlead sense --rules falco_rules.yaml          what Falco's rules see, one finding each, as it happens
+  fairlead sense --policies tracing/ -o tetragon   what TracingPolicies see, as Tetragon writes it
+  fairlead sense --pod shop/api --binary '*/sh'    only what a pod's shells do
+  fairlead sense --rules rules/ --record run.fls   keep what the kernel told, too
+  fairlead sense --rules rules/ --replay run.fls   the same findings again, on any machine, without root
+  fairlead sense --rules rules/ --check            read the rules, say what is wrong with them, and end
+  fairlead sense doctor                            what this kernel allows, what is used instead of what, what is lost
+  fairlead sense unpin                             take back what was pinned to outlive its sensor
+
+rules: Falco (lists, macros, rules), Tetragon (TracingPolicy), Tracee (Policy, detectors), in files or folders;
+  `--behaviours` adds fairlead's own detectors
+
+exit codes: 0 it ended as asked, 1 it could not go on or found something (--replay, --seconds), 2 it could not begin
+"""
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "sense",
+        help="see what every process does, judged by Falco, Tetragon and Tracee rules",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("action", nargs="?", choices=("watch", "doctor", "unpin"), default="watch",
+                        help="watch (the default), doctor or unpin")  # fmt: skip
+    parser.add_argument("--rules", action="append", default=[], type=Path, metavar="FILE",
+                        help="a file or folder of rules, of any dialect (repeatable)")  # fmt: skip
+    parser.add_argument("--policies", action="append", default=[], type=Path, metavar="FILE", dest="rules",
+                        help="the same")  # fmt: skip
+    parser.add_argument(
+        "--behaviours", action="store_true", help="fairlead's own detectors of hostile behaviour"
+    )
+    parser.add_argument("--check", action="store_true", help="read the rules, say what is wrong, and end")
+    parser.add_argument("-o", "--output", choices=("text", "json", "yaml", "table", "falco", "tetragon", "tracee"), default="text",
+                        help="text, json (a line each), falco (JSON lines), tetragon, tracee; doctor: table, json, yaml")  # fmt: skip
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument(
+        "--pid",
+        action="append",
+        default=[],
+        type=int,
+        metavar="PID",
+        help="a process and those it starts (repeatable)",
+    )
+    shown.add_argument(
+        "--pod", action="append", default=[], metavar="[NS/]NAME", help="pods, with wildcards (repeatable)"
+    )
+    shown.add_argument(
+        "--binary",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="executables, with wildcards (repeatable)",
+    )
+    shown.add_argument(
+        "--rule", action="append", default=[], metavar="NAME", help="rules, with wildcards (repeatable)"
+    )
+    shown.add_argument(
+        "--priority", default="debug", metavar="P", help="Falco rules of this priority or worse"
+    )
+    shown.add_argument("--events", action="store_true", help="processes too, although rules are given")
+    how = parser.add_argument_group("how")
+    how.add_argument("--seconds", type=float, default=None, metavar="N", help="end after so long")
+    how.add_argument(
+        "--record", type=Path, default=None, metavar="FILE", help="write what the kernel tells into a file"
+    )
+    how.add_argument(
+        "--replay", type=Path, default=None, metavar="FILE", help="read a recording instead of the kernel"
+    )
+    how.add_argument(
+        "--metrics", type=int, default=None, metavar="PORT", help="serve Prometheus metrics on loopback"
+    )
+    colour_option(parser)
+    data_dir_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the command asks; return the exit code."""
+    if args.action == "doctor":
+        from fairlead.faces.cli import sensedoctor
+
+        return sensedoctor.run(args)
+    if args.action == "unpin":
+        return _unpin()
+    if args.output in {"yaml", "table"}:
+        raise Problem(
+            f"-o {args.output} is for `fairlead sense doctor`",
+            "a stream is text, json, falco, tetragon or tracee",
+            code=2,
+        )
+    if args.record and args.replay:
+        raise Problem("--record and --replay exclude each other", code=2)
+    if args.check:
+        return _check(args)
+    return asyncio.run(_watch(args))
+
+
+def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Any:
+    """Return the reactor's Ruleset of the files that the command names."""
+    from fairlead.reactor import sensing_rules
+
+    for path in args.rules:
+        if not path.exists():
+            raise Problem(f"{path}: no such file or folder", code=2)
+    files, wrong = sensing_rules.read(args.rules)
+    surroundings = sensing_rules.Surroundings(abilities=abilities)
+    found = sensing_rules.load(files, surroundings, minimum=args.priority.capitalize(), own=args.behaviours)
+    return sensing_rules.Ruleset(
+        rules=tuple(one for one in found.rules if one.enabled and _named(one, args.rule)),
+        findings=(*wrong, *found.findings),
+        auditor=found.auditor,
+        policies=found.policies,
+    )
+
+
+def _named(rule: Rule, patterns: list[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatchcase(rule.name.lower(), one.lower()) for one in patterns)
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Read the rules as on a kernel that has everything, say what is wrong with them, and count them."""
+    found = ruleset(
+        args,
+        frozenset({"kprobe", "fentry", "lsm", "uprobe", "usdt", "tracepoint", "rawtracepoint", "syscalls"}),
+    )
+    for one in found.findings:
+        print(told(one))
+    audit = len(found.auditor.rules) if found.auditor is not None else 0
+    print(f"{len(found.rules)} rules of processes, {audit} of audit events, {len(found.findings)} findings")
+    return 1 if any(one.severity != "info" for one in found.findings) else 0
+
+
+def told(one: Finding) -> str:
+    """Return a finding about a rule file in one line."""
+    return f"{one.severity}: {str(one.where) or one.subject.name}: {one.message}" + (
+        f" {one.cause}" if one.cause else ""
+    )
+
+
+def _unpin() -> int:
+    from fairlead.drivers.kernel import Refused, pinning
+
+    try:
+        gone = pinning.unpin()
+    except Refused as error:
+        raise Problem(str(error), error.hint) from error
+    for one in gone:
+        print(f"{one.kind} {one.name} ({one.owner}) is no longer pinned")
+    if not gone:
+        print("nothing was pinned")
+    return 0
+
+
+async def _watch(args: argparse.Namespace) -> int:
+    """Stream until told to stop, the time is up or the recording ends."""
+    from fairlead.drivers.kernel import Refused
+    from fairlead.reactor.sensing import Sensing
+
+    abilities = _abilities(args)
+    found = ruleset(args, abilities)
+    for one in found.findings:
+        print(told(one), file=sys.stderr)
+    show = Show(args, pen(args), silent=bool(found.rules) and not args.events)
+    sensing = Sensing(_options(args, found.rules, show))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        started = await sensing.start()
+    except Refused as error:
+        raise Problem(f"nothing can be watched here: {error}", error.hint) from error
+    except (OSError, ValueError) as error:
+        raise Problem(f"{args.replay or args.record}: {error}", code=2) from error
+    _begin(started, found.rules, args)
+    ending = asyncio.create_task(_ended(stop, args.seconds))
+    try:
+        async for step in sensing.steps():
+            show.step(step)
+            if ending.done():
+                break
+    finally:
+        ending.cancel()
+        await sensing.stop()
+    show.end()
+    return 1 if show.detections and (args.replay or args.seconds is not None) else 0
+
+
+async def _ended(stop: asyncio.Event, seconds: float | None) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def _abilities(args: argparse.Namespace) -> frozenset[str]:
+    if args.replay:
+        return frozenset({"tp_btf", "tracepoint", "rawtracepoint", "syscalls", "uprobe", "usdt"})
+    from fairlead.drivers import kernel
+
+    return kernel.probe().names
+
+
+def _options(args: argparse.Namespace, rules: tuple[Rule, ...], show: Show) -> Options:
+    from fairlead.reactor.sensing import Options
+
+    data = places(args).root
+    return Options(
+        rules=rules,
+        data_dir=data if data.is_dir() else None,
+        always=not show.silent or args.output == "tetragon",
+        record=args.record,
+        replay=args.replay,
+        metrics=args.metrics,
+    )
+
+
+def _begin(started: Started, rules: tuple[Rule, ...], args: argparse.Namespace) -> None:
+    """Say on standard error what is watched, and what cannot be."""
+    for finding in started.findings:
+        print(told(finding), file=sys.stderr)
+    if sys.stderr.isatty() and not args.replay:
+        what = f"{len(rules)} rules" if rules else "every process"
+        print(f"watching {what}; Ctrl-C ends it", file=sys.stderr)
+
+
+class Show:
+    """Prints what passes the command's filters, in the form that it asks for."""
+
+    def __init__(self, args: argparse.Namespace, pen_: Pen, *, silent: bool) -> None:
+        self._args = args
+        self._pen = pen_
+        self._told: Callable[[Event | Detection], Iterator[str]] = getattr(self, f"_{args.output}")()
+        self._roots = set(args.pid)
+        self.silent = silent
+        self.detections = 0
+
+    def step(self, step: Step) -> None:
+        """Print one step: what was detected in the order of time, and what happened where that is wanted."""
+        seen: list[Event | Detection] = [*(() if self.silent else step.events), *step.detections]
+        seen.sort(key=lambda one: (one.event if hasattr(one, "event") else one).time)
+        for one in seen:
+            event = one.event if hasattr(one, "event") else one
+            if self._wanted(event):
+                self.detections += event is not one
+                for line in self._told(one):
+                    print(line)
+        for name, count in (step.dropped or {}).items():
+            print(
+                f"warning: {count} events of class {name} were lost: nobody read them in time",
+                file=sys.stderr,
+            )
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Say how much there was, to a person."""
+        if self._args.output == "text" and self._args.replay:
+            print(f"{self.detections} detections", file=sys.stderr)
+
+    def _wanted(self, event: Event) -> bool:
+        process = event.process
+        if self._roots and not _descends(process, self._roots):
+            return False
+        if self._args.binary and not any(fnmatch.fnmatchcase(process.exe, one) for one in self._args.binary):
+            return False
+        return not self._args.pod or any(_in_pod(process, one) for one in self._args.pod)
+
+    def _text(self) -> Callable[[Event | Detection], Iterator[str]]:
+        from fairlead.faces.cli import happenings
+        from fairlead.reactor.sensing import message_of
+        from fairlead.sense.rules import Detection
+
+        def lines(one: Event | Detection) -> Iterator[str]:
+            if isinstance(one, Detection):
+                yield from happenings.detection(one, message_of(one), self._pen)
+            elif one.kind in {"exec", "exited"}:
+                yield happenings.event(one, self._pen)
+
+        return lines
+
+    def _json(self) -> Callable[[Event | Detection], Iterator[str]]:
+        from fairlead.faces.cli import happenings
+        from fairlead.reactor.sensing import message_of
+        from fairlead.sense.rules import Detection
+
+        def lines(one: Event | Detection) -> Iterator[str]:
+            if isinstance(one, Detection):
+                rule = {
+                    "name": one.rule.name,
+                    "dialect": one.rule.dialect,
+                    "severity": one.rule.severity,
+                    "priority": one.rule.priority,
+                }
+                yield json.dumps(
+                    {
+                        "rule": {**rule, "tags": one.rule.tags},
+                        "message": message_of(one),
+                        **happenings.as_json(one.event),
+                    }
+                )
+            elif one.kind in {"exec", "exited"}:
+                yield json.dumps(happenings.as_json(one))
+
+        return lines
+
+    def _falco(self) -> Callable[[Event | Detection], Iterator[str]]:
+        import platform
+
+        from fairlead.dialects import falco
+        from fairlead.sense.rules import Detection
+
+        def lines(one: Event | Detection) -> Iterator[str]:
+            if isinstance(one, Detection) and one.rule.dialect == "falco":
+                yield falco.json_line(one, platform.node())
+
+        return lines
+
+    def _tetragon(self) -> Callable[[Event | Detection], Iterator[str]]:
+        import platform
+
+        from fairlead.dialects.tracingpolicy import events
+        from fairlead.sense.rules import Detection
+
+        exporter = events.Exporter(node=platform.node(), machine=platform.machine())
+
+        def lines(one: Event | Detection) -> Iterator[str]:
+            found = exporter.detection(one) if isinstance(one, Detection) else exporter.event(one)
+            if found is not None:
+                yield events.line(found)
+
+        return lines
+
+    def _tracee(self) -> Callable[[Event | Detection], Iterator[str]]:
+        from fairlead.dialects import tracee
+        from fairlead.sense.rules import Detection
+
+        def lines(one: Event | Detection) -> Iterator[str]:
+            if isinstance(one, Detection) and one.rule.dialect == "tracee":
+                yield tracee.json_line(one)
+
+        return lines
+
+
+def _descends(process: Process, roots: set[int]) -> bool:
+    return process.pid in roots or any(one.pid in roots for one in process.ancestors())
+
+
+def _in_pod(process: Process, pattern: str) -> bool:
+    container = process.container
+    if container is None or not container.pod:
+        return False
+    name = f"{container.pod_namespace}/{container.pod}" if "/" in pattern else container.pod
+    return fnmatch.fnmatchcase(name, pattern)

@@ -1,0 +1,147 @@
+"""`fairlead sense doctor`: what this kernel allows, what serves each hook of the rules in its place, and what is lost by it.
+
+Changes nothing but what looking needs: filesystems of the kernel are mounted where they are absent. Exit code 0 when processes can be
+watched here, 1 when not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from fairlead.faces.cli.diagnose import pen
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from fairlead.drivers.kernel import Abilities
+    from fairlead.faces.cli.stories import Pen
+
+NEEDED = ("btf", "ring_buffer")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report in the form that is asked for."""
+    from fairlead.drivers import kernel
+    from fairlead.faces.cli.sense import ruleset
+
+    if args.output in {"falco", "tetragon", "tracee"}:
+        raise Problem(f"-o {args.output} is for a stream", "the doctor writes table, json or yaml", code=2)
+    try:
+        abilities = kernel.probe()
+    except kernel.Refused as error:
+        raise Problem(f"nothing can be watched here: {error}", error.hint) from error
+    rules = ruleset(args, abilities.names)
+    found = report(abilities, rules)
+    if args.output == "json":
+        print(json.dumps(found, indent=2))
+    elif args.output == "yaml":
+        import yaml
+
+        print(yaml.safe_dump(found, sort_keys=False, width=200), end="")
+    else:
+        print("\n".join(table(found, pen(args))))
+    return 0 if found["works"] else 1
+
+
+def report(abilities: Abilities, rules: Any) -> dict[str, Any]:
+    """Return all as plain data: {works, kernel: {...}, abilities: [...], hooks: [...], rules: [...]}."""
+    return {
+        "works": all(name in abilities for name in NEEDED)
+        and ("tp_btf" in abilities or "rawtracepoint" in abilities),
+        "kernel": dict(abilities.facts),
+        "abilities": [
+            {
+                "name": one.name,
+                "available": one.available,
+                "for": one.what,
+                **({"why": one.why_not} if one.why_not else {}),
+            }
+            for one in abilities.rows
+        ],
+        "hooks": _hooks(abilities, rules),
+        "policies": [
+            {
+                "policy": key,
+                "path": row.path,
+                "function": row.function,
+                "used": row.used,
+                "differs": row.differs,
+                "lost": row.lost,
+            }
+            for key, rows in sorted(rules.policies.items())
+            for row in rows
+        ],
+    }
+
+
+def _hooks(abilities: Abilities, rules: Any) -> list[dict[str, str]]:
+    """Return what would serve each hook of the rules' plan here."""
+    from fairlead.drivers.kernel.placing import Unplaceable, choices
+    from fairlead.drivers.kernel.probing import has_tracepoint
+    from fairlead.sense.judging import Engine
+
+    if not rules.rules:
+        return []
+    rows = []
+    for hook in Engine(rules.rules).plan.hooks:
+        row = {"hook": f"{hook.sort} {hook.name}" + (" (entry)" if hook.enter else "")}
+        try:
+            best = choices(hook, abilities.names, has_tracepoint)[0]
+            rows.append({**row, "used": best.how, "lost": best.lost})
+        except Unplaceable as error:
+            rows.append({**row, "used": "", "lost": str(error)})
+    return rows
+
+
+def table(found: dict[str, Any], pen_: Pen) -> list[str]:
+    """Return the report as lines for a person."""
+    facts = found["kernel"]
+    head = f"Linux {facts.get('kernel', '?')} on {facts.get('machine', '?')}, libbpf {facts.get('libbpf', 'absent')}"
+    lines = [pen_.paint(head, "1")]
+    lines += [
+        f"  {name.replace('_', ' ')}: {value}"
+        for name, value in facts.items()
+        if name not in {"kernel", "machine", "libbpf"} and value
+    ]
+    lines += ["", *_rows(["", "WHAT", "FOR", "WHY NOT"], [_ability(one, pen_) for one in found["abilities"]])]
+    if found["hooks"]:
+        rows = [
+            [_mark(bool(one["used"]), pen_), one["hook"], one["used"] or "nothing", one["lost"]]
+            for one in found["hooks"]
+        ]
+        lines += ["", *_rows(["", "HOOK OF A RULE", "SERVED BY", "LOST"], rows)]
+    if found["policies"]:
+        rows = [
+            [
+                _mark(bool(one["used"]), pen_),
+                f"{one['policy']} {one['path']}",
+                one["function"],
+                one["used"] or "nothing",
+                one["differs"],
+                one["lost"],
+            ]
+            for one in found["policies"]
+        ]
+        lines += ["", *_rows(["", "POLICY", "FUNCTION", "USED INSTEAD", "DIFFERS", "LOST"], rows)]
+    verdict = "Processes can be watched here." if found["works"] else "Processes can't be watched here."
+    return [*lines, "", pen_.paint(verdict, "32" if found["works"] else "31;1")]
+
+
+def _ability(one: dict[str, Any], pen_: Pen) -> list[str]:
+    return [_mark(one["available"], pen_), one["name"], one["for"], one.get("why", "")]
+
+
+def _mark(good: bool, pen_: Pen) -> str:
+    return pen_.paint("✔", "32") if good else pen_.paint("✖", "31")
+
+
+def _rows(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return columns that line up; the first is a mark of one column, the last is not padded."""
+    used = [at for at in range(len(head)) if at == 0 or any(row[at] for row in rows)]
+    widths = {at: max(len(head[at]), *(len(row[at]) for row in rows)) for at in used[1:]}
+    lines = []
+    for row in [head, *rows]:
+        cells = [row[at].ljust(widths[at]) for at in used[1:]]
+        lines.append(f"{row[0] or ' '} {'  '.join(cells)}".rstrip())
+    return lines
