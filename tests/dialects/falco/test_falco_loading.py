@@ -423,6 +423,26 @@ def test_kinds_of_events(text: str, kinds: set[str] | None) -> None:
     assert compiling.kinds(conditions.parse(text)) == kinds
 
 
+def test_names_of_events_that_nobody_knows() -> None:
+    text = RULE.replace("evt.type=open", "evt.type in (open, opennat, container)")
+    assert told(text) == [("unknown event type 'opennat': no event is called so", "0.yaml:1 [0].condition")]
+    assert len(load(text).rules) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "- " * 100_000 + "a", "{a: " * 100_000, "- &a [*a]\n- *b"])
+def test_deep_and_circular_files_are_refused(text: str) -> None:
+    assert told(text)
+
+
+def test_anchors_and_aliases() -> None:
+    assert (
+        condition(
+            "- &r {rule: R, desc: d, output: o, priority: INFO, condition: &c evt.type=open}\n- {macro: m, condition: *c}\n- *r"
+        )
+        == "evt.type = open"
+    )
+
+
 @pytest.mark.corpus
 def test_published_rules_load_without_a_finding(corpus: Path) -> None:
     files = [(path.name, path.read_text()) for path in sorted((corpus / "falco").glob("*.yaml"))]

@@ -16,6 +16,7 @@ from fairlead.dialects.falco.collecting import (
     RuleInfo,
 )
 from fairlead.dialects.falco.documents import Wrong, finding
+from fairlead.sense import arguments, syscalls
 from fairlead.tongues import conditions
 from fairlead.tongues.conditions import (
     And,
@@ -40,6 +41,65 @@ SEVERITIES = {
 """How much a rule's findings matter, by its priority."""
 
 MANY_KINDS = 100
+META_EVENTS = frozenset(
+    [
+        "accept",
+        "asyncevent",
+        "clone",
+        "container",
+        "cpu_hotplug",
+        "drop",
+        "fork",
+        "group_added",
+        "group_deleted",
+        "infra",
+        "k8s",
+        "mesos",
+        "notification",
+        "page_fault",
+        "pluginevent",
+        "procexit",
+        "procinfo",
+        "scapevent",
+        "signaldeliver",
+        "switch",
+        "syscall",
+        "tracer",
+        "user_added",
+        "user_deleted",
+        "vfork",
+        "eventfd",
+        "fcntl64",
+        "fstat",
+        "fstat64",
+        "fstatat64",
+        "getegid",
+        "getrlimit",
+        "inotify_init",
+        "llseek",
+        "lstat",
+        "lstat64",
+        "mmap2",
+        "olduname",
+        "pread",
+        "prlimit",
+        "pwrite",
+        "sendfile64",
+        "setresgid32",
+        "setresuid32",
+        "signalfd",
+        "socketcall",
+        "stat64",
+        "stat",
+        "truncate64",
+        "ugetrlimit",
+        "umount",
+        "umount2",
+        "waitpid",
+    ]
+)
+"""What Falco calls events that are no system calls of 64-bit machines, or calls by an older name."""
+
 _MOST_MACROS_DEEP = 100
 _MOST_ITEMS = 200_000
 _STRIDE = 1 << 24
@@ -263,11 +323,27 @@ class Compiler:
                     f"comparing '{leaf.field.name}' with <NA> never says whether it is there; 'exists' does"
                 )
                 self._add("absent", said, info.where, "Rule", info.name, Severity.WARNING)
+            if info.source == SYSCALL and _is_type(leaf):
+                self._tell_of_kinds(info, leaf)
         if info.source == SYSCALL and info.warn_evttypes:
             names = kinds(tree)
             if names is None or len(names) > MANY_KINDS:
                 said = "Rule matches too many evt.type values. This has a significant performance penalty."
                 self._add("kinds", said, info.where, "Rule", info.name, Severity.WARNING)
+
+    def _tell_of_kinds(self, info: RuleInfo, leaf: Check) -> None:
+        """Tell of the names of events that nobody knows: a comparison with them is never true."""
+        for name in leaf.values or ():
+            if name not in syscalls.EVERY and name not in arguments.EVENTS and name not in META_EVENTS:
+                said = f"unknown event type '{name}': no event is called so"
+                self._add(
+                    "kinds",
+                    said,
+                    self._where(BadCondition("", *leaf.at)),
+                    "Rule",
+                    info.name,
+                    Severity.WARNING,
+                )
 
     def _tell_unused(self) -> None:
         for kind, infos in (("List", self.collected.lists), ("Macro", self.collected.macros)):

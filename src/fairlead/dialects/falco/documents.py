@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -12,6 +13,7 @@ from fairlead.words import Finding, Ref, Severity, Where
 GROUP = "falco.org"
 _TRUE = frozenset({"true", "yes", "on", "y"})
 _FALSE = frozenset({"false", "no", "off", "n"})
+MOST_NESTED = 50
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 
 
@@ -242,19 +244,63 @@ def items(file: str, source: str, findings: list[Finding]) -> Iterator[Item]:
     starts += [index + 1 for index, char in enumerate(source) if char == "\n"]
     page = Page(file, source, tuple(starts))
     try:
-        for number, node in enumerate(yaml.compose_all(source, Loader=yaml.CSafeLoader)):
+        for number, node in enumerate(_compose(source)):
             yield from _document(node, f"{{{number}}}" if number else "", page, findings)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        findings.append(
-            finding(
-                "yaml",
-                f"not YAML: {error.problem or error.context}",
-                Where(file, mark.line + 1 if mark else 0),
-            )
-        )
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        said = f"not YAML: {error.problem or error.context}"
+        findings.append(finding("yaml", said, Where(file, mark.line + 1 if mark else 0)))
+    except (yaml.YAMLError, ValueError) as error:
         findings.append(finding("yaml", f"not YAML: {error}", Where(file)))
+
+
+def _compose(source: str) -> Iterator[yaml.Node]:
+    """The documents of a text as nodes. PyYAML's own composer is not used: deep nesting makes it overrun the stack."""
+    stack: list[yaml.Node] = []
+    keys: list[yaml.Node | None] = []
+    anchors: dict[str, yaml.Node] = {}
+    event: Any
+    for event in yaml.parse(source, Loader=yaml.CSafeLoader):
+        node: yaml.Node | None = None
+        if isinstance(event, yaml.DocumentStartEvent):
+            anchors = {}
+        elif isinstance(event, yaml.ScalarEvent):
+            node = yaml.ScalarNode(
+                event.tag or "", event.value, event.start_mark, event.end_mark, style=event.style
+            )
+        elif isinstance(event, yaml.AliasEvent):
+            node = anchors.get(event.anchor)
+            if node is None:
+                raise yaml.MarkedYAMLError(
+                    None, None, f"found undefined alias {event.anchor!r}", event.start_mark
+                )
+        elif isinstance(event, yaml.CollectionStartEvent):
+            sort = yaml.SequenceNode if isinstance(event, yaml.SequenceStartEvent) else yaml.MappingNode
+            stack.append(sort(event.tag or "", [], event.start_mark, event.end_mark))
+            keys.append(None)
+            if len(stack) > MOST_NESTED:
+                raise yaml.MarkedYAMLError(
+                    None, None, f"nested deeper than {MOST_NESTED} levels", event.start_mark
+                )
+            if event.anchor:
+                anchors[event.anchor] = stack[-1]
+            continue
+        elif isinstance(event, yaml.CollectionEndEvent):
+            node = stack.pop()
+            keys.pop()
+        if node is None:
+            continue
+        if isinstance(event, yaml.ScalarEvent) and event.anchor:
+            anchors[event.anchor] = node
+        if not stack:
+            yield node
+        elif isinstance(stack[-1], yaml.SequenceNode):
+            stack[-1].value.append(node)
+        else:
+            key = keys[-1]
+            keys[-1] = node if key is None else None
+            if key is not None:
+                stack[-1].value.append((key, node))
 
 
 def _document(node: yaml.Node | None, path: str, page: Page, findings: list[Finding]) -> Iterator[Item]:
