@@ -259,29 +259,24 @@ def _compose(source: str) -> Iterator[yaml.Node]:
     stack: list[yaml.Node] = []
     keys: list[yaml.Node | None] = []
     anchors: dict[str, yaml.Node] = {}
-    event: Any
     for event in yaml.parse(source, Loader=yaml.CSafeLoader):
         node: yaml.Node | None = None
+        start: Any = event.start_mark
+        end: Any = event.end_mark
         if isinstance(event, yaml.DocumentStartEvent):
             anchors = {}
         elif isinstance(event, yaml.ScalarEvent):
-            node = yaml.ScalarNode(
-                event.tag or "", event.value, event.start_mark, event.end_mark, style=event.style
-            )
+            node = yaml.ScalarNode(event.tag or "", event.value, start, end, style=event.style)
         elif isinstance(event, yaml.AliasEvent):
             node = anchors.get(event.anchor)
             if node is None:
-                raise yaml.MarkedYAMLError(
-                    None, None, f"found undefined alias {event.anchor!r}", event.start_mark
-                )
+                raise yaml.MarkedYAMLError(None, None, f"found undefined alias {event.anchor!r}", start)
         elif isinstance(event, yaml.CollectionStartEvent):
             sort = yaml.SequenceNode if isinstance(event, yaml.SequenceStartEvent) else yaml.MappingNode
-            stack.append(sort(event.tag or "", [], event.start_mark, event.end_mark))
+            stack.append(sort(event.tag or "", [], start, end))
             keys.append(None)
             if len(stack) > MOST_NESTED:
-                raise yaml.MarkedYAMLError(
-                    None, None, f"nested deeper than {MOST_NESTED} levels", event.start_mark
-                )
+                raise yaml.MarkedYAMLError(None, None, f"nested deeper than {MOST_NESTED} levels", start)
             if event.anchor:
                 anchors[event.anchor] = stack[-1]
             continue
