@@ -140,7 +140,7 @@ CASES: list[tuple[str, Event, Event]] = [
     ("ld_preload", opened("/etc/ld.so.preload", W), opened("/etc/ld.so.preload", R)),
     ("ld_preload", renamed("x", "ld.so.preload", base="/etc"), renamed("/etc/ld.so.preload", "/tmp/x")),
     ("kernel_module_loading", called("module", texts=("evil",)), called("delete_module", texts=("evil",))),
-    ("kernel_module_loading", called("finit_module", 3, ret=-1, texts=("/x.ko",)), called("finit_module", 3, ret=-38)),
+    ("kernel_module_loading", called("finit_module", 3, ret=-1, texts=("/x.ko",)), called("read", 3, ret=-38)),
     ("dropped_executable", wrote("/tmp/x", ELF, inside=True), wrote("/tmp/x", ELF)),
     ("dropped_executable", wrote("/tmp/x", ELF, inside=True, kind="pwrite64"), wrote("/tmp/x", b"#!/bin/sh", inside=True)),
     ("dropped_executable", ran("/tmp/x", inside=True, exe_flags=1), ran("/bin/x", inside=True)),

@@ -201,13 +201,10 @@ def _watch_modules(owner: str) -> tuple[Hook, ...]:
     return (loaded, *acts.hooks_of(("init_module", "finit_module"), owner))
 
 
-_UNABLE = -38  # ENOSYS: this kernel has no modules
-
-
 def _module(event: Event) -> dict[str, Any] | None:
     if event.kind == "module":
         return {"module": event.texts[0]}
-    if event.kind not in {"init_module", "finit_module"} or event.ret == _UNABLE:
+    if event.kind not in {"init_module", "finit_module"}:
         return None
     if event.kind == "finit_module":
         return {"path": event.texts[0], "result": event.ret}
