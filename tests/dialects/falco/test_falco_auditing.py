@@ -235,3 +235,17 @@ def test_what_is_no_audit_event_has_no_fields() -> None:
     )
     assert loaded.auditor.judge(Audited({"verb": "get"})) == []
     assert loaded.auditor.judge(Audited({"verb": "get", "auditID": "x"}))
+
+
+def test_events_of_a_webhook() -> None:
+    one = {"auditID": "1", "stageTimestamp": "2023-11-14T22:13:20.5Z"}
+    other = {"auditID": "2", "requestReceivedTimestamp": "2023-11-14T23:13:20.123456+01:00"}
+    found = auditing.events(
+        {"kind": "EventList", "items": [one, [other], "junk", {"auditID": "3", "stageTimestamp": "soon"}]},
+        7,
+        10,
+    )
+    assert [(event.object["auditID"], event.time, event.number) for event in found] == [
+        ("1", 1_700_000_000_500_000_000, 10), ("2", 1_700_000_000_123_456_000, 11), ("3", 7, 12),
+    ]  # fmt: skip
+    assert auditing.events("junk", 7) == []

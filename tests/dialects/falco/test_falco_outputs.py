@@ -145,3 +145,10 @@ def test_the_fields_of_containers_are_suggested() -> None:
     fields = json.loads(falco.json_line(found, "node-1"))["output_fields"]
     assert fields["container.id"] == "host"
     assert fields["k8s.pod.name"] is None
+
+
+def test_what_an_output_has_is_not_suggested_again() -> None:
+    assert outputs.whole(["a %container.id", "b %container.info"], suggested=True) == (
+        "a %container.id b container_name=%container.name container_image_repository=%container.image.repository "
+        "container_image_tag=%container.image.tag k8s_pod_name=%k8s.pod.name k8s_ns_name=%k8s.ns.name"
+    )

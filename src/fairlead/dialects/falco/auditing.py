@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -69,6 +70,40 @@ class Auditor:
     def judge(self, event: Audited) -> list[AuditDetection]:
         """Return what the rules say of an event. One event may meet several rules."""
         return [AuditDetection(self.rules[index], event) for index in self._judge(event)]
+
+
+def events(document: Any, received: int, number: int = 0) -> list[Audited]:
+    """Return the audit events in what a webhook was sent or a line of a log holds: an EventList, an Event, or a list of either.
+
+    Their time is that of their stage; `received` (ns since the epoch) where they say none. They are numbered from `number` on. What is no
+    object is left out.
+    """
+    found: list[Audited] = []
+    stack = [document]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, list):
+            stack.extend(reversed(one))
+        elif isinstance(one, Mapping) and isinstance(one.get("items"), list) and "auditID" not in one:
+            stack.extend(reversed(one["items"]))
+        elif isinstance(one, Mapping):
+            found.append(Audited(one, _moment_of(one) or received, number + len(found)))
+    return found
+
+
+def _moment_of(event: Mapping[str, Any]) -> int:
+    """When a stage was reached, in ns since the epoch; 0 where the event does not say."""
+    for key in ("stageTimestamp", "requestReceivedTimestamp"):
+        text = event.get(key)
+        if isinstance(text, str):
+            try:
+                moment = datetime.fromisoformat(text)
+            except ValueError:
+                continue
+            if moment.tzinfo is not None:
+                past = moment - datetime(1970, 1, 1, tzinfo=UTC)
+                return (past.days * 86_400 + past.seconds) * 1_000_000_000 + past.microseconds * 1_000
+    return 0
 
 
 # ---- how values are read ------------------------------------------------------------------------------------------

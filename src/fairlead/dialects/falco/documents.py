@@ -268,7 +268,7 @@ def _compose(source: str) -> Iterator[yaml.Node]:
         elif isinstance(event, yaml.ScalarEvent):
             node = yaml.ScalarNode(event.tag or "", event.value, start, end, style=event.style)
         elif isinstance(event, yaml.AliasEvent):
-            node = anchors.get(event.anchor)
+            node = anchors.get(event.anchor or "")
             if node is None:
                 raise yaml.MarkedYAMLError(None, None, f"found undefined alias {event.anchor!r}", start)
         elif isinstance(event, yaml.CollectionStartEvent):

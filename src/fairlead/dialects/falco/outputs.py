@@ -209,7 +209,9 @@ class Model:
 
 
 def whole(texts: Sequence[str], *, suggested: bool) -> str:
-    """Return an output as its pieces make it: appended ones after a blank, `%container.info` dropped, what plugins suggest behind it."""
+    """Return an output as its pieces make it: appended ones after a blank, `%container.info` dropped, what plugins suggest and it lacks behind it."""
     text = " ".join(one.strip() for one in texts)
     text = text.replace("%container.info", "").rstrip()
-    return f"{text} {SUGGESTED}" if suggested else text
+    if suggested:
+        text = " ".join([text, *(one for one in SUGGESTED.split() if one.partition("=")[2] not in text)])
+    return text
