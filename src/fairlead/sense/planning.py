@@ -186,7 +186,11 @@ def _narrow(tree: Tree, kind: str) -> tuple[tuple[narrowing.Alternatives, ...], 
 def _expanded(conjunction: Sequence[narrowing.Alternatives], most: int) -> list[tuple[Test, ...]]:
     """Return a conjunction of alternatives as alternatives of conjunctions; what would make too many is left out, which widens."""
     clauses: list[tuple[Test, ...]] = [()]
+    several = [one for one in conjunction if len(one) > 1 and _asks_texts(one)]
+    best = max(several, key=_selectivity, default=None)
     for alternatives in sorted(conjunction, key=len):
+        if alternatives in several and alternatives is not best:
+            continue  # two names of a file times two: one text is enough
         product = [
             joined
             for one in clauses
@@ -199,6 +203,17 @@ def _expanded(conjunction: Sequence[narrowing.Alternatives], most: int) -> list[
             product = [one[:MOST_TESTS] for one in product]
         clauses = product
     return clauses
+
+
+def _asks_texts(alternatives: narrowing.Alternatives) -> bool:
+    return any(test.what is What.TEXT for clause in alternatives for test in clause)
+
+
+def _selectivity(alternatives: narrowing.Alternatives) -> tuple[bool, int]:
+    """How little of what happens the first alternative lets through: a long text is better than a short one, and seeking is dear."""
+    test = alternatives[0][0]
+    shortest = min((len(one) for one in test.values if isinstance(one, bytes)), default=0)
+    return test.op is not Op.CONTAINS, shortest + (64 if test.op is Op.TEXT_IN else 0)
 
 
 def _conjoined(one: tuple[Test, ...], other: tuple[Test, ...]) -> tuple[Test, ...] | None:
