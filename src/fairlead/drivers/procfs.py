@@ -38,6 +38,11 @@ def pids() -> list[int]:
     return sorted(int(one.name) for one in PROC.iterdir() if one.name.isdecimal())
 
 
+def namespaces(pid: int) -> tuple[int, ...]:
+    """Return the numbers of a process' namespaces, in the order of Process.ns; 0 where they are not told."""
+    return tuple(_link_number(PROC / str(pid) / "ns" / name) for name in _NAMESPACES)
+
+
 def resident() -> int:
     """Return the resident memory of this process in bytes, 0 where that is not told."""
     fields = _read(PROC / "self" / "statm").split()
@@ -81,7 +86,7 @@ def process(pid: int, cgroups: Cgroups, *, epoch: int = 0, host: int = 0) -> Pro
     one.name = one.title = text_of(_read(place / "comm").removesuffix(b"\n"))
     one.exe, one.cwd = _link(place / "exe"), _link(place / "cwd")
     one.args_raw, one.env_raw = _read(place / "cmdline", ARGUMENTS), _read(place / "environ", ARGUMENTS)
-    one.ns = tuple(_link_number(place / "ns" / name) for name in _NAMESPACES)
+    one.ns = namespaces(pid)
     one.contained = bool(host and one.ns[2] and one.ns[2] != host)
     one.cgroup = cgroups.path_of(pid)[0]
     _about_file(one, place / "exe")

@@ -3,7 +3,7 @@
 For the sensor of a platform (reactor/sense.py) and for `fairlead sense` alike. Works on anything that reads like the kernel's driver, so
 also on a recording. Holds no rules, writes nothing and speaks to no cluster: what is to be done with a detection is its caller's.
 
-    sensing = Sensing(Options(rules=loaded.rules))
+    sensing = Sensing(Options(files=files))
     started = await sensing.start()
     try:
         async for step in sensing.steps():
@@ -15,86 +15,514 @@ also on a recording. Holds no rules, writes nothing and speaks to no cluster: wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+import asyncio
+import contextlib
+import logging
+import platform
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
+from fairlead.dialects.tracingpolicy.filters import Host
+from fairlead.drivers import kernel, procfs
+from fairlead.drivers.containers import inspecting
+from fairlead.drivers.kernel.guarding import Guards, GuardsRefused
+from fairlead.reactor.flights import Died, Flights
+from fairlead.reactor.identities import Accounts, Identities
+from fairlead.reactor.sensing_metrics import Metrics
+from fairlead.reactor.sensing_recordings import Header, Recorder
+from fairlead.reactor.sensing_rules import Ruleset, Surroundings, load
+from fairlead.reactor.sensing_steps import Options, Source, Started, Step
 from fairlead.sense.events import Event
-from fairlead.sense.plans import Plan
-from fairlead.sense.rules import Detection, Rule
-from fairlead.words import Finding
+from fairlead.sense.fields import Around
+from fairlead.sense.judging import Engine
+from fairlead.sense.plans import Hook, Plan, What, merge
+from fairlead.sense.processes import Processes
+from fairlead.sense.rules import Detection
+from fairlead.words import Finding, Ref, Resource, Severity
 
-BUSY_REST = 0.01
+__all__ = ["Options", "Sensing", "Source", "Started", "Step"]
+
+log = logging.getLogger("fairlead.sense")
+
+BUSY_REST: Final = 0.01
 """Seconds between two reads while there is something to read."""
-IDLE_REST = 0.03
+IDLE_REST: Final = 0.03
 """Seconds between two reads when there was nothing for a while; what clauses acted on wakes the reader at once."""
+IDLE_AFTER: Final = 0.5
+"""Seconds without an event until it is idle."""
+IDENTIFY: Final = 0.015
+"""Seconds that judging waits for a runtime's first word about containers that are new."""
+SLICE: Final = 2000
+"""Events that are judged before others of this process have their turn."""
+COUNT_EVERY: Final = 1.0
+"""Seconds between two looks at the kernel's counters."""
+MOST_UNKNOWN: Final = 200
+"""Processes that are looked up in /proc after one read, of those that nobody told of."""
+CONTAINERS_EVERY: Final = 0.5
+"""Seconds at least between two updates of what the kernel is told of containers that policies select."""
+HOSTS_EVERY: Final = 600.0
+"""Seconds between two lookups of hosts that rules name."""
+_CGROUP_HOOK: Final = Hook(sort="kernel", name="cgroup")
+_CGROUP: Final = 1033
+_EXEC: Final = "exec"
 
 
-class Source(Protocol):
-    """Where records come from: drivers.kernel.Sensor, or a recording. See there for what each gives."""
+class Sensing:
+    """See the module. Everything that it holds is bounded; it is used by one event loop."""
 
-    @property
-    def placed(self) -> Sequence[Any]:
-        """Which real hook serves each hook of the plan, or why none does."""
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.node = options.node or socket.gethostname().lower()
+        self.machine = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        self.metrics = Metrics(self._gauges)
+        self.ruleset = Ruleset()
+        self.abilities: frozenset[str] = frozenset()
+        hierarchy = kernel.hierarchy()
+        self._cgroups = procfs.Cgroups((hierarchy.controller, hierarchy.mount))
+        self.identities = Identities(_runtimes(options) if options.identify else [], self._cgroups)
+        self.processes = Processes(self.identities, epoch=procfs.booted())
+        self.processes.missing = self._unknown_process
+        self.accounts = Accounts(self._pids_of)
+        self.around = Around(
+            processes=self.processes,
+            users=self.accounts.users,
+            groups=self.accounts.groups,
+            hostname=socket.gethostname(),
+        )
+        self.engine = Engine((), self.around, machine=self.machine)
+        self._begun = time.time_ns()
+        self._files, self._documents = options.files, options.documents
+        self._source: Source | None = None
+        self._flights: Flights | None = None
+        self._guards: Guards | None = None
+        self._recorder: Recorder | None = None
+        self._pending = Step()
+        self._unknown: dict[int, None] = {}
+        self._wake: asyncio.Future[None] | None = None
+        self._last_event = 0.0
+        self._counted = 0.0
+        self._lost: dict[str, int] = {}
+        self._selects = False
+        self._stale = 0.0
+        self._hosts: asyncio.Task[None] | None = None
+        self._seen_mounts: set[int] = set()
+        self.identities.completed = lambda _container: self._containers_changed()
 
-    def read(self) -> Sequence[Any]:
-        """Return all batches that are there, without waiting."""
+    # --- starting and ending
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for an alert; return whether one came."""
+    async def start(self) -> Started:
+        """Load the rules, attach to the kernel, and learn what runs already. Raises kernel.Refused where that is impossible."""
+        findings: list[Finding] = []
+        if self.options.open_source is None:
+            abilities = await asyncio.to_thread(kernel.probe)
+            self.abilities = abilities.names
+        else:
+            abilities = None
+        self.identities.start()
+        await self.identities.settle(0.5)
+        self._build()
+        plan = self._plan()
+        if self.options.open_source is not None:
+            self._source = self.options.open_source(plan)
+        else:
+            self._source = kernel.open(
+                plan,
+                sizes=self.options.sizes,
+                ignore=self.options.ignore,
+                spare=self.options.spare,
+                contained_only=self.options.contained_only,
+                abilities=abilities,
+            )
+        try:
+            self.engine.place(self._source.slots)
+            self._listen()
+            self._flights = Flights(
+                self.identities,
+                self._flight,
+                self._source.drop_flight,
+                self._told,
+                machine=self.machine,
+                epoch=self.processes.epoch,
+            )
+            running = procfs.processes(self._cgroups, epoch=self.processes.epoch)
+            self.processes.adopt(running)
+            if self.options.record is not None:
+                self._recorder = Recorder(self.options.record)
+                self._write_header()
+                self._recorder.processes(running)
+            findings += await self._guard(plan)
+            self._hosts = asyncio.create_task(self._resolve_hosts())
+        except BaseException:
+            await self.stop()
+            raise
+        findings += [*self.ruleset.findings, *self.engine.findings, *_unplaced(self._source, self.node)]
+        return Started(
+            ruleset=self.ruleset, placed=self._source.placed, remarks=self._source.remarks, findings=findings
+        )
 
-    def counters(self) -> Mapping[str, Any]:
-        """Return seen, sent, dropped and rated of each class of events since the start."""
+    async def stop(self) -> None:
+        """Detach everything and let go of what it held."""
+        if self._hosts is not None:
+            self._hosts.cancel()
+            await asyncio.gather(self._hosts, return_exceptions=True)
+        if self._flights is not None:
+            await self._flights.close()
+        source, self._source = self._source, None
+        if source is not None:
+            with contextlib.suppress(ValueError, OSError, NotImplementedError):
+                asyncio.get_running_loop().remove_reader(source.fileno())
+            source.close()
+        if self._guards is not None:
+            guards, self._guards = self._guards, None
+            await asyncio.to_thread(guards.close)
+        if self._recorder is not None:
+            recorder, self._recorder = self._recorder, None
+            recorder.close()
+        await self.identities.close()
 
-    def flight(self, cgroup_id: int) -> Sequence[bytes]:
-        """Return what the flight recorder holds of a cgroup, the oldest first."""
+    # --- rules
 
-    def drop_flight(self, cgroup_id: int) -> None:
-        """Forget what the flight recorder holds of a cgroup."""
+    async def use(self, files: Sequence[tuple[str, str]], documents: Sequence[Resource] = ()) -> Started:
+        """Go on with other rules. What was read so far is judged by those of before. Raises kernel.Refused; those of before stay then."""
+        self._files, self._documents = files, documents
+        return await self._renew()
 
-    def update(self, plan: Plan) -> None:
-        """Serve another plan from now on."""
+    async def _renew(self) -> Started:
+        assert self._source is not None
+        self._take(self._source.read(), None)
+        before = self.engine, self.ruleset
+        try:
+            self._build()
+            plan = self._plan()
+            self._source.update(plan)
+        except BaseException:
+            self.engine, self.ruleset = before
+            raise
+        self.engine.place(self._source.slots)
+        self._write_header()
+        findings = await self._guard(plan)
+        findings += [*self.ruleset.findings, *self.engine.findings, *_unplaced(self._source, self.node)]
+        return Started(
+            ruleset=self.ruleset, placed=self._source.placed, remarks=self._source.remarks, findings=findings
+        )
 
-    def close(self) -> None:
-        """Detach everything."""
+    def _build(self) -> None:
+        containers = {cgroup: self.identities[cgroup] for cgroup in self.identities}
+        surroundings = Surroundings(
+            around=self.around,
+            abilities=self.abilities,
+            host=Host(namespaces=procfs.namespaces(1), containers=containers, machine=self.machine),
+            begun=self._begun,
+        )
+        self.ruleset = load(
+            self._files,
+            surroundings,
+            documents=self._documents,
+            minimum=self.options.minimum,
+            own=self.options.behaviours,
+        )
+        self.engine = Engine([*self.options.rules, *self.ruleset.rules], self.around, machine=self.machine)
+
+    def _plan(self) -> Plan:
+        plan = merge((self.engine.plan, Plan(hooks=(_CGROUP_HOOK,))))
+        self._selects = (
+            any(
+                test.what is What.CGROUP
+                for hook in plan.hooks
+                for clause in hook.clauses
+                for test in clause.tests
+            )
+            or any(guard.cgroups for guard in plan.guards)
+            or bool(self.ruleset.policies)
+        )
+        return replace(plan, recorder=self.options.recorder)
+
+    async def _guard(self, plan: Plan) -> list[Finding]:
+        """Have the files guarded that the plan names, and no others."""
+        if self.options.open_source is not None or (self._guards is None and not plan.guards):
+            return []
+        if self._guards is None:
+            self._guards = Guards((*self.options.spare, *self.options.ignore))
+        try:
+            lacking = await asyncio.to_thread(self._guards.update, plan.guards)
+        except GuardsRefused as refused:
+            return [self._own("sense.guards", f"no file is guarded: {refused}")]
+        return [
+            self._own("sense.guards", f"{one.path} is not guarded for {one.owner}: {one.why}")
+            for one in lacking
+        ]
+
+    def _containers_changed(self) -> None:
+        if self._selects and not self._stale:
+            self._stale = time.monotonic() + CONTAINERS_EVERY
+
+    # --- reading
+
+    async def steps(self) -> AsyncIterator[Step]:
+        """Yield what happens, as it happens, until the task is cancelled. Steps without anything are left out."""
+        while True:
+            step = await self.step()
+            if step:
+                yield step
+            await self.rest()
+
+    async def rest(self) -> None:
+        """Wait until it is time to read again, or a clause has acted."""
+        idle = time.monotonic() - self._last_event > IDLE_AFTER
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(IDLE_REST if idle else BUSY_REST, self._ring)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    async def step(self) -> Step:
+        """Read what is there and judge it."""
+        assert self._source is not None
+        begun = time.perf_counter()
+        until = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        batches = self._source.read()
+        if batches:
+            self._last_event = time.monotonic()
+            self._learn_cgroups(batches)
+            await self.identities.settle(IDENTIFY)
+        if self._recorder is not None and batches:
+            self._record(until, batches)
+        await self._judge(batches, until)
+        if self._unknown:
+            self._look_up()
+        now = time.monotonic()
+        if now - self._counted >= COUNT_EVERY:
+            self._counted = now
+            self._count()
+            self._tend()
+            self.processes.tick(time.time_ns())
+        if self._guards is not None:
+            self._pending.prevented += self._guards.read()
+        if self._stale and now >= self._stale:
+            self._stale = 0.0
+            await self._renew_for_containers()
+        if batches:
+            self.metrics.reads.add(time.perf_counter() - begun)
+        step, self._pending = self._pending, Step()
+        return step
+
+    async def _judge(self, batches: Sequence[Any], until: int | None) -> None:
+        judged = 0
+        for one in self.engine.feed(batches, until):
+            judged += 1
+            self._note(one.event, one.detections)
+            if judged % SLICE == 0:
+                await asyncio.sleep(0)
+        self._pending.read += judged
+        self.metrics.events += judged
+
+    def _take(self, batches: Sequence[Any], until: int | None) -> None:
+        """Judge without giving way: what is read by the rules of before must be through before there are others."""
+        self._learn_cgroups(batches)
+        for one in self.engine.feed(batches, until):
+            self._pending.read += 1
+            self.metrics.events += 1
+            self._note(one.event, one.detections)
+
+    def _note(self, event: Event, detections: Iterable[Detection]) -> None:
+        kind = event.kind
+        if kind == "exited":
+            if self._flights is not None:
+                self._flights.exited(event)
+        elif kind == "cgroup":
+            if not event.args[0] and self._flights is not None:
+                self._flights.removed(event.args[1], event.time)
+        elif kind == _EXEC and self._guards is not None and event.process.contained:
+            self._cover(event)
+        if self.options.always:
+            self._pending.events.append(event)
+        for detection in detections:
+            self._pending.detections.append(detection)
+            self.metrics.detected(detection)
+            self.metrics.delays.add(max(0.0, (time.time_ns() - event.time) / 1e9))
+
+    def _learn_cgroups(self, batches: Sequence[Any]) -> None:
+        """Take note of cgroups that were made before anything that happened in them is decoded."""
+        for batch in batches:
+            if batch.ring not in {"long", "alerts"}:
+                continue
+            for record in batch.records:
+                if int.from_bytes(record[48:50], "little") == _CGROUP and int.from_bytes(
+                    record[88:96], "little"
+                ):
+                    size = int.from_bytes(record[80:82], "little")
+                    path = record[200 : 200 + size].decode("utf-8", "surrogateescape")
+                    self.identities.made(int.from_bytes(record[96:104], "little"), path)
+                    self._containers_changed()
+
+    def _cover(self, event: Event) -> None:
+        """Guard what a new mount namespace sees, at its first exec."""
+        mounts = event.process.ns[2]
+        if self._guards is not None and mounts not in self._seen_mounts:
+            if len(self._seen_mounts) > 65_536:
+                self._seen_mounts.clear()
+            self._seen_mounts.add(mounts)
+            self._guards.cover(event.pid)
+
+    def _unknown_process(self, pid: int) -> None:
+        if len(self._unknown) < MOST_UNKNOWN:
+            self._unknown[pid] = None
+
+    def _look_up(self) -> None:
+        """Learn from /proc of processes that nobody told of."""
+        pids, self._unknown = list(self._unknown), {}
+        host = procfs.namespaces(1)[2]
+        found = [procfs.process(pid, self._cgroups, epoch=self.processes.epoch, host=host) for pid in pids]
+        told = [one for one in found if one is not None]
+        self.processes.adopt(told)
+        if self._recorder is not None and told:
+            self._recorder.processes(told)
+
+    async def _renew_for_containers(self) -> None:
+        """Tell the kernel which containers policies mean by now."""
+        try:
+            await self._renew()
+        except kernel.Refused as refused:
+            self._pending.findings.append(
+                self._own("sense.refused", f"the policies' containers cannot be told: {refused}")
+            )
+
+    def _tend(self) -> None:
+        """Have files guarded again when who guarded them has ended."""
+        if self._guards is None or self._guards.holding:
+            return
+        try:
+            if self._guards.tend():
+                self._pending.findings.append(
+                    self._own(
+                        "sense.guards",
+                        "what guards files ended, and was started again: meanwhile none was guarded",
+                    )
+                )
+        except GuardsRefused as refused:
+            self._pending.findings.append(
+                self._own("sense.guards", f"no file is guarded any more: {refused}")
+            )
+
+    # --- the kernel's counters, and what is lost
+
+    def _count(self) -> None:
+        assert self._source is not None
+        counts = self._source.counters()
+        self.metrics.classes = counts
+        for name, count in counts.items():
+            lost = count.dropped - self._lost.get(name, 0)
+            if lost > 0:
+                self._lost[name] = count.dropped
+                self._pending.dropped[name] = self._pending.dropped.get(name, 0) + lost
+                message = f"{lost} events of the class {name} were lost: more happened than was read in time"
+                self._pending.findings.append(self._own("sense.dropped", message))
+
+    def _own(self, rule: str, message: str) -> Finding:
+        """Return a finding about the sensor itself."""
+        return Finding(
+            rule=rule, severity=Severity.WARNING, subject=Ref("", "Node", "", self.node), message=message
+        )
+
+    def _gauges(self) -> dict[str, tuple[str, float]]:
+        return {
+            "fairlead_sense_processes": ("Processes in the table.", float(len(self.processes))),
+            "fairlead_sense_processes_unknown": (
+                "Processes met that nobody had told of.",
+                float(self.processes.unknown),
+            ),
+            "fairlead_sense_containers": ("Cgroups that are containers.", float(len(self.identities))),
+            "fairlead_sense_rules": ("Rules that are judged by.", float(len(self.engine.rules))),
+            "process_resident_memory_bytes": ("Resident memory of the sensor.", float(procfs.resident())),
+        }
+
+    # --- the rest
+
+    def _listen(self) -> None:
+        """Wake up when a clause has acted."""
+        assert self._source is not None
+        with contextlib.suppress(ValueError, OSError, NotImplementedError):
+            asyncio.get_running_loop().add_reader(self._source.fileno(), self._ring)
+
+    def _ring(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _pids_of(self, container: str) -> Iterable[int]:
+        return [
+            one.pid
+            for one in self.processes
+            if not one.exited and one.container is not None and one.container.id == container
+        ]
+
+    def _flight(self, cgroup: int) -> Sequence[bytes]:
+        raw = self._source.flight(cgroup) if self._source is not None else ()
+        if self._recorder is not None and raw:
+            self._recorder.flight(cgroup, raw)
+        return raw
+
+    async def _told(self, died: Died) -> None:
+        self._pending.died.append(died)
+
+    def _write_header(self) -> None:
+        if self._recorder is not None and self._source is not None:
+            self._recorder.header(
+                Header(
+                    machine=self.machine,
+                    epoch=self.processes.epoch,
+                    node=self.node,
+                    namespaces=procfs.namespaces(1),
+                    hooks=dict(self._source.slots),
+                )
+            )
+
+    def _record(self, until: int, batches: Sequence[Any]) -> None:
+        assert self._recorder is not None
+        for cgroup in self.identities:
+            self._recorder.container(cgroup, self.identities[cgroup])
+        self._recorder.batches(until, batches)
+
+    async def _resolve_hosts(self) -> None:
+        """Keep the addresses of hosts that rules name."""
+        loop = asyncio.get_running_loop()
+        while True:
+            found: dict[bytes, list[str]] = {}
+            for name in self.engine.hosts:
+                with contextlib.suppress(OSError, UnicodeError):
+                    for family, _, _, _, place in await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM):
+                        names = found.setdefault(socket.inet_pton(family, str(place[0])), [])
+                        if name not in names:
+                            names.append(name)
+            self.around.hosts = found
+            await asyncio.sleep(HOSTS_EVERY)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What is to be watched, and how.
+def _runtimes(options: Options) -> list[inspecting.Runtime]:
+    from fairlead.drivers.containers.places import Places, sockets
 
-    `data_dir` is that of a platform of this machine, whose node names containers; without it containers are looked up wherever the
-    machine has a runtime. `always` hands out the events of processes (exec, exited) that no rule asked for; `recorder` keeps each
-    container's last failed calls. `ignore` are processes whose doings are never seen or acted on besides this one and init.
-    `open_source` makes the source for a plan; None is the kernel.
-    """
-
-    rules: tuple[Rule, ...] = ()
-    data_dir: Path | None = None
-    always: bool = False
-    recorder: bool = True
-    identify: bool = True
-    ignore: tuple[int, ...] = ()
-    open_source: Callable[[Plan], Source] | None = None
+    own = [Places.of(options.data_dir).socket] if options.data_dir is not None else []
+    return inspecting.runtimes([*own, *(one for one in sockets() if one not in own)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
-    """How it began: which hooks serve the plan, and what cannot be done here (findings with the rule that it is about)."""
-
-    placed: Sequence[Any]
-    findings: Sequence[Finding]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one read brought. `events` are those that were judged (or asked for by `always`), in the order of their time.
-
-    `findings` are those that are new or counted further. `dropped` tells of classes that lost events since the step before.
-    """
-
-    events: Sequence[Event] = ()
-    detections: Sequence[Detection] = ()
-    findings: Sequence[Finding] = ()
-    dropped: Mapping[str, int] | None = None
+def _unplaced(source: Source, node: str) -> list[Finding]:
+    """Return a finding for each hook that nothing serves, and for each remark of the driver."""
+    remarks = [
+        f"{one.hook.sort} {one.hook.name} is not seen: {one.lost}" for one in source.placed if not one.how
+    ]
+    remarks += [
+        one
+        for one in source.remarks
+        if not any(one.startswith(f"{hook.hook.sort} {hook.hook.name}:") for hook in source.placed)
+    ]
+    return [
+        Finding(
+            rule="sense.unseen", severity=Severity.WARNING, subject=Ref("", "Node", "", node), message=one
+        )
+        for one in remarks
+    ]

@@ -86,6 +86,11 @@ class Places:
         return f"/fairlead-{self.key}"
 
 
+def sockets() -> list[Path]:
+    """Return the sockets of all containerds that nodes of fairlead run on this machine."""
+    return sorted(_RUN.glob("*/containerd.sock"))
+
+
 @contextmanager
 def locked() -> Iterator[None]:
     """Hold the lock under which instances on one machine choose what they must not share.
