@@ -60,7 +60,7 @@ EVENT = {name: value for name, (_, _, value) in VALUES.items()}
             "BASH 4",
             {"toupper(proc.name)": "BASH", "len(proc.name)": 4},
         ),
-        ("%fd.list %proc.aname", "(x,y) (sh,sshd)", {"fd.list": ["x", "y"], "proc.aname": ["sh", "sshd"]}),
+        ("%fd.list %proc.aname", "(x,y) sh", {"fd.list": ["x", "y"], "proc.aname": "sh"}),
         (
             "%evt.flag %fd.sip %fd.sip6",
             "true 10.0.0.1 ::1",

@@ -44,9 +44,7 @@ def resolver(ref: FieldRef) -> Field:
     if single not in TYPES or (ref.argument is not None and name != "arg"):
         raise UnknownField(f"nonexistent field {conditions.show_operand(ref)}")
     key = name if ref.argument is None else f"{name}{ref.argument}"
-    return Field(
-        TYPES[single], f"event.get({key!r})", KINDS.get(many, Many.ONE), computed=many not in {"any", "both"}
-    )
+    return Field(TYPES[single], f"event.get({key!r})", KINDS.get(many, Many.ONE), computed=name != "plain")
 
 
 def says(text: str, **event: object) -> bool:
@@ -158,6 +156,13 @@ V4, V6 = bytes([10, 1, 2, 3]), bytes.fromhex("fe80" + "0" * 26 + "01")
         ("text.a = toupper(text.b)", ["BEE"], ["bee", None]),
         ("list_text.a in val(list_text.l)", [["b"], ["b", "c"]], [["b", "d"], [], None]),
         ("list_text.a intersects val(list_text.l)", [["b", "d"]], [["d"], [], None]),
+        ("any_text.a = val(text.b)", [["x", "bee"]], [["x"], [], None]),
+        ("text.a = val(any_text.l)", ["b", "c"], ["x", None]),
+        ("any_text.a endswith val(any_text.l)", [["x", "ab"]], [["x"], [], None]),
+        ("both_ip.a != val(ip.missing)", [], [[V4], [], None]),
+        ("basename(any_text.a) = c", [["/a", "/b/c"]], [["/c/d"], [], None]),
+        ("len(any_text.a) > 2", [["a", "abc"]], [["a"], [], None]),
+        ("concat(any_text.a, '!') = x!", [["x", "y"]], [["y", "x"], [], None]),
         ("text.arg[0] exists", [], ["x"]),
     ],
 )
@@ -186,8 +191,8 @@ def test_operators(text: str, yes: list[object], no: list[object]) -> None:
         ("bytes.a bcontains xy", "'bcontains' wants hexadecimal digits"),
         ("text.a regex '('", "invalid regex pattern"),
         ("text.a regex val(text.b)", "operator 'regex' doesn't support right-hand side fields"),
-        ("any_text.a = val(text.b)", "field 'any_text.a' doesn't support right-hand side fields"),
-        ("text.a = val(any_text.b)", "field 'any_text.b' can't be used as a right-hand side field"),
+        ("text.plain = val(text.b)", "field 'text.plain' doesn't support right-hand side fields"),
+        ("text.a = val(any_text.plain)", "field 'any_text.plain' can't be used as a right-hand side field"),
         (
             "text.a = val(int.b)",
             "field 'text.a' has type 'text' while the right-hand side field 'int.b' has incompatible type 'int'",

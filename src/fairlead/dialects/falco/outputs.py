@@ -136,21 +136,31 @@ def _token(body: str, at: int, resolver: Resolver, offset: int) -> tuple[Token, 
 
 
 def _in_words(token: Token, event: Any) -> str:
-    value = token.getter.get(event)
-    if value is None or (token.getter.many is not Many.ONE and not value):
+    value = _value(token.getter, event)
+    if value is None:
         text = "<NA>"
-    elif token.getter.many is Many.ONE:
-        text = printable(shown(value, token.getter.type))
-    else:
+    elif token.getter.many is Many.LIST:
         text = "(" + ",".join(printable(shown(one, token.getter.type)) for one in value) + ")"
+    else:
+        text = printable(shown(value, token.getter.type))
     return text[: token.width].ljust(token.width) if token.width else text
 
 
-def _in_json(getter: Getter, event: Any) -> Any:
+def _value(getter: Getter, event: Any) -> Any:
+    """A field's value; None where it is absent; of one that is compared by any of several values, the first."""
     value = getter.get(event)
     if getter.many is Many.ONE:
+        return value
+    if not value:
+        return None
+    return value if getter.many is Many.LIST else value[0]
+
+
+def _in_json(getter: Getter, event: Any) -> Any:
+    value = _value(getter, event)
+    if value is None or getter.many is not Many.LIST:
         return _one_in_json(value, getter.type)
-    return [_one_in_json(one, getter.type) for one in value] if value else None
+    return [_one_in_json(one, getter.type) for one in value]
 
 
 def _one_in_json(value: Any, of: Type) -> Any:

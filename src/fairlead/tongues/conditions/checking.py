@@ -120,17 +120,14 @@ class _Transformers:
         return Operand(inner.type, inner.many, code, inner.cost + 1, sure=False, computed=inner.computed)
 
     def length(self, call: Call, inner: Operand) -> Operand:
-        if inner.many is not Many.LIST and (
-            inner.type not in {Type.TEXT, Type.BYTES} or inner.many is not Many.ONE
-        ):
+        function = self.names(matching.length)
+        if inner.many is not Many.LIST and inner.type not in {Type.TEXT, Type.BYTES}:
             raise self.wrong(call, inner)
+        if inner.many in {Many.ANY, Many.BOTH}:
+            code = f"[{function}(one) for one in ({inner.code}) or ()]"
+            return Operand(Type.INT, inner.many, code, inner.cost + 1, sure=False, computed=inner.computed)
         return Operand(
-            Type.INT,
-            Many.ONE,
-            f"{self.names(matching.length)}({inner.code})",
-            inner.cost + 1,
-            inner.sure,
-            computed=True,
+            Type.INT, Many.ONE, f"{function}({inner.code})", inner.cost + 1, inner.sure, computed=True
         )
 
     def several(self, call: Call) -> Operand:
@@ -158,12 +155,15 @@ class _Transformers:
                 f"transformer 'concat' expects two or more arguments but got {len(args)}", *call.at
             )
         inners = [self.arg(arg) for arg in args]
-        if any(inner.many is not Many.ONE for inner in inners):
+        if any(inner.many is Many.LIST for inner in inners):
             raise BadCondition(
                 f"transformer '{call.name}' does not support fields of several values among its arguments",
                 *call.at,
             )
-        codes = "".join(f"{inner.code}, " for inner in inners)
+        leading = self.names(matching.first)
+        codes = "".join(
+            f"{inner.code if inner.many is Many.ONE else f'{leading}({inner.code})'}, " for inner in inners
+        )
         code = f"{self.names(matching.joined)}({separator}, ({codes}), {self.names(tuple(inner.type for inner in inners))})"
         return Operand(
             Type.TEXT,
@@ -316,14 +316,13 @@ def _between(check: Check, left: Operand, right: Operand, x: str, y: str) -> Tes
         raise BadCondition("field type 'IPNET' doesn't support right-hand side fields", *at)
     assert isinstance(check.right, FieldRef | Call)
     names = show_operand(check.left), show_operand(check.right)
-    if not left.computed or left.many in {Many.ANY, Many.BOTH}:
+    if not left.computed:
         raise BadCondition(f"field '{names[0]}' doesn't support right-hand side fields", *at)
-    if not right.computed or right.many in {Many.ANY, Many.BOTH}:
+    if not right.computed:
         raise BadCondition(f"field '{names[1]}' can't be used as a right-hand side field", *at)
     kinds = [f"{one.type}{' (list)' if one.many is Many.LIST else ''}" for one in (left, right)]
-    if kinds[0] != kinds[1] and not (
-        left.many is right.many and {left.type, right.type} <= {Type.INT, Type.PORT}
-    ):
+    numbers = "(list)" not in "".join(kinds) and {left.type, right.type} <= {Type.INT, Type.PORT}
+    if kinds[0] != kinds[1] and not numbers:
         raise BadCondition(
             f"field '{names[0]}' has type '{kinds[0]}' while the right-hand side field '{names[1]}' has incompatible type '{kinds[1]}'",
             *at,
@@ -332,21 +331,31 @@ def _between(check: Check, left: Operand, right: Operand, x: str, y: str) -> Tes
         return Test(
             f"frozenset({y}).issuperset({x})" if op == "in" else f"not frozenset({y}).isdisjoint({x})"
         )
+    several = [(one, name) for one, name in ((left, x), (right, y)) if one.many is not Many.ONE]
+    if not several:
+        return Test(_computed(op, x, y))
+    whole = "all" if op == "!=" and any(one.many is Many.BOTH for one, _ in several) else "any"
+    loops = " ".join(f"for {'one' if one is left else 'other'} in {name}" for one, name in several)
+    test = _computed(op, x if left.many is Many.ONE else "one", y if right.many is Many.ONE else "other")
+    return Test(f"{whole}({test} {loops})")
+
+
+def _computed(op: str, x: str, y: str) -> str:
     match op:
         case "=" | "in" | "intersects":
-            return Test(f"{x} == {y}")
+            return f"{x} == {y}"
         case "contains" | "bcontains":
-            return Test(f"{y} in {x}")
+            return f"{y} in {x}"
         case "icontains":
-            return Test(f"matching.lower({y}) in matching.lower({x})")
+            return f"matching.lower({y}) in matching.lower({x})"
         case "startswith" | "bstartswith":
-            return Test(f"{x}.startswith({y})")
+            return f"{x}.startswith({y})"
         case "endswith":
-            return Test(f"{x}.endswith({y})")
+            return f"{x}.endswith({y})"
         case "glob" | "iglob":
-            return Test(f"matching.glob({y}, {op == 'iglob'})({x})")
+            return f"matching.glob({y}, {op == 'iglob'})({x})"
         case _:
-            return Test(f"{x} {op} {y}")
+            return f"{x} {op} {y}"
 
 
 def values_of(check: Check) -> tuple[Value, ...]:

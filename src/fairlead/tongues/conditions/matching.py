@@ -286,6 +286,11 @@ def joined_list(separator: str, values: Sequence[Any] | None, of: Type) -> str |
     return separator.join(shown(value, of) for value in values) if values else None
 
 
+def first(values: Sequence[Any] | None) -> Any:
+    """Return the first of several values, None where there is none."""
+    return values[0] if values else None
+
+
 def any_of(tests: Iterable[Callable[[Any], bool]], value: Any) -> bool:
     """Return whether one of the tests passes."""
     return any(test(value) for test in tests)
