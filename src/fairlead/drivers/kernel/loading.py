@@ -455,6 +455,16 @@ class Sensor:
         for at in range(FLIGHTS):
             self.maps["flights"].drop(_FLIGHT_KEY.pack(cgroup_id, at, 0))
 
+    def program_ids(self) -> set[int]:
+        """Return the kernel's ids of the programs that were loaded, as bpftool lists them."""
+        return self._stock.ids()
+
+    def spare(self, pid: int) -> None:
+        """Never do anything to a process from now on, as long as there is one of that number; what it does is seen."""
+        if pid and pid not in self._ignore and pid not in self._spare:
+            self._spare |= {pid}
+            self.maps["spared"].put(_key(pid), bytes([_SPARED_SIGNALS]))
+
     def pids(self) -> tuple[frozenset[int], frozenset[int]]:
         """Return the processes that are ignored, and those that are spared."""
         return self._ignore, self._spare
