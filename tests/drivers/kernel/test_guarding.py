@@ -45,10 +45,10 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(*guards: Guard, **how: object) -> Guards:
-            found = Guards(guards, **how)  # type: ignore[arg-type]
+            found = Guards(**how)  # type: ignore[arg-type]
             stack.callback(found.close)
             try:
-                found.start()
+                found.update(guards)
             except GuardsRefused as error:
                 pytest.skip(f"the kernel has no fanotify permission events: {error}")
             return found
@@ -168,6 +168,21 @@ def test_a_tree_is_guarded_through_any_mount(disk: Path, tmp_path: Path, start: 
     assert not cat(inner / "two")
 
 
+def test_what_comes_into_a_tree_by_a_mount_is_asked_about_again(disk: Path, start: Start) -> None:
+    tree, other = disk / "keys", disk / "other"
+    (tree / "shown").mkdir(parents=True)
+    other.mkdir()
+    (other / "file").write_text("x")
+    guards = start(Guard(at="open", paths=(f"{tree}/",), prefix=True))
+    assert cat(other / "file")  # allowed, and not asked about again
+    subprocess.run(["mount", "--bind", str(other), str(tree / "shown")], check=True)
+    guards.cover(os.getpid())
+    assert opened(tree / "shown" / "file") == 0
+    assert opened(other / "file") == 0  # it is the same directory now
+    guards.read()
+    assert guards.holding
+
+
 def test_only_some_are_refused(secret: Path, start: Start) -> None:
     cat_path = os.path.realpath(shutil.which("cat") or "")
     head_path = os.path.realpath(shutil.which("head") or "")
@@ -204,6 +219,23 @@ def test_only_a_cgroup_is_refused(secret: Path, start: Start) -> None:
         group.rmdir()
 
 
+def test_guards_are_changed_without_a_gap(secret: Path, start: Start) -> None:
+    guards = start(Guard(at="open", paths=(str(secret),), owner="0"))
+    script = "import sys; opens = sys.argv[1]\n" + _OPENS.replace("range(200)", "range(20000)")
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", script, str(secret)], stdout=subprocess.PIPE
+    ) as meanwhile:
+        for name in ("1", "2", "3"):
+            guards.update([Guard(at="open", paths=(str(secret),), owner=name)])
+        assert meanwhile.communicate()[0] == b"0\n"
+    guards.update([])
+    told = guards.read()
+    assert len(told) + guards.lost == 20000
+    assert {one.owner for one in told} <= {"0", "1", "2", "3"}
+    assert cat(secret)
+    assert guards.holding
+
+
 def test_who_is_spared_is_not_refused(secret: Path, start: Start) -> None:
     guards = start(Guard(at="open", paths=(str(secret),)))
     assert secret.read_text() == "x"  # this process
@@ -220,10 +252,10 @@ def test_who_is_spared_is_not_refused(secret: Path, start: Start) -> None:
 
 def test_with_the_responder_dead_everything_passes(secret: Path, start: Start) -> None:
     guards = start(Guard(at="open", paths=(str(secret),)))
-    assert guards._process is not None
+    assert guards._responder is not None
     held = [guards.holding]
-    os.kill(guards._process.pid, signal.SIGKILL)
-    guards._process.wait()
+    guards._responder.process.kill()
+    guards._responder.process.wait()
     assert cat(secret)
     held.append(guards.holding)
     assert held == [True, False]
@@ -236,10 +268,11 @@ def test_with_the_responder_dead_everything_passes(secret: Path, start: Start) -
 
 def test_a_responder_that_hangs_is_killed_by_the_kernel(secret: Path, start: Start) -> None:
     guards = start(Guard(at="open", paths=(str(secret),)), patience=0.5)
-    assert guards._process is not None
-    os.kill(guards._process.pid, signal.SIGSTOP)
+    assert guards._responder is not None
+    responder = guards._responder.process
+    responder.send_signal(signal.SIGSTOP)
     assert cat(secret)
-    assert guards._process.wait(10) == -signal.SIGKILL
+    assert responder.wait(10) == -signal.SIGKILL
 
 
 def test_guards_that_are_kept_outlive_their_starter(secret: Path, tmp_path: Path) -> None:
@@ -247,15 +280,18 @@ def test_guards_that_are_kept_outlive_their_starter(secret: Path, tmp_path: Path
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom fairlead.drivers.kernel.guarding import Guards\n"
         "from fairlead.sense.plans import Guard\n"
-        f"Guards([Guard(at='open', paths=({str(secret)!r},))], keep=Path({str(note)!r})).start()\nos._exit(0)\n"
+        f"guards = Guards()\nguards.update([Guard(at='open', paths=({str(secret)!r},))])\n"
+        f"guards.keep(Path({str(note)!r}))\nos._exit(0)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
     try:
         assert not cat(secret)
-        again = Guards([Guard(at="open", paths=(str(secret),))], keep=note)
-        again.start()
+        again = Guards()
+        again.update([Guard(at="open", paths=(str(secret),))])
+        again.keep(note)
         assert not cat(secret)
-        again.close(keep=True)
+        again.update([Guard(at="open", paths=(str(secret),), owner="another")])
+        again.close()
         assert not cat(secret)
     finally:
         assert guarding.release(note)

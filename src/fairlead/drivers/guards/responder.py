@@ -57,12 +57,13 @@ class Responder:
         ]  # fmt: skip
         self.tables = {OPEN_PERM: Table(), EXEC_PERM: Table()}
         self.controller, self.hierarchy = orders["hierarchy"]
-        self.outlives = bool(orders["outlives"])
-        self.patience = float(orders["patience"])
+        self.outlives = False
         self.spared: dict[int, int] = {}
         for pid in (os.getpid(), *orders["spared"]):
             self.spare(pid)
         self.group = _group()
+        self.poll = select.poll()
+        self.alarm = _Alarm(float(orders["patience"]))
         self.watch = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self.watched: dict[int, dict[str, str]] = {}
         self.grew = self.began = False
@@ -70,6 +71,7 @@ class Responder:
         self.seen: dict[str, int] = {}
         self.lacking: set[tuple[str, str, str]] = set()
         self.lost = 0
+        self.unsent = b""
         for guard in self.guards:
             table = self.tables[guard.event]
             for path in guard.paths:
@@ -107,6 +109,8 @@ class Responder:
                 self.seen[space] = pid
             else:
                 self.cover(pid)
+                self.alarm.put_off()
+                self.answer(self.group)  # who asks about what is covered already shall not wait for the rest
         if self.grew or any(len(table.files) > _MOST_FILES for table in self.tables.values()):
             self._renew()
 
@@ -117,7 +121,9 @@ class Responder:
             table.forget()
         for pid in list(self.seen.values()):
             self.cover(pid)
+        self.poll.register(self.group, select.POLLIN)
         self.answer(before)
+        self.poll.unregister(before)
         os.close(before)
         self.grew = False
 
@@ -362,13 +368,14 @@ class Responder:
 
     def say(self, message: dict[str, Any]) -> None:
         """Send a line to guarding.py. One that does not listen costs words, never an answer."""
-        if self.lost:
-            message["lost"] = self.lost
+        whole = json.dumps(message | {"lost": self.lost} if self.lost else message).encode() + b"\n"
         try:
-            os.write(1, json.dumps(message).encode() + b"\n")
+            while self.unsent:  # the rest of a line that the pipe had no room for
+                self.unsent = self.unsent[os.write(1, self.unsent) :]
+            self.unsent = whole[os.write(1, whole) :]
             self.lost = 0
         except OSError:
-            self.lost += 1
+            self.lost += bool(message)
 
     # --- the loop
 
@@ -394,18 +401,23 @@ class Responder:
         order = json.loads(line)
         if "cover" in order:
             self.cover(order["cover"])
+            if self.grew:
+                self._renew()
         if "spare" in order:
             self.spare(order["spare"])
+        if "outlive" in order:
+            self.outlives = True
         if "done" in order:
+            os.set_blocking(1, True)  # who asked for this reads
             self.say({"done": order["done"]})
+            os.set_blocking(1, False)
+        if "end" in order:
+            os._exit(0)
 
     def run(self, rest: bytes) -> None:
         """Answer until told to end: by the end of standard input, or by SIGTERM where it outlives the sensor."""
-        poll = select.poll()
-        poll.register(self.group, select.POLLIN)
-        poll.register(self.watch, select.POLLIN)
-        poll.register(0, select.POLLIN)
-        alarm = _Alarm(self.patience)
+        for descriptor in (self.group, self.watch, 0):
+            self.poll.register(descriptor, select.POLLIN)
         self.look_around()
         self.began = True
         self.say({"ready": os.getpid()})
@@ -414,8 +426,10 @@ class Responder:
         rest = rest.rpartition(b"\n")[2]
         looked = time.monotonic()
         while True:
-            alarm.put_off()
-            ready = poll.poll(min(_LOOK_SECONDS, self.patience / 4) * 1000)
+            self.alarm.put_off()
+            if self.lost:
+                self.say({})
+            ready = self.poll.poll(min(_LOOK_SECONDS, self.alarm.patience / 4) * 1000)
             for descriptor, _ in ready:
                 if descriptor == self.group:
                     self.answer(descriptor)
@@ -427,23 +441,20 @@ class Responder:
                 if not data:
                     if not self.outlives:
                         return
-                    poll.unregister(0)
+                    self.poll.unregister(0)
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     self.hear(line)
             if time.monotonic() - looked > _LOOK_SECONDS:
-                asked = self.group
                 self.look_around()
                 looked = time.monotonic()
-                if asked != self.group:
-                    poll.register(self.group, select.POLLIN)
 
 
 class _Alarm:
     """A timer in the kernel that kills this process unless it is put off in time: nobody waits for a responder that hangs."""
 
     def __init__(self, patience: float) -> None:
-        self._patience = patience
+        self.patience = patience
         event = struct.pack("=QiiQ40x", 0, signal.SIGKILL, 0, 0)  # sigevent: value, signal, SIGEV_SIGNAL
         self._timer = ctypes.c_void_p()
         libc.timer_create.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
@@ -451,16 +462,17 @@ class _Alarm:
         if libc.timer_create(time.CLOCK_MONOTONIC, event, ctypes.byref(self._timer)) != 0:
             raise OSError(ctypes.get_errno(), "timer_create")
         self._last = 0.0
+        self.put_off()
 
     def put_off(self) -> None:
         """Live on for some seconds more."""
         now = time.monotonic()
-        if now - self._last > self._patience / 8:
+        if now - self._last > self.patience / 8:
             self._last = now
-            whole, part = divmod(self._patience, 1)
+            whole, part = divmod(self.patience, 1)
             when = struct.pack(
                 "=qqqq", 0, 0, int(whole), int(part * 1e9)
-            )  # no repetition; seconds and nanoseconds from now
+            )  # once; seconds and nanoseconds from now
             libc.timer_settime(self._timer, 0, when, None)
 
 
@@ -516,6 +528,7 @@ def main() -> None:
         with suppress(OSError):
             os.write(2, f"the responder ended: {error!r}\n".encode())
         os._exit(70)
+    os._exit(0)
 
 
 if __name__ == "__main__":

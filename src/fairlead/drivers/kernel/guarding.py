@@ -3,12 +3,13 @@
 The responder (drivers/guards) is a process of its own, so that nothing here can keep it from answering. A file is guarded by its
 inode, under whatever name and through whatever mount, and by its name, in whatever mount namespace. A namespace that is new is found
 within a second, or at once by `cover`. Refused is refused: the caller's open or execve fails with EPERM ("prevented").
-When the responder ends, the kernel lets all through: `holding` is false then, and `read` says so. Must never open a guarded file while
+When the responder ends, the kernel lets all through: `holding` is false then, and `tend` starts another. Must never open a guarded file while
 it waits for the responder, nor refuse the first process of the machine, this one, or the responder.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -18,7 +19,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -26,6 +27,7 @@ from fairlead.drivers.kernel import cgroups
 from fairlead.sense.plans import Guard
 
 _READY_SECONDS: Final = 20.0
+_END_SECONDS: Final = 1.0
 _PIPE: Final = 1 << 20
 _SET_PIPE_SIZE: Final = 1031
 
@@ -58,42 +60,12 @@ class Lacking:
     why: str
 
 
-class Guards:
-    """The guards of a plan, held by a responder.
+class _Responder:
+    """One responder's process: orders go in, words come out."""
 
-    `spared` are processes that are never refused; the machine's first process and this one need not be named. With `keep`, a file that
-    the responder's number is written to, the responder outlives this process: `release` ends it. A responder that hangs is killed after `patience` seconds.
-    """
-
-    def __init__(
-        self,
-        guards: Sequence[Guard],
-        spared: Iterable[int] = (),
-        *,
-        keep: Path | None = None,
-        patience: float = 10.0,
-    ) -> None:
-        self._guards = tuple(guards)
-        self._spared = {1, os.getpid(), *spared}
-        chosen = cgroups.hierarchy()
-        self._cgroups = (chosen.controller, chosen.mount)
-        self._keep = keep
-        self._patience = patience
-        self._process: subprocess.Popen[bytes] | None = None
-        self._rest = b""
-        self._count = 0
-        self._done = 0
-        self._found: list[Prevented] = []
-        self.lost = 0
-        """Refusals that were not told, because nobody read them in time."""
-        self.lacking: list[Lacking] = []
-
-    def start(self) -> list[Lacking]:
-        """Start the responder; return once everything that is there is guarded, with what cannot be. Raises GuardsRefused."""
-        if not self._guards:
-            return []
-        before = _kept(self._keep)
-        self._process = subprocess.Popen(
+    def __init__(self, orders: dict[str, Any]) -> None:
+        """Start it and wait until everything that is there is guarded. Raises GuardsRefused."""
+        self.process = subprocess.Popen(
             [sys.executable, "-S", "-m", "fairlead.drivers.guards.responder"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -103,138 +75,220 @@ class Guards:
             start_new_session=True,
             env={"PYTHONPATH": str(Path(__file__).resolve().parents[3])},
         )
-        assert self._process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._in, self.out = self.process.stdin, self.process.stdout
+        self._rest = b""
+        self._asked = self._done = 0
+        self._ready = False
+        self.lost = 0
+        self.lacking: list[Lacking] = []
+        self.found: list[Prevented] = []
         with suppress(OSError):
-            _fcntl(self._process.stdout.fileno())
-        self._send(self._orders())
-        deadline = time.monotonic() + _READY_SECONDS
-        while self._count == 0:
-            if not self._wait(deadline):
-                self.close()
-                raise GuardsRefused("the responder did not start")
-            self._take()
-        if before:
-            _end(before)
-        if self._keep:
-            self._keep.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._keep.write_text(f"{self._process.pid} {_born(self._process.pid)}\n")
-        return self.lacking
-
-    def _orders(self) -> dict[str, Any]:
-        return {
-            "guards": [
-                {
-                    "at": one.at,
-                    "paths": one.paths,
-                    "prefix": one.prefix,
-                    "owner": one.owner,
-                    "binaries": one.binaries,
-                    "not_binaries": one.not_binaries,
-                    "cgroups": one.cgroups,
-                }
-                for one in self._guards
-            ],
-            "spared": sorted(self._spared),
-            "hierarchy": self._cgroups,
-            "outlives": self._keep is not None,
-            "patience": self._patience,
-        }
-
-    def tend(self) -> bool:
-        """Start the responder again when it ended by itself; return whether it had. Raises GuardsRefused."""
-        if self._process is None or self.holding:
-            return False
-        self.close()
-        self._rest, self._count, self._done = b"", 0, 0
-        self.start()
-        return True
-
-    def fileno(self) -> int:
-        """Return what becomes readable when something was refused."""
-        assert self._process is not None
-        assert self._process.stdout is not None
-        return self._process.stdout.fileno()
-
-    @property
-    def holding(self) -> bool:
-        """Whether the responder lives. When it does not, nothing is refused any more."""
-        return self._process is not None and self._process.poll() is None
-
-    def read(self) -> list[Prevented]:
-        """Return what was refused since the last time, without waiting."""
-        if self._process is not None and self._process.stdout is not None:
-            while select.select([self._process.stdout], [], [], 0)[0] and self._take():
+            fcntl.fcntl(self.out, _SET_PIPE_SIZE, _PIPE)
+        try:
+            self._send(orders)
+            deadline = time.monotonic() + _READY_SECONDS
+            while not self._ready and self._wait(deadline) and self._take():
                 pass
-        found, self._found = self._found, []
-        return found
-
-    def cover(self, pid: int) -> None:
-        """Guard what a process sees, which may have a mount namespace of its own; return when it is so."""
-        self._ask({"cover": pid})
-
-    def spare(self, pid: int) -> None:
-        """Never refuse a process, for as long as it lives."""
-        self._spared.add(pid)
-        self._ask({"spare": pid})
-
-    def _ask(self, order: dict[str, Any]) -> None:
-        if not self.holding:
-            return
-        self._count += 1
-        self._send(order | {"done": self._count})
-        deadline = time.monotonic() + _READY_SECONDS
-        while self._done < self._count and self._wait(deadline) and self._take():
-            pass
-
-    def _wait(self, deadline: float) -> bool:
-        return bool(select.select([self.fileno()], [], [], max(0.0, deadline - time.monotonic()))[0])
+        except BaseException:
+            self.end()
+            raise
+        if not self._ready:
+            self.end()
+            raise GuardsRefused("the responder ended before it was ready")
 
     def _send(self, order: dict[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             data = json.dumps(order).encode() + b"\n"
             while data:
-                data = data[self._process.stdin.write(data) or 0 :]
+                data = data[self._in.write(data) or 0 :]
+
+    def _wait(self, deadline: float) -> bool:
+        return bool(select.select([self.out], [], [], max(0.0, deadline - time.monotonic()))[0])
 
     def _take(self) -> bool:
         """Read once; return False at the end."""
-        data = os.read(self.fileno(), 65536)
+        data = os.read(self.out.fileno(), 65536)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             said = json.loads(line)
             self.lost += said.pop("lost", 0)
             if "refused" in said:
-                self.close()
                 raise GuardsRefused(said["refused"])
             if "ready" in said:
-                self._count = self._done = 1
+                self._ready = True
+            elif not said:
+                continue
             elif "done" in said:
                 self._done = said["done"]
             elif "lacking" in said:
                 self.lacking.append(Lacking(*said["lacking"]))
             else:
-                self._found.append(Prevented(**said))
-        if not data and self._count == 0:
-            raise GuardsRefused("the responder ended before it was ready")
+                self.found.append(Prevented(**said))
         return bool(data)
 
-    def close(self, *, keep: bool = False) -> None:
-        """End the responder, and with it the guards; with `keep`, let one that outlives this process go on."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if not (keep and self._keep):
-            process.kill()
-            if self._keep:
-                self._keep.unlink(missing_ok=True)
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
-        if keep and self._keep:
-            _left[process.pid] = process
+    def ask(self, order: dict[str, Any], seconds: float = _READY_SECONDS) -> None:
+        """Send an order; return when it was carried out, or the responder has ended, or so many seconds have."""
+        self._asked += 1
+        self._send(order | {"done": self._asked})
+        deadline = time.monotonic() + seconds
+        while self._done < self._asked and self._wait(deadline) and self._take():
+            pass
+
+    def read(self) -> list[Prevented]:
+        """Return what was said since the last time, without waiting."""
+        while not self.out.closed and select.select([self.out], [], [], 0)[0] and self._take():
+            pass
+        found, self.found = self.found, []
+        return found
+
+    @property
+    def lives(self) -> bool:
+        """Whether it still answers."""
+        return self.process.poll() is None
+
+    def end(self) -> list[Prevented]:
+        """End it; return its last words."""
+        with suppress(GuardsRefused):
+            self.ask({"end": True}, _END_SECONDS)  # between two answers, and with its last words
+        try:
+            self.process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        last: list[Prevented] = []
+        with suppress(GuardsRefused):
+            last = self.read()
+        self._in.close()
+        self.out.close()
+        return last
+
+    def leave(self) -> None:
+        """Let it go on without this process."""
+        _left[self.process.pid] = self.process
+        self._in.close()
+        self.out.close()
+
+
+class Guards:
+    """The guards of a plan, held by a responder, which `update` starts and changes.
+
+    `spared` are processes that are never refused; the machine's first process and this one need not be named. A responder that hangs is
+    killed after `patience` seconds.
+    """
+
+    def __init__(self, spared: Iterable[int] = (), *, patience: float = 10.0) -> None:
+        self._guards: tuple[Guard, ...] = ()
+        self._spared = {1, os.getpid(), *spared}
+        self._patience = patience
+        self._note: Path | None = None
+        self._responder: _Responder | None = None
+        self._found: list[Prevented] = []
+        self._lost = 0
+
+    def update(self, guards: Sequence[Guard]) -> list[Lacking]:
+        """Hold these guards from now on; return, once everything that is there is guarded, what cannot be.
+
+        The old ones go when the new ones hold, so that nothing is unguarded meanwhile. Raises GuardsRefused: the old ones still hold.
+        """
+        if tuple(guards) != self._guards:
+            before = self._responder
+            self._responder = self._started(guards) if guards else None
+            self._guards = tuple(guards)
+            if before is not None:
+                self._end(before)
+            if self._note is not None:
+                self.keep(self._note)
+        return self.lacking
+
+    def _started(self, guards: Sequence[Guard]) -> _Responder:
+        chosen = cgroups.hierarchy()
+        return _Responder(
+            {
+                "guards": [asdict(one) for one in guards],
+                "spared": sorted(self._spared),
+                "hierarchy": (chosen.controller, chosen.mount),
+                "patience": self._patience,
+            }
+        )
+
+    def _end(self, responder: _Responder) -> None:
+        self._found += responder.end()
+        self._lost += responder.lost
+
+    @property
+    def lacking(self) -> list[Lacking]:
+        """What cannot be guarded, as far as is known; more may come with new mount namespaces."""
+        return list(self._responder.lacking) if self._responder else []
+
+    @property
+    def lost(self) -> int:
+        """How many refusals were not told, because nobody read them in time."""
+        return self._lost + (self._responder.lost if self._responder else 0)
+
+    @property
+    def holding(self) -> bool:
+        """Whether everything that is asked for is guarded: the responder lives, or there is nothing to guard."""
+        return not self._guards or (self._responder is not None and self._responder.lives)
+
+    def tend(self) -> bool:
+        """Start the responder again when it ended by itself; return whether it had. Raises GuardsRefused."""
+        if self.holding or self._responder is None:
+            return False
+        before, self._responder = self._responder, self._started(self._guards)
+        self._end(before)
+        if self._note is not None:
+            self.keep(self._note)
+        return True
+
+    def fileno(self) -> int:
+        """Return what becomes readable when something was refused; another one after `update` or `tend`. -1: nothing is guarded."""
+        return self._responder.out.fileno() if self._responder else -1
+
+    def read(self) -> list[Prevented]:
+        """Return what was refused since the last time, without waiting."""
+        found, self._found = self._found, []
+        return found + (self._responder.read() if self._responder else [])
+
+    def cover(self, pid: int) -> None:
+        """Guard what a process sees, which may have a mount namespace of its own; return when it is so."""
+        if self._responder is not None:
+            self._responder.ask({"cover": pid})
+
+    def spare(self, pid: int) -> None:
+        """Never refuse a process, for as long as it lives."""
+        self._spared.add(pid)
+        if self._responder is not None:
+            self._responder.ask({"spare": pid})
+
+    def keep(self, note: Path) -> None:
+        """Let the guards outlive this process, until `release`. The responder's number is written to the note.
+
+        The responder that a note tells of, of a process before, is ended: this one has taken over.
+        """
+        before = _kept(note)
+        self._note = note
+        if self._responder is None:
+            note.unlink(missing_ok=True)
         else:
-            process.wait()
+            self._responder.ask({"outlive": True})
+            pid = self._responder.process.pid
+            note.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            note.write_text(f"{pid} {_born(pid)}\n")
+            before = 0 if before == pid else before
+        if before:
+            _end(before)
+
+    def close(self) -> None:
+        """End the responder, and with it the guards; those that are kept go on."""
+        responder, self._responder = self._responder, None
+        self._guards = ()
+        if responder is not None:
+            if self._note is not None and responder.lives:
+                responder.leave()
+            else:
+                self._end(responder)
 
 
 def release(keep: Path) -> bool:
@@ -274,9 +328,3 @@ def _end(pid: int) -> None:
             signal.pidfd_send_signal(held, signal.SIGKILL)
         finally:
             os.close(held)
-
-
-def _fcntl(descriptor: int) -> None:
-    import fcntl
-
-    fcntl.fcntl(descriptor, _SET_PIPE_SIZE, _PIPE)
