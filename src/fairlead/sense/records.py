@@ -155,7 +155,10 @@ def _joined(size: int, *parts: tuple[int, np.dtype[np.void] | tuple[str, Any]]) 
 CALL: Final = _joined(
     200, (0, HEAD), (88, ("args", np.dtype(("<u8", (6,))))), (136, ("file", FILE)), (136, ("sock", SOCK))
 )
-"""A record of the calls ring, 200 bytes: the fields of HEAD, `args`, and `file` or `sock` as the flags say."""
+"""A record of the calls ring, 200 bytes: the fields of HEAD, `args`, and `file` or `sock` as the flags say.
+
+The two lie over each other, so numpy.concatenate would lay records out anew: join arrays as words of eight bytes, and view those.
+"""
 NAMED: Final = _joined(200 + NAMED_TEXT, (0, CALL), (200, ("text", f"S{NAMED_TEXT}")))
 """A record of the named ring, 440 bytes: a CALL and `text`, all texts one after the other, `lens` bytes of each.
 

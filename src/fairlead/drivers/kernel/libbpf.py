@@ -275,6 +275,16 @@ class Program:
         """The loaded program's descriptor."""
         return check(library().bpf_program__fd(self._address), f"asking for {self.name}")
 
+    @property
+    def id(self) -> int:
+        """The loaded program's id in the kernel."""
+        info = ProgramInfo()
+        size = c_uint32(sizeof(info))
+        check(
+            library().bpf_obj_get_info_by_fd(self.fd, byref(info), byref(size)), f"asking about {self.name}"
+        )
+        return int(info.id)
+
     def target(self, name: str) -> None:
         """Say which kernel function or tracepoint a fentry, fexit, fmod_ret, LSM or tp_btf program is for; before the load."""
         check(library().bpf_program__set_attach_target(self._address, 0, name.encode()), f"aiming at {name}")

@@ -22,6 +22,7 @@ _LENGTH: Final = _DISCARDED - 1
 _HEADER: Final = 8
 
 Records: TypeAlias = "np.ndarray[Any, np.dtype[np.void]]"
+_Words: TypeAlias = "np.ndarray[Any, np.dtype[np.uint64]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,15 @@ class Ring:
                 parts.append(part)
             if not complete:
                 break
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, layout)
+        if not parts:
+            return np.empty(0, layout)
+        # As words: joined as records they would be laid out anew, since a record's fields may lie over each other.
+        words = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        found: Records = words.view(layout).reshape(len(words))
+        return found
 
-    def _read_part(self, layout: np.dtype[np.void], end: int) -> tuple[Records, bool]:
-        """Read up to where the ring wraps; return the records, and whether the reading may go on."""
+    def _read_part(self, layout: np.dtype[np.void], end: int) -> tuple[_Words, bool]:
+        """Read up to where the ring wraps; return the records as rows of words, and whether the reading may go on."""
         stride = (layout.itemsize + _HEADER + 7) & ~7
         place = self._at & self._mask
         count = min((end - self._at) // stride, -(-(self.size - place) // stride))
@@ -162,7 +166,7 @@ class Ring:
             complete = False
         if ((headers & np.uint32(_LENGTH)) != layout.itemsize).any():
             raise ValueError(f"the ring {self.name} holds records that are not of {layout.itemsize} bytes")
-        words = np.ndarray(
+        words: _Words = np.ndarray(
             (count, layout.itemsize // 8),
             np.dtype("<u8"),
             self._theirs,
@@ -173,8 +177,7 @@ class Ring:
         copied = words.copy() if kept.all() else words[kept]
         if count:
             self._advance(self._at + count * stride)
-        found: Records = copied.view(layout).reshape(len(copied))
-        return found, complete
+        return copied, complete
 
 
 LAYOUTS: Final = {"calls": records.CALL, "named": records.NAMED}

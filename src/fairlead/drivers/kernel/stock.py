@@ -130,6 +130,10 @@ class Stock:
             raise Refused(self._refused.get(key, f"{key.program} was not loaded"))
         return self._programs[key]
 
+    def ids(self) -> set[int]:
+        """Return the kernel's ids of the loaded programs."""
+        return {one.id for one in self._programs.values()}
+
     def close(self) -> None:
         """Unload everything. Links must be closed before."""
         while self._objects:
