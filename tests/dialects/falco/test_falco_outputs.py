@@ -142,6 +142,8 @@ def test_the_fields_of_containers_are_suggested() -> None:
     assert falco.line(found).endswith(
         "(user=5 pid=42) container_id=host container_name=host container_image_repository=<NA> container_image_tag=<NA> k8s_pod_name=<NA> k8s_ns_name=<NA>"
     )
+    assert found.rule.message is not None
+    assert found.rule.message(found.event) == "shell bash ran (user=5 pid=42)"
     fields = json.loads(falco.json_line(found, "node-1"))["output_fields"]
     assert fields["container.id"] == "host"
     assert fields["k8s.pod.name"] is None

@@ -79,7 +79,7 @@ def _rule(one: compiling.Ready, on: bool) -> Rule:
     info = one.info
     return Rule(
         key=f"falco/{info.name}", dialect="falco", name=info.name, severity=compiling.SEVERITIES[info.priority], priority=info.priority,
-        message=one.model.output.message, description=" ".join(info.desc.split()), tags=one.model.tags, condition=one.tree,
+        message=one.plain.message, description=" ".join(info.desc.split()), tags=one.model.tags, condition=one.tree,
         where=info.where, enabled=on, detail=one.model,
     )  # fmt: skip
 

@@ -108,11 +108,12 @@ _STRIDE = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A rule that can run: its condition without names, and what its outputs say."""
+    """A rule that can run: its condition without names, what its outputs say, and its own output without what is appended to every one."""
 
     info: RuleInfo
     tree: Tree
     model: outputs.Model
+    plain: outputs.Output
     enabled: bool
 
 
@@ -257,7 +258,7 @@ class Compiler:
             )
             return None
         try:
-            output = self._output(info, resolver)
+            plain, output = self._output(info, resolver)
             whole = _with_exceptions(info)
             try:
                 tree = self._tree(whole, None)
@@ -279,7 +280,7 @@ class Compiler:
             exception_fields=names, capture=info.capture, capture_duration=info.capture_duration,
         )  # fmt: skip
         loud = PRIORITIES.index(info.priority) <= PRIORITIES.index(self.minimum)
-        return Ready(info, tree, model, info.enabled and loud)
+        return Ready(info, tree, model, plain, info.enabled and loud)
 
     def _tell_unknown(self, info: RuleInfo, tree: Tree, resolver: Resolver) -> bool:
         """Tell of each field in a condition that nobody knows."""
@@ -294,17 +295,16 @@ class Compiler:
             self._add("field", wrong.message, self._where(wrong), "Rule", info.name, _unknown_severity(info))
         return bool(told)
 
-    def _output(self, info: RuleInfo, resolver: Resolver) -> outputs.Output:
-        """The rule's output. Raises Wrong, _Unknown."""
+    def _output(self, info: RuleInfo, resolver: Resolver) -> tuple[outputs.Output, outputs.Output]:
+        """The rule's output, as it was written and as it is said. Raises Wrong, _Unknown."""
         texts = [text.value for text in info.output]
         if any("%container.info" in text for text in texts):
             said = "%container.info is deprecated: the fields of containers are added to every output"
             self._add("deprecated", said, info.output[0].where, "Rule", info.name, Severity.INFO)
         try:
-            outputs.read(outputs.whole(texts, suggested=False), resolver)
-            return outputs.read(
-                outputs.whole(texts, suggested=self.suggested and info.source == SYSCALL), resolver
-            )
+            plain = outputs.read(outputs.whole(texts, suggested=False), resolver)
+            more = self.suggested and info.source == SYSCALL
+            return plain, outputs.read(outputs.whole(texts, suggested=True), resolver) if more else plain
         except outputs.BadOutput as wrong:
             text = info.output[0]
             where = Where(text.where.file, text.line(min(wrong.index, len(text.value))), text.where.path)
