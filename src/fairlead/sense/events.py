@@ -382,9 +382,10 @@ class Event:
         "_sock",
         "_texts",
         "blob",
+        "ends_memo",
         "hook",
         "kind",
-        "memo",
+        "names_memo",
         "process",
         "raw",
         "serial",
@@ -412,7 +413,8 @@ class Event:
         self._comm: str | None = None
         self._file: File | None = None
         self._sock: Sock | None = None
-        self.memo: Any = None  # what the fields of a dialect remember of it
+        self.names_memo: tuple[str, ...] | None = None  # what places.names and places.ends found out
+        self.ends_memo: Any = False
 
     @property
     def boot_time(self) -> int:

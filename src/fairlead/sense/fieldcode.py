@@ -64,6 +64,8 @@ class Helpers:
             **own,
             "around": self.around,
             "service": service,
+            "ends": places.ends,
+            "directory": directory,
             "names_of": places.names, "raw_name": places.raw_name, "fd_number": places.number, "fd_typechar": places.typechar,
             "connected": places.connected, "name_changed": places.name_changed, "open_flags": places.open_flags, "buffer": arguments.buffer,
             "capabilities": flagwords.capabilities, "error_name": flagwords.error_name, "IO_READS": IO_READS, "IO_WRITES": IO_WRITES,

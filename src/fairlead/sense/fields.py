@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from fairlead.sense import arguments
 from fairlead.sense.events import AF_INET, AF_INET6, Process, address, text_of
 from fairlead.sense.fieldcode import TEXTUAL, Around, Helpers
-from fairlead.sense.fieldtables import CONTAINERS, DESCRIPTORS, EVENTS, PROCESSES, UNSUPPORTED, USERS
+from fairlead.sense.fieldtables import (
+    CONTAINERS,
+    DESCRIPTORS,
+    EVENTS,
+    OPENED,
+    PROCESSES,
+    SINGLE,
+    UNSUPPORTED,
+    USERS,
+)
 from fairlead.tongues.conditions.trees import FieldRef
 from fairlead.tongues.conditions.types import Field, Many, Type, UnknownField
 
@@ -81,16 +90,22 @@ class Fields:
     What a kind of event cannot have is absent there, which costs nothing. Raises UnknownField with the reason.
     """
 
-    def __init__(self, around: Around, kind: str = "", names: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, around: Around, kind: str = "", names: dict[str, Any] | None = None, *, single: bool = False
+    ) -> None:
         self.around = around
         self._kind = kind
+        self._single = single
         self._names: dict[str, Any] = Helpers(around).names() if names is None else names
         self._made: dict[FieldRef, Field] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
 
-    def of_kind(self, kind: str) -> Fields:
-        """Return the same fields for events of one kind; they share helpers."""
-        return Fields(self.around, kind, self._names)
+    def of_kind(self, kind: str, *, single: bool = False) -> Fields:
+        """Return the same fields for events of one kind; they share helpers.
+
+        With `single`, for those that opened a file with one name which places.names was asked for already.
+        """
+        return Fields(self.around, kind, self._names, single=single)
 
     def __call__(self, ref: FieldRef) -> Field:
         """Return how to get the field. Raises UnknownField."""
@@ -136,6 +151,12 @@ class Fields:
         return self._row(row, argument)
 
     def _row(self, row: Row, argument: str | None) -> Field:
+        if self._single and row.name in SINGLE:
+            return Field(Type.TEXT, f"({SINGLE[row.name]})", Many.ONE, self._names, 1, sure=True)
+        if row.name in OPENED and self._kind in {"open", "openat"}:
+            code, sure = OPENED[row.name]
+            flags = "event.raw[18]" if self._kind == "open" else "event.raw[19]"
+            return Field(row.type, f"({code.replace('{flags}', flags)})", Many.ONE, self._names, 0, sure)
         wanted, maybe = row.argument.removesuffix("?"), row.argument.endswith("?")
         if argument is None:
             if wanted and not maybe:

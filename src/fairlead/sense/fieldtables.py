@@ -132,20 +132,20 @@ fd.filename | t2* | filenames(event) | the file's name without its directory
 fd.type | t1 | FD_TYPES.get(fd_typechar(event)) | file, directory, ipv4, ipv6, unix, pipe, event, signalfd, eventpoll, inotify ...
 fd.typechar | t1 | fd_typechar(event) | the same in one character: f d 4 6 u p e s l i t n b x r m o
 fd.ip | a2& | both_addresses(event) | the address of either end
-fd.cip | a2 | end(event, "cip") | the client's address
-fd.sip | a2 | end(event, "sip") | the server's address
-fd.lip | a2 | end(event, "lip") | this end's address
-fd.rip | a2 | end(event, "rip") | the other end's address
+fd.cip | a1 | (p := ends(event)) and p.client | the client's address
+fd.sip | a1 | (p := ends(event)) and p.server | the server's address
+fd.lip | a1 | (p := ends(event)) and (p.server if p.local_is_server else p.client) | this end's address
+fd.rip | a1 | (p := ends(event)) and (p.client if p.local_is_server else p.server) | the other end's address
 fd.net | n2& | both_addresses(event) | the network of either end
-fd.cnet | n2 | end(event, "cip") | the client's network
-fd.snet | n2 | end(event, "sip") | the server's network
-fd.lnet | n2 | end(event, "lip") | this end's network
-fd.rnet | n2 | end(event, "rip") | the other end's network
+fd.cnet | n1 | (p := ends(event)) and p.client | the client's network
+fd.snet | n1 | (p := ends(event)) and p.server | the server's network
+fd.lnet | n1 | (p := ends(event)) and (p.server if p.local_is_server else p.client) | this end's network
+fd.rnet | n1 | (p := ends(event)) and (p.client if p.local_is_server else p.server) | the other end's network
 fd.port | p2& | both_ports(event) | the port of either end
-fd.cport | p2 | end(event, "cport") | the client's port
-fd.sport | p2 | end(event, "sport") | the server's port
-fd.lport | p2 | end(event, "lport") | this end's port
-fd.rport | p2 | end(event, "rport") | the other end's port
+fd.cport | p1 | (p := ends(event)) and p.client_port or None | the client's port
+fd.sport | p1 | (p := ends(event)) and p.server_port or None | the server's port
+fd.lport | p1 | (p := ends(event)) and (p.server_port if p.local_is_server else p.client_port) or None | this end's port
+fd.rport | p1 | (p := ends(event)) and (p.client_port if p.local_is_server else p.server_port) or None | the other end's port
 fd.cproto | t2 | service(end(event, "cport")) | the name of the client's port
 fd.sproto | t2 | service(end(event, "sport")) | the name of the server's port
 fd.lproto | t2 | service(end(event, "lport")) | the name of this end's port
@@ -247,3 +247,20 @@ UNSUPPORTED: Mapping[str, str] = {
     **dict.fromkeys(("evt.pluginname", "evt.plugininfo", "evt.asynctype"), "there are no plugins"),
 }  # fmt: skip
 """Fields that Falco has and this has not, with the reason."""
+
+OPENED: Mapping[str, tuple[str, bool]] = {
+    "evt.is_open_read": ("{flags} & 3 != 1", True),
+    "evt.is_open_write": ("0 < {flags} & 3 < 3", True),
+    "fd.num": ("event.raw[4] if event.raw[4] >= 0 else -1", True),
+    "fd.typechar": (
+        '"d" if event.raw[23][13] & 240 == 64 and event.raw[9] & 32 and event.raw[4] >= 0 else "f"',
+        True,
+    ),
+}
+"""Shorter sources, and whether they are never absent, for open and openat; `{flags}` is the argument with the flags."""
+SINGLE: Mapping[str, str] = {
+    "fd.name": "event.names_memo[0]",
+    "fd.directory": "directory(event.names_memo[0])",
+    "fd.filename": "event.names_memo[0].rpartition('/')[2]",
+}
+"""Sources for files that have one name, which is known already."""

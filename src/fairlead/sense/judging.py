@@ -16,6 +16,7 @@ from fairlead.sense.decoding import Batch, Decoder
 from fairlead.sense.events import CLAUSES, SLOT, Event
 from fairlead.sense.fieldcode import Around
 from fairlead.sense.fields import Fields
+from fairlead.sense.places import PATH_OF, names
 from fairlead.sense.plans import Hook, Plan
 from fairlead.sense.rules import Detection, Rule, RuleError
 from fairlead.tongues import conditions
@@ -27,8 +28,15 @@ MOST_SEEN = 65_536
 """Pairs of a slot and its bits whose rules are remembered."""
 
 _Judge: TypeAlias = Callable[[Event], list[Rule]]
-_Asked: TypeAlias = "tuple[_Judge | None, tuple[Rule, ...]]"
-"""A function for the rules with conditions, and the rules with residues only."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Whom an event concerns: a function for the rules with conditions, the same for files with one name, and the rules with residues only."""
+
+    function: _Judge | None
+    single: _Judge | None
+    plain: tuple[Rule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,7 @@ class Engine:
         self.plan: Plan = planning.plan_of(self.rules, self._concerns)
         self._slots: dict[int, tuple[tuple[str, ...], ...]] = {}
         self._asked: dict[tuple[str, int, int], _Asked] = {}
-        self._made: dict[tuple[str, frozenset[str]], _Judge | None] = {}
-        self._whole: dict[str, _Asked] = {}
+        self._made: dict[tuple[str, bool, frozenset[str]], _Judge] = {}
         self.place(dict(enumerate(self.plan.hooks, 1)))
 
     def _take(self, rule: Rule) -> None:
@@ -154,7 +161,11 @@ class Engine:
         if asked is None:
             asked = self._find(event, key)
         self.judged += 1
-        function, plain = asked
+        function, plain = asked.function, asked.plain
+        if asked.single is not None and len(names(event)) == 1:
+            function = asked.single
+        if function is None and not plain:
+            return ()
         found: list[Detection] = []
         if function is not None:
             try:
@@ -219,26 +230,31 @@ class Engine:
                 for rule in self.rules
                 if rule.hooks and rule not in plain and any(hook.name == kind for hook in rule.hooks)
             ]
-        return self._function(kind, trees), tuple(plain)
+        single = self._function(kind, trees, single=True) if kind in PATH_OF else None
+        return _Asked(self._function(kind, trees), single, tuple(plain))
 
     def _owning(self, named: frozenset[str]) -> list[Rule]:
         return [rule for key in named if key in self._hooked and (rule := self._by_key.get(key)) is not None]
 
-    def _function(self, kind: str, trees: Mapping[Rule, conditions.Tree]) -> _Judge | None:
+    def _function(
+        self, kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool = False
+    ) -> _Judge | None:
+        """The function for some rules of a kind: made when it is first called, and kept."""
         if not trees:
             return None
-        key = (kind, frozenset(rule.key for rule in trees))
-        if key not in self._made:
+        key = (kind, single, frozenset(rule.key for rule in trees))
+        known = self._made.get(key)
+        if known is None:
             if len(self._made) >= MOST_SETS:
-                every = self._kinds[kind].trees
-                return self._made.get((kind, frozenset(rule.key for rule in every))) or self._compile(
-                    kind, every
-                )
-            self._made[key] = self._compile(kind, trees)
-        return self._made[key]
+                trees = self._kinds[kind].trees
+                key = (kind, single, frozenset(rule.key for rule in trees))
+                known = self._made.get(key)
+            if known is None:
+                known = self._made[key] = self._compile(kind, trees, single=single)
+        return known
 
-    def _compile(self, kind: str, trees: Mapping[Rule, conditions.Tree]) -> _Judge:
-        return conditions.compile_all(dict(trees), self.fields.of_kind(kind))
+    def _compile(self, kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool) -> _Judge:
+        return conditions.compile_all(dict(trees), self.fields.of_kind(kind, single=single))
 
     def _one_by_one(self, event: Event) -> list[Rule]:
         """Ask every rule of the kind by itself, after one of them raised."""

@@ -2,13 +2,13 @@
 
 The name of an opened file is told twice: as it was passed (made absolute and plain without asking the file system, as Falco does) and as the
 kernel resolved it. Both are names of it, so that neither a symbolic link nor a race between threads hides one. A path that is relative or
-goes up and down is named by what was resolved only, where the call succeeded. Nothing here changes an event, apart from `Event.memo`, where answers are kept.
+goes up and down is named by what was resolved only, where the call succeeded. Nothing here changes an event, apart from its memos, where answers are kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fairlead.sense.events import (
     AF_INET,
@@ -16,11 +16,13 @@ from fairlead.sense.events import (
     AF_UNIX,
     CONTAINED,
     FLAGS,
+    LENS,
     PLACE_FILE,
     PLACE_SOCK,
     RET,
     Event,
     Sock,
+    text_of,
 )
 from fairlead.sense.plans import Arg, Hook
 from fairlead.sense.syscalls import Call, call_of, texts
@@ -83,20 +85,16 @@ def positions(event: Event) -> Mapping[str, int]:
     hook = event.hook
     if hook is None or not hook.args:
         return call_of(event.kind).positions
-    return _positions(hook)
-
-
-_known: dict[tuple[str, tuple[Arg, ...], Arg, int], Mapping[str, int]] = {}
-
-
-def _positions(hook: Hook) -> Mapping[str, int]:
-    key = (hook.name, hook.args, hook.ret, hook.about)
-    found = _known.get(key)
-    if found is None:
+    known = _known.get(id(hook))
+    if known is None or known[0] is not hook:
         if len(_known) > 4096:
             _known.clear()
-        found = _known[key] = {name: at for at, name in enumerate(texts(hook))}
-    return found
+        known = _known[id(hook)] = (hook, {name: at for at, name in enumerate(texts(hook))})
+    return known[1]
+
+
+_known: dict[int, tuple[Hook, Mapping[str, int]]] = {}
+"""Hooks by their identity: to hash one takes longer than all else here."""
 
 
 def text(event: Event, name: str) -> str:
@@ -128,26 +126,37 @@ PATH_OF: Mapping[str, str] = {
 
 def names(event: Event) -> tuple[str, ...]:
     """Return the names of the file or socket that the event is about, the first as Falco would print it; empty where it has none."""
-    known: tuple[str, ...] | None = event.memo
+    known = event.names_memo
     if known is None:
-        known = event.memo = _names(event)
+        known = event.names_memo = _names(event)
     return known
+
+
+def _opened(event: Event, argument: str) -> tuple[str, ...]:
+    """The names of a file that was, or was not, opened."""
+    raw = event.raw
+    if raw[RET] < 0:
+        found = path(event, argument)
+        return (found,) if found else ()
+    at = positions(event)[argument]
+    if at == 1:  # as nearly always; the other texts need not be decoded
+        end = raw[LENS] + raw[LENS + 1]
+        place, passed = event.blob[: raw[LENS]], event.blob[raw[LENS] : end]
+    else:
+        place, passed = event.blobs[0], event.blobs[at]
+    if not passed.startswith(b"/") or place == passed or not passed:
+        return (text_of(place),) if place else ()
+    told = text_of(passed)
+    if plain_path(told) != told:
+        return (text_of(place),) if place else ()
+    return (told, text_of(place)) if place else (told,)
 
 
 def _names(event: Event) -> tuple[str, ...]:
     kind = event.kind
     argument = PATH_OF.get(kind)
     if argument is not None:
-        where = positions(event)
-        at = where.get(argument, 1)
-        passed = event.texts[at]
-        if event.raw[RET] < 0:
-            found = path(event, argument)
-            return (found,) if found else ()
-        place = event.texts[0]
-        if not passed.startswith("/") or plain_path(passed) != passed:
-            return (place,) if place else ()
-        return (passed,) if not place or place == passed else (passed, place)
+        return _opened(event, argument)
     if event.raw[FLAGS] & PLACE_SOCK:
         name = socket_name(event)
         return (name,) if name else ()
@@ -282,6 +291,13 @@ def ends(event: Event) -> Ends | None:
     The server is who listens: this end in accept, bind and listen, the other in connect and where something is sent to an address. On
     other calls the end with the lower, well-known port is taken for it.
     """
+    known: Ends | Literal[False] | None = event.ends_memo
+    if known is False:
+        known = event.ends_memo = _ends(event)
+    return known
+
+
+def _ends(event: Event) -> Ends | None:
     sock = event.sock
     if sock is None or sock.family not in {AF_INET, AF_INET6}:
         return None
