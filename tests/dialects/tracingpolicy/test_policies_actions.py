@@ -212,7 +212,7 @@ def test_connections_are_prevented(bench: Any) -> None:
     ],
 )
 def test_other_calls_that_cgroup_hooks_refuse(bench: Any, call: str, at: str, what: What) -> None:
-    args = {"sys_socket": {"index": 0, "type": "int"}, "sys_bind": {"index": 1, "type": "sockaddr"}, "sys_sendto": {"index": 4, "type": "sockaddr"},
+    args: dict[str, Any] = {"sys_socket": {"index": 0, "type": "int"}, "sys_bind": {"index": 1, "type": "sockaddr"}, "sys_sendto": {"index": 4, "type": "sockaddr"},
             "tcp_connect": {"index": 0, "type": "sock"}}[call]  # fmt: skip
     operator = {"sys_socket": "Equal", "tcp_connect": "DPort"}.get(call, "SPort")
     loaded = kill(
@@ -268,7 +268,7 @@ def test_what_nothing_can_refuse_is_told(bench: Any, call: str, selector: dict[s
 def test_where_the_kernel_can_override_it_does(bench: Any, policy: Any) -> None:
     probe = {"call": "security_inode_mkdir", "syscall": False, "args": [{"index": 1, "type": "dentry"}], "selectors": [
         {"matchArgs": [{"index": 1, "operator": "Prefix", "values": ["/etc"]}], "matchActions": [{"action": "Override", "argError": -1}]}]}  # fmt: skip
-    loaded = bench.load(policy({"kprobes": [probe]}), abilities=frozenset({"kprobe", "kprobe_override"}))
+    loaded = bench.load(policy({"kprobes": [probe]}), abilities=frozenset({"kprobe", "override_return"}))
     [(name, _, clause)] = acting(loaded.rules[0])
     assert (name, clause.deny) == ("security_inode_mkdir", 1)
     lsm = {"hook": "inode_mkdir", "args": [{"index": 1, "type": "dentry"}], "selectors": probe["selectors"]}
@@ -278,7 +278,7 @@ def test_where_the_kernel_can_override_it_does(bench: Any, policy: Any) -> None:
 
 
 def test_what_reaches_out_is_handed_on_and_stacks_are_lost(bench: Any, cat: Process) -> None:
-    actions = [
+    actions: list[dict[str, Any]] = [
         {"action": "DnsLookup", "argFqdn": "canary.example"},
         {"action": "Post", "kernelStackTrace": True, "userStackTrace": True, "imaHash": True},
     ]

@@ -25,7 +25,7 @@ from fairlead.dialects.tracingpolicy.noting import Notes
 from fairlead.dialects.tracingpolicy.places import Condition, Source
 from fairlead.dialects.tracingpolicy.placing import Placed, Placement, Told
 from fairlead.dialects.tracingpolicy.policies import Argument, ArgumentFilter, Policy, Probe, Selector
-from fairlead.dialects.tracingpolicy.verdicts import ONLY, Place, Seen, Watch, Watcher
+from fairlead.dialects.tracingpolicy.verdicts import ONLY, Place, Seen, Watch, Watcher, told_apart
 from fairlead.sense import syscalls
 from fairlead.sense.events import Event
 from fairlead.sense.plans import MOST_TESTS, Clause, Guard, Hook, Op, Prevention, Test, What
@@ -224,7 +224,7 @@ class _Maker:
             watches.append(
                 Watch(
                     selector, tuple(found), tuple(returns), ask.post, ask.name, ask.return_name, ask.rate, ask.deeds, trusted and not executing,
-                    frozenset(rows),
+                    frozenset(map(told_apart, rows)),
                 )
             )  # fmt: skip
             signal = ask.late_signal or ask.signal
@@ -427,7 +427,7 @@ class _Maker:
         direct = placement.placed[0].hook.sort in {"kprobe", "fentry", "lsm"}
         if found is None:
             return "a part of the selector cannot be decided"
-        if direct and (self.abilities & {"lsm", "fmod_ret", "kprobe_override"}):
+        if direct and (self.abilities & {"lsm", "fmod_ret", "override_return"}):
             rows, why = acting.narrow(found, before, ())
             if rows is None:
                 return why
@@ -450,6 +450,8 @@ class _Maker:
                 return guarded
             self.guards += guarded
             return ""
+        if self.abilities & {"override_return", "fmod_ret"} and operators.bare_syscall(placement.function):
+            return "system calls are not overridden at their entry; hook the kernel's own check (security_...) of what they do"
         return "this kernel can neither override the function nor refuse it by other means"
 
     def _deny_directly(self, placement: Placement, rows: Alternatives, ask: acting.Wish, key: str) -> None:

@@ -76,6 +76,26 @@ def positions(hook: Hook) -> dict[str, int]:
     return {name: at for at, name in enumerate(order[:4])}
 
 
+def located(name: str, hook: Hook) -> tuple[int | None, Callable[[Event], int]]:
+    """Return which text an argument is, and how to find it in an event: hooks that others share may read more texts than ours asks for."""
+    default = positions(hook).get(name)
+    known: dict[tuple[object, ...], int] = {}
+
+    def find(event: Event) -> int:
+        seen = event.hook
+        if seen is None or seen.sort != "syscall" or seen.args is hook.args:
+            return default if default is not None else _ABSENT
+        key = (seen.args, seen.about, seen.ret)
+        at = known.get(key)
+        if at is None:
+            at = known[key] = positions(seen).get(name, _ABSENT)
+        return at
+
+    return default, find
+
+
+_ABSENT = 4
+"""The position of a text that is not there."""
 _TEXTS = frozenset({
     Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.K_PATH, Arg.K_DENTRY, Arg.K_BPRM, Arg.K_STRING, Arg.K_FILE, Arg.K_KIOCB, Arg.K_LOADINFO,
     Arg.K_MODULE, Arg.K_IOVITER,
@@ -139,17 +159,26 @@ def _text(source: Source, kind: Type, hook: Hook) -> Subject | None:
         return Subject(kind, lambda event: event.process.exe)
     if source.how not in {"text", "path", "buffer", "place"}:
         return None
-    at = positions(hook).get("place" if source.how == "place" else source.name)
+    at, find = located("place" if source.how == "place" else source.name, hook)
     if at is None:
         return None
-    return Subject(kind, lambda event: event.texts[at], Pushed("text", index=at))
+    return Subject(kind, lambda event: _said(event, find(event)), Pushed("text", index=at))
+
+
+def _said(event: Event, at: int) -> str:
+    return event.texts[at] if at < _ABSENT else ""
 
 
 def _bytes(source: Source, kind: Type, hook: Hook) -> Subject | None:
-    at = positions(hook).get(source.name) if source.how in {"buffer", "text"} else None
-    if at is None:
+    at, find = located(source.name, hook) if source.how in {"buffer", "text"} else (None, None)
+    if at is None or find is None:
         return None
-    return Subject(kind, lambda event: event.blobs[at], Pushed("text", index=at))
+
+    def read(event: Event) -> bytes:
+        here = find(event)
+        return event.blobs[here] if here < _ABSENT else b""
+
+    return Subject(kind, read, Pushed("text", index=at))
 
 
 def _file(source: Source, kind: Type, hook: Hook) -> Subject | None:
@@ -163,18 +192,18 @@ def _file(source: Source, kind: Type, hook: Hook) -> Subject | None:
         return Subject(kind, _place, Pushed("text", index=0))
     if source.how not in {"path", "text"}:
         return None
-    there = positions(hook)
-    at, beside = there.get(source.name), there.get(f"{source.name}@")
+    at, find = located(source.name, hook)
+    _, beside = located(f"{source.name}@", hook)
     if at is None:
         return None
     if hook.sort != "syscall" or source.how == "text":
-        return Subject(kind, lambda event: FileValue(event.texts[at]), Pushed("text", index=at))
+        return Subject(kind, lambda event: FileValue(_said(event, find(event))), Pushed("text", index=at))
 
     def joined(event: Event) -> FileValue:
-        path = event.texts[at]
+        path = _said(event, find(event))
         if path.startswith("/"):
             return FileValue(plain_path(path))
-        start = (event.texts[beside] if beside is not None else "") or event.process.cwd
+        start = _said(event, beside(event)) or event.process.cwd
         return FileValue(plain_path(f"{start}/{path}"))
 
     return Subject(kind, joined)

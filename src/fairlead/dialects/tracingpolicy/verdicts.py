@@ -7,7 +7,7 @@ Time comes with the events.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ from fairlead.dialects.tracingpolicy.filters import Filter
 from fairlead.dialects.tracingpolicy.policies import Action, Argument, Policy, Probe, Selector
 from fairlead.dialects.tracingpolicy.seeing import Subject
 from fairlead.sense.events import AF_INET, AF_INET6, Event
-from fairlead.sense.plans import Hook
+from fairlead.sense.planning import owners
+from fairlead.sense.plans import Hook, Test, What
 
 _MOST_RATES: Final = 8192
 _INSPECTED: Final = 40
@@ -117,8 +118,8 @@ class Watcher:
             if event.clauses >> at & 1:
                 if not clause.owner:
                     return None
-                if clause.owner == self.key:
-                    found.add(clause.tests)
+                if self.key in owners(clause):
+                    found.add(told_apart(clause.tests))
         return frozenset(found) or None
 
     def _fresh(self, event: Event, place: Place, rate: Action) -> bool:
@@ -146,6 +147,11 @@ class Place:
     returned: Seen | None
     watches: Sequence[Watch]
     named: Callable[[Event], str] | None = None
+
+
+def told_apart(tests: Iterable[Test]) -> frozenset[Test]:
+    """Return what tells a clause from others whatever hook it was joined into: its tests but those of texts, which may have moved."""
+    return frozenset(test for test in tests if test.what is not What.TEXT)
 
 
 def _another(one: Hook, other: Hook) -> bool:
