@@ -137,7 +137,7 @@ class Item:
         found = []
         for index, value in enumerate(node.value):
             path = f"{self._path}.{key}[{index}]"
-            if not isinstance(value, yaml.ScalarNode):
+            if not isinstance(value, yaml.ScalarNode) or (not value.style and value.value in _NULL):
                 raise Wrong("sequence value is not scalar", self._page.where(value, path))
             found.append(self._page.text(value, path))
         return found

@@ -76,7 +76,7 @@ def read(text: str, line: int = 1) -> Tree:
 def items(text: str, line: int = 1) -> tuple[Value, ...]:
     """Return the values in the text of a list's item: one, as a rule; words with blanks in them need no quotes. Raises BadCondition."""
     if not text or text.isspace():
-        return ()
+        raise BadCondition("expected a string value", line)
     if (" " in text or "\t" in text or "\n" in text) and text[0] not in "\"'":
         return (Value(text, quoted=True, at=(line, 1)),)
     reader = _Reader(text, line)
