@@ -109,6 +109,7 @@ class Sensing:
         self._stale = 0.0
         self._hosts: asyncio.Task[None] | None = None
         self._seen_mounts: set[int] = set()
+        self._spared: set[int] = {*options.spare, *options.ignore}
         self.identities.completed = lambda _container: self._containers_changed()
 
     # --- starting and ending
@@ -245,7 +246,7 @@ class Sensing:
         if self.options.open_source is not None or (self._guards is None and not plan.guards):
             return []
         if self._guards is None:
-            self._guards = Guards((*self.options.spare, *self.options.ignore))
+            self._guards = Guards(self._spared)
         try:
             lacking = await asyncio.to_thread(self._guards.update, plan.guards)
         except GuardsRefused as refused:
@@ -254,6 +255,14 @@ class Sensing:
             self._own("sense.guards", f"{one.path} is not guarded for {one.owner}: {one.why}")
             for one in lacking
         ]
+
+    def spare(self, pid: int) -> None:
+        """Never do anything to a process from now on."""
+        if self._source is not None:
+            self._source.spare(pid)
+        if self._guards is not None and pid not in self._spared:
+            self._guards.spare(pid)
+        self._spared.add(pid)
 
     def _containers_changed(self) -> None:
         if self._selects and not self._stale:

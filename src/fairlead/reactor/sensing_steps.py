@@ -52,6 +52,9 @@ class Source(Protocol):
     def update(self, plan: Plan) -> None:
         """Serve another plan from now on."""
 
+    def spare(self, pid: int) -> None:
+        """Never do anything to a process from now on."""
+
     def close(self) -> None:
         """Detach everything."""
 

@@ -73,6 +73,18 @@ def declare(verbs: Verbs) -> None:
         metavar="SECONDS",
         help="first delay before a crashed container starts again (default: 10, doubling to 300)",
     )
+    up.add_argument(
+        "--no-sensor",
+        action="store_true",
+        help="nothing watches the kernel: no detections, no flight records",
+    )
+    up.add_argument(
+        "--sensor-metrics",
+        type=int,
+        default=None,
+        metavar="PORT",
+        help="serve the sensor's Prometheus metrics on this port of loopback (default: nowhere)",
+    )
     up.add_argument("--ready-pipe", type=int, default=None, help=argparse.SUPPRESS)
     up.set_defaults(run=run_up)
 
@@ -103,14 +115,17 @@ def run_up(args: argparse.Namespace) -> int:
 
     where = places(args)
     where.prepare()
-    if args.port is not None and not 0 <= args.port <= 65535:
-        raise Problem(f"--port {args.port} is not a port", "use 1 to 65535, or 0 for a free one", code=2)
+    for name, port in (("--port", args.port), ("--sensor-metrics", args.sensor_metrics)):
+        if port is not None and not 0 <= port <= 65535:
+            raise Problem(f"{name} {port} is not a port", "use 1 to 65535, or 0 for a free one", code=2)
     options = supervisor.Options(
         port=args.port if args.port is not None else where.record("last").get("port", 6443),
         node=not args.no_node,
         audit=not args.no_audit,
         containers=not args.no_containers,
         crash_backoff=args.crash_backoff,
+        sensor=not args.no_sensor,
+        sensor_metrics=args.sensor_metrics,
     )
     if args.detach:
         return supervisor.detach(where, options)
@@ -189,6 +204,9 @@ def _print_status(report: dict[str, Any]) -> None:
             f"{process['name']:<16}{process['state']:<12}{process['pid'] or '-':<9}"
             f"{process['uptime'] or '-':<10}{process['memory'] or '-':<9}{process['log']}"
         )
+    for process in report["processes"]:
+        for left_out in process["without"]:
+            print(f"{process['name']}: without {left_out}")
 
 
 def run_kubeconfig(args: argparse.Namespace) -> int:

@@ -25,7 +25,10 @@ from fairlead.faces.cli.problems import Problem
 
 READY_SECONDS = 30.0
 NODE_READY_SECONDS = 45.0
-STOP_SECONDS = {"node": 60.0, "control-plane": 15.0}
+SENSOR_READY_SECONDS = 15.0
+STOP_SECONDS = {"node": 60.0, "control-plane": 15.0, "sensor": 10.0}
+NOT_HERE = 3
+"""The exit code of a process that cannot do its work on this machine, and has said why in its record: it is not started again."""
 LONGEST_DELAY_SECONDS = 30.0
 
 
@@ -38,6 +41,8 @@ class Options:
     audit: bool = True
     containers: bool = True
     crash_backoff: float | None = None
+    sensor: bool = True
+    sensor_metrics: int | None = None
 
 
 def children(where: Places, options: Options) -> list[Child]:
@@ -60,6 +65,11 @@ def children(where: Places, options: Options) -> list[Child]:
         if options.crash_backoff is not None:
             command += ["--crash-backoff", str(options.crash_backoff)]
         found.append(Child("node", command, where.logs / "node.log"))
+    if options.sensor:
+        command = [*python, "fairlead.reactor.sense", *data]
+        if options.sensor_metrics is not None:
+            command += ["--metrics", str(options.sensor_metrics)]
+        found.append(Child("sensor", command, where.logs / "sensor.log"))
     return found
 
 
@@ -122,15 +132,21 @@ def run(where: Places, options: Options, *, ready_pipe: int | None = None) -> in
         finally:
             for child in reversed(family):
                 child.stop(STOP_SECONDS[child.name])
-            for name in ("supervisor", "control-plane", "node"):
+            for name in ("supervisor", "control-plane", "node", "sensor"):
                 (where.run / f"{name}.json").unlink(missing_ok=True)
     return 0
 
 
 def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[int]) -> None:
+    sensor = next((child for child in family if child.name == "sensor"), None)
     for child in family:
         (where.run / f"{child.name}.json").unlink(missing_ok=True)
+    for child in family:
+        if child is sensor:
+            continue
         child.start()
+        if sensor is not None and child.name == "node":
+            sensor.start()  # beside the node: neither waits for the other
         _await_record(
             where, child, READY_SECONDS if child.name == "control-plane" else NODE_READY_SECONDS, stopping
         )
@@ -148,9 +164,33 @@ def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[i
         else:
             runs = record.get("runs", "")
             print(f"the node is ready{f', running {runs}' if runs else ''} ({took:.1f} s)", flush=True)
-            for left_out in record.get("without", []):
-                print(f"  without {left_out}", flush=True)
+            _print_without(record)
+    if sensor is not None:
+        if sensor.process is None:
+            sensor.start()
+        _await_sensor(where, sensor, stopping)
     print(f"export KUBECONFIG={where.kubeconfig}", flush=True)
+
+
+def _print_without(record: dict[str, Any]) -> None:
+    for left_out in record.get("without", []):
+        print(f"  without {left_out}", flush=True)
+
+
+def _await_sensor(where: Places, sensor: Child, stopping: list[int]) -> None:
+    """Wait for the sensor's word, but not for long: the platform does without it."""
+    deadline = time.monotonic() + SENSOR_READY_SECONDS
+    while not where.record("sensor") and not stopping and time.monotonic() < deadline:
+        if sensor.process is not None and sensor.process.poll() is not None and not where.record("sensor"):
+            print(f"the sensor did not start: {sensor.last_words()}", flush=True)
+            return
+        time.sleep(0.02)
+    record = where.record("sensor")
+    if record.get("watches"):
+        print(f"the sensor watches {record['watches']}", flush=True)
+    elif record.get("without"):
+        print("the sensor does not run", flush=True)
+    _print_without(record)
 
 
 def _await_record(where: Places, child: Child, seconds: float, stopping: list[int]) -> None:
@@ -176,6 +216,9 @@ def _watch_over(family: list[Child], stopping: list[int]) -> None:
                 if now >= child.restart_at:
                     child.start()
             elif child.process is not None and child.process.poll() is not None:
+                if child.process.returncode == NOT_HERE:
+                    child.process = None
+                    continue
                 if now - child.started > 60:
                     child.delay = FIRST_DELAY_SECONDS
                 print(
@@ -200,6 +243,8 @@ def detach(where: Places, options: Options) -> int:
     command += [] if options.audit else ["--no-audit"]
     command += [] if options.containers else ["--no-containers"]
     command += [] if options.crash_backoff is None else ["--crash-backoff", str(options.crash_backoff)]
+    command += [] if options.sensor else ["--no-sensor"]
+    command += [] if options.sensor_metrics is None else ["--sensor-metrics", str(options.sensor_metrics)]
     log_path = where.logs / "supervisor.log"
     with log_path.open("wb") as log:
         subprocess.Popen(
@@ -244,7 +289,11 @@ def clean(where: Places) -> bool:
     Containers that run on are not touched here: the next node finds and adopts them, and `down` has the node end them.
     """
     found = False
-    for name, module in (("node", "fairlead.reactor.node"), ("control-plane", "fairlead.faces.kube")):
+    for name, module in (
+        ("sensor", "fairlead.reactor.sense"),
+        ("node", "fairlead.reactor.node"),
+        ("control-plane", "fairlead.faces.kube"),
+    ):
         pid = where.record(name).get("pid")
         if isinstance(pid, int) and processes.alive(pid, module):
             found = True
@@ -258,7 +307,10 @@ def clean(where: Places) -> bool:
 
 
 def status(where: Places) -> dict[str, Any]:
-    """Return what runs: {running, dataDir, server, kubeconfig, processes: [{name, state, pid, uptime, memory, log}]}."""
+    """Return what runs: {running, dataDir, server, kubeconfig, processes: [{name, state, pid, uptime, memory, log, without}]}.
+
+    `without` is what a process said that it cannot do here, and why.
+    """
     pid = running(where)
     port = where.record("control-plane").get("port")
     report: dict[str, Any] = {
@@ -270,18 +322,21 @@ def status(where: Places) -> dict[str, Any]:
     }
     if pid is None:
         return report
-    for name in ("supervisor", "control-plane", "node"):
+    for name in ("supervisor", "control-plane", "node", "sensor"):
         record = where.record(name)
+        if name == "sensor" and not record:
+            continue  # it was not asked for
         found = record.get("pid")
         uptime, memory = processes.usage(found) if found else ("", "")
         report["processes"].append(
             {
                 "name": name,
-                "state": "running" if uptime else "stopped",
+                "state": "running" if uptime else "off" if record.get("without") else "stopped",
                 "pid": found,
                 "uptime": uptime,
                 "memory": memory,
                 "log": str(where.logs / f"{name}.log"),
+                "without": list(record.get("without") or ()),
             }
         )
     return report
