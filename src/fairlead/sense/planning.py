@@ -136,7 +136,9 @@ class _Specialist:
         if name in _BY_KIND:
             return True
         if name in _OPENED:
-            return kind not in places.OPENING
+            return kind not in places.OPENING or (
+                kind == "creat" and name in {"evt.is_open_read", "evt.is_open_write"}
+            )
         if name.startswith("fs.path."):
             return kind not in FS_PATHS
         if name.startswith(("evt.arg.", "evt.rawarg.")):
@@ -343,6 +345,7 @@ class Concern:
 
 def concerns(rule: Rule, fields: Fields) -> list[Concern]:
     """Return what a rule with a condition wants, kind by kind. Raises BadCondition."""
+    conditions.Weaver(fields).count(rule.condition)  # refuses what could not be compiled
     kinds = rule.kinds or kinds_of(rule.condition, fields)
     found = []
     for kind in kinds:
