@@ -126,13 +126,13 @@ def test_a_maker_that_leaves_in_peace_leaves_it_too(port: int) -> None:
 def test_the_next_one_takes_over_without_a_gap(port: int) -> None:
     end(hold(port))
     with subprocess.Popen(
-        [sys.executable, "-S", "-c", _CONNECT, str(UID), str(port), "20000"],
+        [sys.executable, "-S", "-c", _CONNECT, str(UID), str(port), "5000"],
         stdout=subprocess.PIPE,
         text=True,
     ) as meanwhile:
         end(hold(port))
         said, _ = meanwhile.communicate()
-    assert said == "0 20000\n"
+    assert said == "0 5000\n"
     assert len(pinning.pinned(OWNER)) == 5
     pinning.unpin(OWNER)
     assert connections(port) == [200, 0]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from fairlead.drivers.kernel import cgroups, layouts, preventing
+from fairlead.drivers.kernel import cgroups, layouts, pinning, preventing
 from fairlead.drivers.kernel.encoding import CLAUSE, HOOK, SETTINGS, TEST, Encoder, Sets, Table, changes
 from fairlead.drivers.kernel.joining import joined
 from fairlead.drivers.kernel.libbpf import Link, Map, Refused
@@ -117,6 +117,7 @@ class Sensor:
         self._acting = False
         self._rings: dict[str, Ring] = {}
         self._preventer: preventing.Preventer | None = None
+        self._pinned = ""
         self._wakes = select.epoll()
         self._stock = Stock({RINGS[name]: size for name, size in self.sizes.items()})
         try:
@@ -137,6 +138,8 @@ class Sensor:
         for name, made in RINGS.items():
             self._rings[name] = Ring(name, self.maps[made].fd, self.sizes[name])
         self._wakes.register(self.maps["alerts"].fd, select.EPOLLIN)
+        with suppress(Refused):
+            pinning.spare({os.getpid(), *self._spare, *self._ignore})
         for pid in self._spare:
             self.maps["spared"].put(_key(pid), bytes([_SPARED_SIGNALS]))
         for pid in self._ignore:
@@ -158,11 +161,16 @@ class Sensor:
 
     def close(self) -> None:
         """Detach and unload everything. Only what was pinned stays in the kernel."""
+        staying = set(self._acting_links().values()) if self._pinned else set()
+        if staying:  # this process' number may be another's soon
+            settings = self.maps["settings"].get(_key(0)) or bytes(SETTINGS.size)
+            self.maps["settings"].put(_key(0), _key(0) + settings[4:])
         if self._preventer is not None:
-            self._preventer.close()
+            self._preventer.close(leave=bool(staying))
             self._preventer = None
         while self._links:
-            self._links.popitem()[1].close()
+            link = self._links.popitem()[1]
+            link.leave() if link in staying else link.close()
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()
@@ -218,6 +226,44 @@ class Sensor:
         self._write_sets(drop=True)
         self.remarks = [*refused, *cannot, *(one.words for one in encoder.remarks)]
         self.plan = plan
+        if self._pinned:
+            links = self._acting_links()
+            pinning.pin(links, self.maps, self._pinned) if links else pinning.unpin(self._pinned)
+
+    def pin(self, owner: str = pinning.SENSOR) -> list[str]:
+        """Let what acts outlive this process, however that ends, as a set of pins of that name; return what was pinned.
+
+        It takes the place of a set of that name, without a gap, and follows later plans. See pinning; files that are guarded are
+        kept by Guards.keep.
+
+        Raises:
+            Refused: nothing of the plan acts, or nothing can be pinned here.
+
+        """
+        links = self._acting_links()
+        if not links:
+            raise Refused("nothing of the plan acts in the kernel, so there is nothing to pin")
+        pinning.pin(links, self.maps, owner)
+        self._pinned = owner
+        return sorted(links)
+
+    def _acting_links(self) -> dict[str, Link]:
+        """Return what must stay attached for the plan's actions: those hooks, and what keeps account of processes."""
+        prevented = self._preventer.links if self._preventer is not None else {}
+        acting = [
+            one
+            for one in self._standing.values()
+            if any(clause.signal or clause.deny for clause in one.hook.clauses)
+        ]
+        if not acting and not prevented:
+            return {}
+        wanted = {(way, one.slot if way.cookie else 0) for one in acting for way in one.choice.ways}
+        wanted |= {(way, 0) for way in always(self._abilities.names)}
+        links = {sort.name.lower(): link for sort, link in prevented.items()}
+        for at, (key, link) in enumerate(self._links.items()):
+            if key in wanted:
+                links[f"{key[0].program}_{at}"] = link
+        return links
 
     def _encode(self, hooks: Sequence[Hook]) -> tuple[Encoder, dict[Hook, list[bytes]]]:
         """Return each hook's clauses as the map holds them; sets that nobody needs any more make room only when there is none."""

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from fairlead.drivers.kernel.guarding import release
 from fairlead.drivers.kernel.libbpf import Link, Map, Refused, check, library
 from fairlead.drivers.kernel.probing import mounted
 
 FOLDER: Final = "fairlead"
 SENSOR: Final = "sensor"
 """The set of pins of the machine's sensor."""
+_RUN: Final = Path("/run/fairlead")
 _NEXT, _OLD = "-next", "-old"  # the bpf filesystem takes no dots
 _KEPT_MAPS: Final = (
     "settings",
@@ -58,6 +60,11 @@ def place(*, mount: bool = True) -> Path:
             "nothing can be pinned: the bpf filesystem is not mounted", "mount -t bpf bpf /sys/fs/bpf"
         )
     return Path(top) / FOLDER
+
+
+def note(owner: str = SENSOR) -> Path:
+    """Return where Guards.keep notes down who guards files for a set of pins."""
+    return _RUN / f"guards-{_checked(owner)}"
 
 
 def pin(links: Mapping[str, Link], maps: Mapping[str, Map], owner: str = SENSOR) -> Path:
@@ -124,7 +131,9 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def unpin(owner: str = "") -> list[Pin]:
-    """Let go of one set, or of all: what no living process holds is detached. Returns what was pinned.
+    """Let go of one set, or of all, and of who guards files for it: what no living process holds is detached. Returns what was pinned.
+
+    The kernel detaches a moment after.
 
     Raises:
         Refused: it is not allowed.
@@ -139,6 +148,8 @@ def unpin(owner: str = "") -> list[Pin]:
         for name in names:
             for end in (_NEXT, "", _OLD):
                 _remove(top / f"{name}{end}")
+        for path in [note(owner)] if owner else sorted(_RUN.glob("guards-*")):
+            release(path)
         if not owner:
             with suppress(FileNotFoundError):
                 top.rmdir()

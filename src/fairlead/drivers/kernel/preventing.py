@@ -68,6 +68,11 @@ def hooks(preventions: Iterable[Prevention]) -> tuple[dict[HookSort, Hook], list
     }, remarks
 
 
+def owners(hook: Hook, clauses: int) -> tuple[str, ...]:
+    """Return whose the clauses of a record are, by its bits and the hook of its slot."""
+    return tuple(one.owner for at, one in enumerate(hook.clauses) if clauses >> at & 1)
+
+
 def _amiss(at: str, clause: Clause) -> str:
     """Return why a clause asks what is not known there, or ""."""
     for test in clause.tests:
