@@ -246,6 +246,28 @@ def test_each_field_is_asked_once_and_only_when_it_is_needed() -> None:
     assert asked == ["t.a"]
 
 
+@pytest.mark.parametrize("many", list(Many))
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t.a in (x, y)",
+        "t.a intersects (x)",
+        "t.a in (x) or t.a in (y)",
+        "t.a in (x) and t.a in (x, z)",
+        "tolower(t.a) in (x)",
+        "len(t.a) > 0",
+        "t.a exists",
+    ],
+)
+def test_code_of_fields_may_set_variables_of_its_own(text: str, many: Many, sure: bool) -> None:
+    def walrus(ref: FieldRef) -> Field:
+        return Field(Type.TEXT, f"((p := event[{ref.name!r}]) and (p := p) or None)", many, sure=sure)
+
+    value = "x" if many is Many.ONE else ["x"]
+    assert conditions.compile(conditions.parse(text), walrus)({"t.a": value}) is True
+
+
 def test_deep_conditions_compile() -> None:
     text = "text.a = x"
     for number in range(95):

@@ -116,7 +116,7 @@ class _Transformers:
                 inner.sure and call.name != "b64",
                 computed=True,
             )
-        code = f"[{function}(one) for one in ({inner.code}) or ()]"
+        code = f"list(map({function}, ({inner.code}) or ()))"
         return Operand(inner.type, inner.many, code, inner.cost + 1, sure=False, computed=inner.computed)
 
     def length(self, call: Call, inner: Operand) -> Operand:
@@ -124,7 +124,7 @@ class _Transformers:
         if inner.many is not Many.LIST and inner.type not in {Type.TEXT, Type.BYTES}:
             raise self.wrong(call, inner)
         if inner.many in {Many.ANY, Many.BOTH}:
-            code = f"[{function}(one) for one in ({inner.code}) or ()]"
+            code = f"list(map({function}, ({inner.code}) or ()))"
             return Operand(Type.INT, inner.many, code, inner.cost + 1, sure=False, computed=inner.computed)
         return Operand(
             Type.INT, Many.ONE, f"{function}({inner.code})", inner.cost + 1, inner.sure, computed=True
@@ -220,8 +220,11 @@ def test_of(check: Check, x: str, y: str, names: Names) -> Test:
         return single(x)
     if check.op in {"=", "in"} and not check.mod and left.type is not Type.NETWORK:
         return Test(f"not {names.constant(frozenset(found))}.isdisjoint({x})")
-    whole = "all" if left.many is Many.BOTH and check.op == "!=" else "any"
-    return Test(f"{whole}({single('one').code} for one in {x})")
+    # As a rule there is one value: a generator only for the others.
+    first, one = single(f"{x}[0]").code, single("one").code
+    if left.many is Many.BOTH and check.op == "!=":
+        return Test(f"{first} and (len({x}) < 2 or all({one} for one in {x}))")
+    return Test(f"({first} or (len({x}) > 1 and any({one} for one in {x})))")
 
 
 def _listed(op: str, of: Type, found: list[Any], x: str, names: Names) -> Test:

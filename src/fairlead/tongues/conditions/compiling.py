@@ -303,8 +303,9 @@ class Weaver:
         test = test_of(leaf, load, "", self)
         if not test.once:
             return f"({test.code})", known, known
-        if test.total or operand.sure or load == x:
-            guard = "" if test.total or operand.sure else f"{there} and "
+        safe = test.total or (operand.sure and operand.many is Many.ONE)
+        if safe or load == x:
+            guard = "" if safe else f"{there} and "
             return f"({guard}{test.code})", loaded, loaded
         return f"({there} and {test_of(leaf, x, '', self).code})", loaded, loaded
 
