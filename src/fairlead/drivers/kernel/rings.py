@@ -131,24 +131,23 @@ class Ring:
             ValueError: the ring holds a record of another size, so the kernel's programs are not those of this reader.
 
         """
-        parts = []
         end: int = self._producer[0]
+        if end == self._at:
+            return np.empty(0, layout)
+        # Copied as words: joined as records they would be laid out anew, since a record's fields may lie over each other.
+        stride = (layout.itemsize + _HEADER + 7) & ~7
+        room: _Words = np.empty(((end - self._at) // stride, layout.itemsize // 8), np.dtype("<u8"))
+        count = 0
         while self._at < end:
-            part, complete = self._read_part(layout, end)
-            if len(part):
-                parts.append(part)
+            copied, complete = self._read_part(layout, stride, end, room[count:])
+            count += copied
             if not complete:
                 break
-        if not parts:
-            return np.empty(0, layout)
-        # As words: joined as records they would be laid out anew, since a record's fields may lie over each other.
-        words = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        found: Records = words.view(layout).reshape(len(words))
+        found: Records = room[:count].view(layout).reshape(count)
         return found
 
-    def _read_part(self, layout: np.dtype[np.void], end: int) -> tuple[_Words, bool]:
-        """Read up to where the ring wraps; return the records as rows of words, and whether the reading may go on."""
-        stride = (layout.itemsize + _HEADER + 7) & ~7
+    def _read_part(self, layout: np.dtype[np.void], stride: int, end: int, room: _Words) -> tuple[int, bool]:
+        """Read up to where the ring wraps, into rows of words; return how many, and whether the reading may go on."""
         place = self._at & self._mask
         count = min((end - self._at) // stride, -(-(self.size - place) // stride))
         if count == 0:
@@ -174,7 +173,8 @@ class Ring:
             (stride, 8),
         )
         kept = (headers & np.uint32(_DISCARDED)) == 0
-        copied = words.copy() if kept.all() else words[kept]
+        copied = int(kept.sum())
+        room[:copied] = words if copied == count else words[kept]
         if count:
             self._advance(self._at + count * stride)
         return copied, complete
