@@ -42,7 +42,7 @@ DEEDS = (
     ),
     Deed(
         "Change namespace privileges via unshare",
-        does(("setuid", 1000), ("unshare", 0x10000000)),
+        does(("unshare", 0x10000000), before=[("setuid", 1000)]),
         does(("unshare", 0x4000000)),
     ),
     Deed(
