@@ -35,6 +35,7 @@ class Server:
     data: Path
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
+    options: tuple[str, ...] = ()
 
     def start(self) -> None:
         record = self.data / "run" / "control-plane.json"
@@ -50,6 +51,7 @@ class Server:
                     str(self.data),
                     "--port",
                     str(self.port),
+                    *self.options,
                 ],
                 stdout=log,
                 stderr=log,
@@ -105,6 +107,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         code = one.stop()
     assert code == 0, one.log.read_text()
     assert "Traceback" not in one.log.read_text(), one.log.read_text()
+
+
+@pytest.fixture(scope="session")
+def server_class() -> type[Server]:
+    """For tests that start servers with options of their own."""
+    return Server
 
 
 @pytest.fixture

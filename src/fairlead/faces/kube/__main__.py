@@ -29,6 +29,7 @@ from fairlead.drivers.serving import ListenError
 from fairlead.drivers.sqlite import LogError
 from fairlead.faces.kube import loops
 from fairlead.faces.kube.app import App
+from fairlead.faces.kube.auditing import BadPolicy, open_auditor
 from fairlead.faces.kube.site import Site, clock
 from fairlead.keep import bootstrapping
 from fairlead.reactor import policing_kinds, sensing_kinds
@@ -61,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--no-audit", action="store_true", help="leave policy reports to a process of their own"
     )
+    parser.add_argument(
+        "--audit-policy",
+        default="",
+        metavar="FILE",
+        help="write what the API is asked to logs/audit.jsonl, as this audit.k8s.io/v1 Policy says, or `default`",
+    )
     options = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -69,8 +76,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.WARNING
     )  # it would log the commands that are run in containers
     try:
-        asyncio.run(run(options.data_dir.absolute(), options.host, options.port, audit=not options.no_audit))
-    except (StartError, ListenError, LogError, PkiError) as fault:
+        asyncio.run(
+            run(
+                options.data_dir.absolute(),
+                options.host,
+                options.port,
+                audit=not options.no_audit,
+                audit_policy=options.audit_policy,
+            )
+        )
+    except (StartError, BadPolicy, ListenError, LogError, PkiError) as fault:
         print(f"fairlead: error: {fault}", file=sys.stderr)
         return 1
     except PermissionError as fault:
@@ -85,8 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def run(data: Path, host: str, port: int, *, audit: bool = True) -> None:
-    """Serve until SIGTERM or SIGINT; `audit` keeps policy reports current. Raises what makes starting impossible."""
+async def run(data: Path, host: str, port: int, *, audit: bool = True, audit_policy: str = "") -> None:
+    """Serve until SIGTERM or SIGINT. Raises what makes starting impossible.
+
+    `audit` keeps policy reports current; `audit_policy` names what is written of requests: a file, `default`, or "" for nothing.
+    """
     _check_host(host)
     listener = serving.listen(host, port)
     with contextlib.closing(listener):
@@ -106,10 +124,14 @@ async def run(data: Path, host: str, port: int, *, audit: bool = True) -> None:
             gate = PolicyGate(answerer.answer, lambda: keeper.view)
             keeper.guard(gate)
             keys.write_kubeconfigs(data, pki, f"https://{address}")
+            site = Site.over(keeper, pki, address)
+            site.auditor = open_auditor(audit_policy, data / "logs") if audit_policy else None
             try:
-                await _serve(data, Site.over(keeper, pki, address), listener, audit=audit)
+                await _serve(data, site, listener, audit=audit)
             finally:
                 await guests.close()
+                if site.auditor is not None:
+                    await asyncio.to_thread(site.auditor.close)
         finally:
             await keeper.close()
 

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fairlead.faces.kube import answers, nodes, streaming
-from fairlead.faces.kube.calls import Answer, Call, ClientGoneError, Receive, Reply, Send, Stream
+from fairlead.faces.kube.calls import NOBODY, Answer, Call, ClientGoneError, Receive, Reply, Send, Stream
 from fairlead.faces.kube.documents import Documents
 from fairlead.faces.kube.identities import PUBLIC, impersonated
 from fairlead.faces.kube.nodes import Nodes
@@ -67,21 +67,42 @@ class App:
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         call = Call.of(scope, receive)
+        auditor = self.site.auditor
+        if auditor is not None:
+            call.trail = auditor.begin(call, scope)
         try:
             reply = await self._reply(call)
         except ClientGoneError:
             return
         if isinstance(reply, Stream):
             self.site.metrics.count(call.tags, reply.status, None)
-            await self._stream(call, reply, send)
+            await self._audited(call, reply.status, self._stream(call, reply, send))
             return
         self.site.metrics.count(call.tags, reply.status, time.perf_counter() - started)
+        if auditor is not None and call.trail is not None:
+            auditor.ended(call.trail, reply.status, reply)
         await _send_answer(call, reply, send)
+
+    async def _audited(self, call: Call, status: int, serving: Coroutine[Any, Any, None]) -> None:
+        """Serve what has no end, and note its beginning and its end."""
+        auditor, trail = self.site.auditor, call.trail
+        if auditor is None or trail is None:
+            await serving
+            return
+        auditor.started(trail, status)
+        try:
+            await serving
+        finally:
+            auditor.ended(trail, status)
 
     async def _reply(self, call: Call) -> Reply:
         try:
             reply = await self._serve(call)
-            return await answers.compressed(call, reply) if isinstance(reply, Answer) else reply
+            if not isinstance(reply, Answer):
+                return reply
+            if call.trail is not None:
+                call.trail.answer = reply.body
+            return await answers.compressed(call, reply)
         except Refusal as refusal:
             return answers.refused(refusal, call)
         except ClientGoneError:
@@ -99,16 +120,17 @@ class App:
         if segments is None:
             raise bad_request("the path is not UTF-8")
         path = "/" + "/".join(segments)
-        call.user = self.site.identities.of(call, path)
-        self._impersonate(call)
         asked = target(segments)
+        self._identify(call, path, asked)
         if asked is None:
             call.tags.update(verb=call.method, resource="")
+            self._note_verb(call, None, "")
             self._authorize_path(call, path)
             return self._documents.serve(call, segments)
         verb = asked.verb(call.method)
         if verb in {"get", "list"} and not asked.subresource and call.flag("watch"):
             asked, verb = replace(asked, watch=True), "watch"
+        self._note_verb(call, asked, verb)
         kind = self.site.world.catalogue.served(asked.group, asked.version, asked.plural)
         self._authorize(call, asked, verb or call.method.lower())
         call.tags.update(verb=verb.upper() or call.method)
@@ -135,6 +157,38 @@ class App:
 
     # Who may
 
+    def _identify(self, call: Call, path: str, asked: Target | None) -> None:
+        """Find out who calls, and as whom."""
+        trail = call.trail
+        if trail is not None:
+            trail.target = asked
+            self._note_verb(call, asked, asked.verb(call.method) if asked is not None else "")
+        call.user = self.site.identities.of(call, path)
+        if trail is not None:
+            trail.user = call.user
+        self._impersonate(call)
+        if trail is not None and call.user is not trail.user:
+            trail.impersonated = call.user
+
+    def _note_verb(self, call: Call, asked: Target | None, verb: str) -> None:
+        """Tell the audit what is asked, as far as it is known by now."""
+        auditor, trail = self.site.auditor, call.trail
+        if auditor is None or trail is None:
+            return
+        trail.target, trail.verb = asked, verb
+        auditor.identified(trail)
+        if call.user is not NOBODY:
+            auditor.received(trail)
+
+    def _require(self, call: Call, question: Question) -> None:
+        """Raise the 403 Refusal unless the caller may, and note which."""
+        if call.trail is None:
+            self.site.access.require(question)
+            return
+        call.trail.decision = "forbid"
+        decision = self.site.access.require(question)
+        call.trail.decision, call.trail.reason = "allow", decision.reason
+
     def _impersonate(self, call: Call) -> None:
         asked = impersonated(call)
         if asked is not None:
@@ -149,7 +203,7 @@ class App:
         verb = {"GET": "get", "HEAD": "get", "POST": "post", "PUT": "put"}.get(
             call.method, call.method.lower()
         )
-        self.site.access.require(Question(user=call.user, verb=verb, path=path))
+        self._require(call, Question(user=call.user, verb=verb, path=path))
 
     def _authorize(self, call: Call, asked: Target, verb: str) -> None:
         namespace, name = asked.namespace or "", asked.name
@@ -157,7 +211,8 @@ class App:
             namespace = name
         if not name and verb in {"list", "watch", "deletecollection"}:
             name = _selected_name(call)
-        self.site.access.require(
+        self._require(
+            call,
             Question(
                 user=call.user,
                 verb=verb,
@@ -167,7 +222,7 @@ class App:
                 subresource=asked.subresource,
                 namespace=namespace,
                 name=name,
-            )
+            ),
         )
 
     # Streams
@@ -221,23 +276,35 @@ class App:
     async def _websocket(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         await receive()
         call = Call.of({**scope, "method": "GET"}, receive)
+        if self.site.auditor is not None:
+            call.trail = self.site.auditor.begin(call, scope)
         protocol = streaming.chosen(scope.get("subprotocols") or ())
         try:
             asked = self._admit_stream(call)
             await self._judge_stream(call, asked)
         except Refusal as refusal:
-            await _refuse_websocket(refusal, scope, send)
+            await self._refuse_stream(call, refusal, scope, send)
             return
         except Exception as fault:
             log.exception("WebSocket %s failed", call.path)
-            await _refuse_websocket(internal(f"{type(fault).__name__}: {fault}"), scope, send)
+            await self._refuse_stream(call, internal(f"{type(fault).__name__}: {fault}"), scope, send)
             return
         if not protocol:
             text = f"unable to upgrade: none of the protocols is supported, only {', '.join(streaming.PROTOCOLS)}"
-            await _refuse_websocket(bad_request(text), scope, send)
+            await self._refuse_stream(call, bad_request(text), scope, send)
             return
-        pod = (asked.namespace or "", asked.name)
         self.site.metrics.count(call.tags, 101, None)
+        await self._audited(call, 101, self._connect(call, asked, receive, send, protocol))
+
+    async def _refuse_stream(
+        self, call: Call, refusal: Refusal, scope: Mapping[str, Any], send: Send
+    ) -> None:
+        if self.site.auditor is not None and call.trail is not None:
+            self.site.auditor.ended(call.trail, refusal.code, answers.refused(refusal))
+        await _refuse_websocket(refusal, scope, send)
+
+    async def _connect(self, call: Call, asked: Target, receive: Receive, send: Send, protocol: str) -> None:
+        pod = (asked.namespace or "", asked.name)
         try:
             if asked.subresource == "exec":
                 await streaming.serve(self.site, self.nodes, call, pod, receive, send, protocol)
@@ -253,9 +320,9 @@ class App:
         segments = split(call.path)
         if segments is None:
             raise bad_request("the path is not UTF-8")
-        call.user = self.site.identities.of(call, call.path)
-        self._impersonate(call)
         asked = target(segments)
+        self._identify(call, call.path, asked)
+        self._note_verb(call, asked, "get")
         if asked is None or asked.plural != "pods" or asked.group or asked.subresource not in _STREAMS:
             raise not_supported("a WebSocket to anything but a pod's exec")
         self._authorize(call, asked, "get")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from fairlead.faces.kube.auditing_events import Trail
 from fairlead.keep.errors import Refusal, bad_request, too_large
 from fairlead.words import User
 
@@ -36,6 +37,8 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     """What the request turned out to be (verb, resource): for the metrics."""
+    trail: Trail | None = None
+    """What the audit notes of it; None while nothing is audited."""
 
     @classmethod
     def of(cls, scope: Mapping[str, Any], receive: Receive) -> Call:
@@ -91,7 +94,10 @@ class Call:
                 raise await self._refuse(limit)
             parts.append(part)
             if not message.get("more_body"):
-                return b"".join(parts)
+                whole = b"".join(parts)
+                if self.trail is not None:
+                    self.trail.sent = whole
+                return whole
 
     async def _refuse(self, limit: int) -> Refusal:
         """Read on for a while, so that a client that is still sending gets to see the answer."""

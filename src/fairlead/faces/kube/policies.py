@@ -53,11 +53,12 @@ class Access:
             return Decision(True)
         return self.policies.decide(question)
 
-    def require(self, question: Question) -> None:
-        """Raise the 403 Refusal unless the question's answer is yes."""
+    def require(self, question: Question) -> Decision:
+        """Return the decision when the question's answer is yes; else raise the 403 Refusal."""
         decision = self.decide(question)
         if not decision.allowed:
             raise refusal(question, decision)
+        return decision
 
     def guard_grant(self, question: Question, body: Resource) -> None:
         """Refuse (403) a role or binding by which the caller would give away more than they have.

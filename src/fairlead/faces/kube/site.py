@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 from fairlead.drivers.pki import Pki
 from fairlead.faces.kube.accounttokens import Issuer
+from fairlead.faces.kube.auditing import Auditor
 from fairlead.faces.kube.calls import Call
 from fairlead.faces.kube.identities import Identities
 from fairlead.faces.kube.metrics import Metrics
@@ -45,6 +46,8 @@ class Site:
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     failing_loops: Callable[[], Mapping[str, str]] = dict
     """Which of the process's loops are not well, and why."""
+    auditor: Auditor | None = None
+    """Who writes down what is asked; None: nobody."""
 
     def failing(self) -> dict[str, str]:
         """Return the parts that are not well, and why: for the health checks."""
@@ -61,7 +64,11 @@ class Site:
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Return what the metrics tell about the store."""
         count = sum(self.world.count(storage) for storage in self.world.storages())
-        return {"apiserver_storage_objects": ("Objects in the store.", count)}
+        found: dict[str, tuple[str, float]] = {"apiserver_storage_objects": ("Objects in the store.", count)}
+        if self.auditor is not None:
+            text = "Audit events that were not written."
+            found["apiserver_audit_dropped_events"] = (text, self.auditor.dropped)
+        return found
 
     @classmethod
     def over(cls, keeper: Keeper, pki: Pki, address: str) -> Site:
