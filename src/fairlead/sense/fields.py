@@ -174,7 +174,7 @@ class Fields:
                 )
             else:
                 code, many = row.code.replace("{0}", repr(argument)), row.many
-        computed = many is Many.ONE
+        computed = many is Many.ONE or row.name in {"fd.name", "fd.directory", "fd.filename"}
         return Field(row.type, f"({code})", many, self._names, row.cost, row.sure, computed, computed)
 
     def _parameter(self, prefix: str, name: str) -> Field:
