@@ -85,6 +85,12 @@ def declare(verbs: Verbs) -> None:
         metavar="PORT",
         help="serve the sensor's Prometheus metrics on this port of loopback (default: nowhere)",
     )
+    up.add_argument(
+        "--audit-policy",
+        default="",
+        metavar="FILE",
+        help="write what the API is asked to logs/audit.jsonl, as this audit.k8s.io/v1 Policy says, or `default`",
+    )
     up.add_argument("--ready-pipe", type=int, default=None, help=argparse.SUPPRESS)
     up.set_defaults(run=run_up)
 
@@ -126,10 +132,23 @@ def run_up(args: argparse.Namespace) -> int:
         crash_backoff=args.crash_backoff,
         sensor=not args.no_sensor,
         sensor_metrics=args.sensor_metrics,
+        audit_policy=_audit_policy(args.audit_policy),
     )
     if args.detach:
         return supervisor.detach(where, options)
     return supervisor.run(where, options, ready_pipe=args.ready_pipe)
+
+
+def _audit_policy(asked: str) -> str:
+    """Return the policy's absolute path, or `default`; the control plane reads it."""
+    if asked in {"", "default"}:
+        return asked
+    path = Path(asked).absolute()
+    if not path.is_file():
+        raise Problem(
+            f"--audit-policy {asked} is not a file", "name an audit.k8s.io/v1 Policy, or `default`", code=2
+        )
+    return str(path)
 
 
 def run_down(args: argparse.Namespace) -> int:

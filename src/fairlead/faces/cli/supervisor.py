@@ -43,6 +43,7 @@ class Options:
     crash_backoff: float | None = None
     sensor: bool = True
     sensor_metrics: int | None = None
+    audit_policy: str = ""
 
 
 def children(where: Places, options: Options) -> list[Child]:
@@ -58,6 +59,8 @@ def children(where: Places, options: Options) -> list[Child]:
     ]
     if not options.audit:
         found[0].command.append("--no-audit")
+    if options.audit_policy:
+        found[0].command += ["--audit-policy", options.audit_policy]
     if options.node:
         command = [*python, "fairlead.reactor.node", *data]
         if not options.containers:
@@ -245,6 +248,7 @@ def detach(where: Places, options: Options) -> int:
     command += [] if options.crash_backoff is None else ["--crash-backoff", str(options.crash_backoff)]
     command += [] if options.sensor else ["--no-sensor"]
     command += [] if options.sensor_metrics is None else ["--sensor-metrics", str(options.sensor_metrics)]
+    command += ["--audit-policy", options.audit_policy] if options.audit_policy else []
     log_path = where.logs / "supervisor.log"
     with log_path.open("wb") as log:
         subprocess.Popen(
