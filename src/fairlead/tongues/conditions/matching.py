@@ -215,6 +215,7 @@ def networks(members: Iterable[tuple[bytes, int]]) -> Callable[[bytes], bool]:
         wanted.setdefault((len(packed), shift), set()).add(int.from_bytes(packed) >> shift)
     rows = tuple((length, shift, frozenset(prefixes)) for (length, shift), prefixes in wanted.items())
 
+    @lru_cache(maxsize=1024)  # the same few addresses come again and again
     def contains(packed: bytes) -> bool:
         number = int.from_bytes(packed)
         return any(length == len(packed) and number >> shift in prefixes for length, shift, prefixes in rows)
