@@ -118,7 +118,7 @@ DEEDS = (
     Deed(
         "Network Connection outside Local Subnet",
         does(("address", FAR), ("accept", FAR, 8000), new=APART),
-        does(("address", "10.9.9.9"), ("accept", "10.9.9.9", 8000), new=APART),
+        does(("address", "10.9.9.9"), ("connect", "10.9.9.9", 8000, "udp"), new=APART),
         container=POD,
     ),
     Deed(

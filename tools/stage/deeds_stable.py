@@ -86,7 +86,7 @@ DEEDS = (
     Deed(
         "Linux Kernel Module Injection Detected",
         does(("call", 175, 0, 0, 0)),
-        does(("setuid", 1000), ("call", 175, 0, 0, 0)),
+        does(("call", 175, 0, 0, 0), before=[("setuid", 1000)]),
     ),
     Deed(
         "Debugfs Launched in Privileged Container",
