@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -89,7 +90,8 @@ def declare(verbs: Verbs) -> None:
         "--audit-policy",
         default="",
         metavar="FILE",
-        help="write what the API is asked to logs/audit.jsonl, as this audit.k8s.io/v1 Policy says, or `default`",
+        help="write what the API is asked to logs/audit.jsonl, as this audit.k8s.io/v1 Policy says, or `default`; "
+        "without it that happens, as `default`, where rules in sense/rules.d are about audit events",
     )
     up.add_argument("--ready-pipe", type=int, default=None, help=argparse.SUPPRESS)
     up.set_defaults(run=run_up)
@@ -132,7 +134,8 @@ def run_up(args: argparse.Namespace) -> int:
         crash_backoff=args.crash_backoff,
         sensor=not args.no_sensor,
         sensor_metrics=args.sensor_metrics,
-        audit_policy=_audit_policy(args.audit_policy),
+        audit_policy=_audit_policy(args.audit_policy)
+        or ("default" if not args.no_sensor and _wants_audit(where.root / "sense" / "rules.d") else ""),
     )
     if args.detach:
         return supervisor.detach(where, options)
@@ -149,6 +152,16 @@ def _audit_policy(asked: str) -> str:
             f"--audit-policy {asked} is not a file", "name an audit.k8s.io/v1 Policy, or `default`", code=2
         )
     return str(path)
+
+
+def _wants_audit(rules: Path) -> bool:
+    """Whether the sensor's rules judge what the API is asked, so that it must be written down."""
+    asking = re.compile(rb"^\s*(?:-\s*)?source:\s*[\"']?k8s_audit\b", re.MULTILINE)
+    try:
+        found = [one for one in rules.rglob("*.y*ml") if one.is_file()]
+        return any(asking.search(one.read_bytes()) for one in found)
+    except OSError:
+        return False  # the sensor says what it cannot read
 
 
 def run_down(args: argparse.Namespace) -> int:
