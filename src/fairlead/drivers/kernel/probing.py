@@ -111,7 +111,8 @@ def _load(kind: int, expected: int = 0, target: int = 0, code: bytes = _RETURN_0
     options.log_buf, options.log_size, options.log_level = ctypes.addressof(log), len(log), 1
     fd: int = library().bpf_prog_load(kind, b"fl_probe", b"GPL", code, len(code) // 8, byref(options))
     if fd < 0:
-        said = log.value.decode(errors="replace").strip().splitlines()
+        lines = log.value.decode(errors="replace").splitlines()
+        said = [one.strip() for one in lines if one.strip() and not one.startswith("processed ")]
         raise Refused(os.strerror(-fd) + (f": {said[-1]}" if said else ""))
     return fd
 
