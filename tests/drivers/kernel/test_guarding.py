@@ -183,6 +183,57 @@ def test_what_comes_into_a_tree_by_a_mount_is_asked_about_again(disk: Path, star
     assert guards.holding
 
 
+def test_what_is_not_there_yet_is_guarded_when_it_comes(tmp_path: Path, start: Start) -> None:
+    place = tmp_path / "a" / "b" / "c"
+    start(
+        Guard(at="open", paths=(str(place / "secret"),)),
+        Guard(at="exec", paths=(f"{tmp_path}/a/b/bin/",), prefix=True),
+    )
+    place.mkdir(parents=True)
+    (tmp_path / "a" / "b" / "bin").mkdir()
+    (place / "secret").write_text("x")
+    shutil.copy(shutil.which("true") or "", tmp_path / "a" / "b" / "bin" / "program")
+    eventually(lambda: not cat(place / "secret"))
+    assert opened(place / "secret") == 0
+    program = [str(tmp_path / "a" / "b" / "bin" / "program")]
+
+    def refused() -> bool:
+        try:
+            subprocess.run(program, check=True)
+        except PermissionError:
+            return True
+        return False
+
+    eventually(refused)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came to hold")
+
+
+def test_a_container_that_comes_later_with_a_root_of_its_own(tmp_path: Path, start: Start) -> None:
+    """A mount namespace with another root, as runtimes make them; the path is the one that its processes see."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("busybox is missing: apt-get install busybox-static")
+    folder = f"fairlead-{os.getpid()}"
+    start(Guard(at="open", paths=(f"/{folder}/secret",), owner="inside"))
+    script = f"""set -e
+mount -t tmpfs none {tmp_path}; cd {tmp_path}; mkdir bin old {folder}; cp {busybox} bin/sh; cp {busybox} bin/cat; cp {busybox} bin/sleep
+echo x > {folder}/secret; echo y > {folder}/leaflet; pivot_root . old
+exec bin/sh -c 'umount -l /old; n=0
+while cat /{folder}/secret > /out 2> /err && [ $n -lt 500 ]; do n=$((n+1)); sleep 0.02; done
+n=0; i=0; while [ $i -lt 200 ]; do cat /{folder}/secret > /out && n=$((n+1)); i=$((i+1)); done 2> /err; echo $n; cat /{folder}/leaflet'
+"""
+    line = ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\ny\n"
+
+
 def test_only_some_are_refused(secret: Path, start: Start) -> None:
     cat_path = os.path.realpath(shutil.which("cat") or "")
     head_path = os.path.realpath(shutil.which("head") or "")

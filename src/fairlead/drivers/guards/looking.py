@@ -61,13 +61,18 @@ def look(descriptor: int, mount: int = _UNIQUE) -> Looked:
     return Looked(File(major, minor, inode, born), mode, place if mask & mount else 0)
 
 
-def mounts(pid: int) -> dict[int, Mount]:
-    """Return the mounts that a process sees, by their number. Raises OSError."""
-    found = {}
+def mountinfo(pid: int) -> bytes:
+    """Return what the kernel writes about the mounts that a process sees. Raises OSError."""
     with open(f"/proc/{pid}/mountinfo", "rb") as file:  # noqa: PTH123  nothing but what is needed is imported
-        for line in os.fsdecode(file.read()).split("\n")[:-1]:
-            fields = line.split(" ")
-            found[int(fields[0])] = Mount(fields[2], _plain(fields[3]), _plain(fields[4]))
+        return file.read()
+
+
+def parsed(written: bytes) -> dict[int, Mount]:
+    """Return the mounts of a mountinfo, by their number."""
+    found = {}
+    for line in os.fsdecode(written).split("\n")[:-1]:
+        fields = line.split(" ")
+        found[int(fields[0])] = Mount(fields[2], _plain(fields[3]), _plain(fields[4]))
     return found
 
 

@@ -21,7 +21,17 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from fairlead.drivers.guards.looking import STATX_MOUNT, Mount, find, libc, look, mounts, target, within
+from fairlead.drivers.guards.looking import (
+    STATX_MOUNT,
+    Mount,
+    find,
+    libc,
+    look,
+    mountinfo,
+    parsed,
+    target,
+    within,
+)
 from fairlead.drivers.guards.tables import EXEC_PERM, OPEN_PERM, Guard, Table, put
 
 _ON_DIR: Final = 0x4000_0000
@@ -65,10 +75,11 @@ class Responder:
         self.poll = select.poll()
         self.alarm = _Alarm(float(orders["patience"]))
         self.watch = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        self.watched: dict[int, dict[str, str]] = {}
+        self.watched: dict[int, dict[str, set[str]]] = {}
         self.grew = self.began = False
         self.known: dict[int, Mount] = {}
         self.seen: dict[str, int] = {}
+        self.layouts: dict[str, bytes] = {}
         self.lacking: set[tuple[str, str, str]] = set()
         self.lost = 0
         self.unsent = b""
@@ -104,15 +115,22 @@ class Responder:
                     live.setdefault(target(f"/proc/{name}/ns/mnt"), int(name))
         for space in self.seen.keys() - live:
             del self.seen[space]
+            self.layouts.pop(space, None)
         for space, pid in live.items():
-            if space in self.seen:
-                self.seen[space] = pid
-            else:
+            known = space in self.seen
+            self.seen[space] = pid
+            if not known or self._changed(space, pid):
                 self.cover(pid)
                 self.alarm.put_off()
                 self.answer(self.group)  # who asks about what is covered already shall not wait for the rest
         if self.grew or any(len(table.files) > _MOST_FILES for table in self.tables.values()):
             self._renew()
+
+    def _changed(self, space: str, pid: int) -> bool:
+        """Tell whether something was mounted or unmounted in a mount namespace since it was covered."""
+        with suppress(OSError):
+            return self.layouts.get(space) != mountinfo(pid)
+        return False
 
     def _renew(self) -> None:
         """Begin again with fresh marks: files that were never to be asked about again may be guarded now."""
@@ -131,11 +149,13 @@ class Responder:
         """Mark what the guards name as a process sees it. What cannot be marked is told once."""
         try:
             space = target(f"/proc/{pid}/ns/mnt")
-            table = mounts(pid)
+            written = mountinfo(pid)
+            table = parsed(written)
             root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY)
         except OSError:
             return  # it ended
         self.seen[space] = pid
+        self.layouts[space] = written
         try:
             for guard in self.guards:
                 for path in guard.paths:
@@ -187,29 +207,35 @@ class Responder:
     def _mark_name(
         self, root: int, space: str, table: dict[int, Mount], guard: Guard, folder: str, last: str
     ) -> None:
-        """Mark a directory for what is, or comes to be, under a name in it; where there is none yet, its whole file system."""
-        event = guard.event
-        flags, mask = 0, event | _ON_CHILD
-        rest = last
-        found = -1
-        while found < 0:
-            try:
-                found = find(root, folder)
-            except FileNotFoundError:
-                if folder == "/":
-                    raise
-                folder, _, above = folder.rpartition("/")
-                folder, rest = folder or "/", f"{above}/{rest}"
-                flags, mask = _FILESYSTEM, event
+        """Mark a directory for what is, or comes to be, under a name in it."""
         try:
-            self._mark(flags, mask, found)
-            self._place(found, table, guard, rest, whole=not guard.prefix)
-            if not guard.prefix and not flags:
-                name = b"/proc/self/fd/%d" % found
-                watch = int(libc.inotify_add_watch(self.watch, name, _MOVED_TO_OR_CREATED))
-                self.watched.setdefault(watch, {})[last] = space
+            found = find(root, folder)
+        except FileNotFoundError:
+            self._await(root, space, folder)
+            return
+        try:
+            self._mark(0, guard.event | _ON_CHILD, found)
+            self._place(found, table, guard, last, whole=True)
+            self._watch_for(found, last, space)
         finally:
             os.close(found)
+
+    def _await(self, root: int, space: str, path: str) -> None:
+        """Look again when the next directory on the way to a path is made that is not there yet."""
+        while path not in {"", "/"}:
+            path, _, name = path.rstrip("/").rpartition("/")
+            with suppress(FileNotFoundError, NotADirectoryError):
+                found = find(root, path or "/")
+                try:
+                    self._watch_for(found, name, space)
+                finally:
+                    os.close(found)
+                return
+
+    def _watch_for(self, directory: int, name: str, space: str) -> None:
+        link = b"/proc/self/fd/%d" % directory
+        watch = int(libc.inotify_add_watch(self.watch, link, _MOVED_TO_OR_CREATED))
+        self.watched.setdefault(watch, {}).setdefault(name, set()).add(space)
 
     def _place(self, found: int, table: dict[int, Mount], guard: Guard, rest: str, *, whole: bool) -> None:
         """Note down what is guarded below a directory by its name inside the file system."""
@@ -236,8 +262,7 @@ class Responder:
                 finally:
                     os.close(found)
                 continue
-            if directory == (folder or "/"):
-                self._mark_name(root, space, table, guard, folder or "/", last)
+            self._await(root, space, directory)
         for mount in table.values():
             if any(mount.point.startswith(start) for start in starts):
                 with suppress(FileNotFoundError):
@@ -314,7 +339,7 @@ class Responder:
         number = look(descriptor, STATX_MOUNT).mount
         for who in (os.getpid(), pid, *self.seen.values()):
             with suppress(OSError, ValueError):
-                found = mounts(who).get(number)
+                found = parsed(mountinfo(who)).get(number)
                 if found is not None:
                     if key:
                         if len(self.known) > 4096:
@@ -380,7 +405,7 @@ class Responder:
     # --- the loop
 
     def notice(self) -> None:
-        """Mark anew what took the place of a guarded file: it may be one that nobody asked about any more."""
+        """Mark what came to be under a name that is waited for, or took a guarded file's place: it may have been allowed for good."""
         data = os.read(self.watch, 65536)
         at = 0
         spaces: set[str] = set()
@@ -388,13 +413,14 @@ class Responder:
             watch, what, _, length = struct.unpack_from("=iIII", data, at)
             name = os.fsdecode(data[at + 16 : at + 16 + length].rstrip(b"\0"))
             at += 16 + length
-            space = self.watched.get(watch, {}).get(name)
             if what & _GONE:
                 self.watched.pop(watch, None)
-            elif space:
-                spaces.add(space)
+            else:
+                spaces |= self.watched.get(watch, {}).get(name, set())
         for space in spaces & self.seen.keys():
             self.cover(self.seen[space])
+        if self.grew:
+            self._renew()
 
     def hear(self, line: bytes) -> None:
         """Do as one line says."""
