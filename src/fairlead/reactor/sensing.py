@@ -359,12 +359,15 @@ class Sensing:
     def _learn_cgroups(self, batches: Sequence[Any]) -> None:
         """Take note of cgroups that were made before anything that happened in them is decoded."""
         for batch in batches:
-            if batch.ring not in {"long", "alerts"}:
+            if batch.ring == "named":
+                made = batch.records["kind"] == _CGROUP
+                found = [one.tobytes() for one in batch.records[made]] if made.any() else []
+            elif batch.ring in {"long", "alerts"}:
+                found = [one for one in batch.records if int.from_bytes(one[48:50], "little") == _CGROUP]
+            else:
                 continue
-            for record in batch.records:
-                if int.from_bytes(record[48:50], "little") == _CGROUP and int.from_bytes(
-                    record[88:96], "little"
-                ):
+            for record in found:
+                if int.from_bytes(record[88:96], "little"):  # made, not removed
                     size = int.from_bytes(record[80:82], "little")
                     path = record[200 : 200 + size].decode("utf-8", "surrogateescape")
                     self.identities.made(int.from_bytes(record[96:104], "little"), path)
