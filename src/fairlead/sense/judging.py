@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from fairlead.sense import planning, sieving
 from fairlead.sense.decoding import Batch, Decoder
@@ -39,8 +39,7 @@ class _Asked:
     plain: tuple[Rule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """An event and what the rules said of it."""
 
     event: Event
