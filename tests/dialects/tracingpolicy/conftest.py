@@ -15,7 +15,10 @@ from fairlead.sense.events import Event, Process, make_event
 from fairlead.sense.rules import Detection, Rule
 
 HOME = tuple(range(4026531830, 4026531840))
-PLAIN = frozenset({"tracepoint", "rawtracepoint", "uprobe", "usdt", "tp_btf"})
+PLAIN = frozenset({
+    "tracepoint", "rawtracepoint", "uprobe", "usdt", "tp_btf", "fanotify_perm", "cgroup_connect4", "cgroup_connect6", "cgroup_bind4",
+    "cgroup_bind6", "cgroup_sendmsg4", "cgroup_sendmsg6", "cgroup_sock_create",
+})  # fmt: skip
 """What a kernel without kprobes, fentry and LSM offers."""
 
 

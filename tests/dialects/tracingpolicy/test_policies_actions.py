@@ -172,7 +172,7 @@ def test_a_kill_before_the_first_instruction(bench: Any, cat: Process) -> None:
     )  # fmt: skip
     rule = loaded.rules[0]
     [(name, _, clause)] = acting(rule)
-    assert name == "sched_process_exec"
+    assert name == "exec"
     assert {test.what for test in clause.tests} == {What.TEXT, What.PEXE}
     assert rule.kinds == ("exec",)
     assert rule.residue is not None
@@ -263,6 +263,15 @@ def test_what_nothing_can_refuse_is_told(bench: Any, call: str, selector: dict[s
     assert not rule.guards
     assert rule.hooks  # it goes on watching
     assert any(why in one.message for one in loaded.findings if one.rule == "tracingpolicy.refused")
+
+
+@pytest.mark.parametrize("call", ["sys_connect", "sys_openat"])
+def test_a_kernel_without_the_means_refuses_nothing(bench: Any, policy: Any, call: str) -> None:
+    probe = {"call": call, "args": [{"index": 1, "type": "string"}], "selectors": [
+        {"matchArgs": [{"index": 1, "operator": "Equal", "values": ["/x"]}], "matchActions": [{"action": "Override", "argError": -1}]}]}  # fmt: skip
+    loaded = bench.load(policy({"kprobes": [probe]}), abilities=frozenset({"tracepoint"}))
+    assert not any(rule.preventions or rule.guards for rule in loaded.rules)
+    assert any("this kernel" in one.message for one in loaded.findings if one.rule == "tracingpolicy.refused")
 
 
 def test_where_the_kernel_can_override_it_does(bench: Any, policy: Any) -> None:

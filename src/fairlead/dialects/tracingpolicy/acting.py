@@ -218,6 +218,11 @@ def _translated(row: tuple[Test, ...], at: At) -> tuple[Test, ...] | None:
     return tuple(found)
 
 
+def needs(at: At) -> frozenset[str]:
+    """Return the abilities of a kernel that a prevention needs."""
+    return frozenset({"cgroup_sock_create"} if at == "socket" else {f"cgroup_{at}4", f"cgroup_{at}6"})
+
+
 def prevention(function: str, rows: Alternatives, ask: Wish, owner: str) -> Prevention | str:
     """Return the cgroup hooks that refuse what a selector means, or why there are none."""
     at = PREVENTED[function]

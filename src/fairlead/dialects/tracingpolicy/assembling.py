@@ -434,6 +434,9 @@ class _Maker:
             self._deny_directly(placement, rows, ask, key)
             return ""
         if function in acting.PREVENTED:
+            lacking = acting.needs(acting.PREVENTED[function]) - self.abilities
+            if lacking:
+                return f"this kernel takes no {', '.join(sorted(lacking))}"
             rows, why = acting.narrow(found, before, ())
             if rows is None or not rows:
                 return why or "nobody is meant now"
@@ -443,6 +446,8 @@ class _Maker:
             self.preventions.append(made)
             return ""
         if function in acting.OPENED | acting.EXECUTED:
+            if "fanotify_perm" not in self.abilities:
+                return "this kernel does not ask before files are opened (fanotify)"
             if before:
                 return "the selectors before it cannot be told apart by a guard of files"
             guarded = acting.guards(function, selector, self.policy, self.host, key)

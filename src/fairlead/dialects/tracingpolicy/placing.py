@@ -167,7 +167,7 @@ def _hook(spot: Spot, limit: int = 0) -> Hook:
     if spot.sort == "syscall":
         buffers = any(source.how == "buffer" for source in spot.sources.values())
         return syscalls.hook_of(spot.name, enter=spot.enter, limit=limit if buffers else 0)
-    return Hook(sort=spot.sort, name="sched_process_exec" if spot.name == "exec" else spot.name)
+    return Hook(sort=spot.sort, name=spot.name)
 
 
 def _syscall(function: str, name: str, probe: Probe, shift: int = 0) -> Placement:
