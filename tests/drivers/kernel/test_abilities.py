@@ -86,8 +86,8 @@ def test_cgroups_have_paths_and_ids() -> None:
 
 @pytest.mark.kernel
 def test_the_fields_of_a_tracepoint() -> None:
-    assert layouts.exists("sched", "sched_process_exit")
-    assert not layouts.exists("sched", "no_such")
+    assert probing.has_tracepoint("sched", "sched_process_exit")
+    assert not probing.has_tracepoint("sched", "no_such")
     found = layouts.fields("task", "task_rename")
     assert [one.name for one in found][:3] in (
         ["pid", "oldcomm", "newcomm"],

@@ -11,6 +11,7 @@ import ipaddress
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from fairlead.drivers.kernel.libbpf import Refused
@@ -52,6 +53,7 @@ Table = Literal["numbers", "words", "prefixes", "networks", "exe_words", "exe_pr
 TABLES: Final[tuple[Table, ...]] = ("numbers", "words", "prefixes", "networks", "exe_words", "exe_prefixes")
 
 
+@lru_cache(maxsize=1 << 15)
 def fnv(text: bytes) -> int:
     """Return the 64-bit FNV-1a hash of a text, which stands for it in the kernel."""
     value = 0xCBF29CE484222325

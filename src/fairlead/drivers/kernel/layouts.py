@@ -62,12 +62,6 @@ def fields(category: str, name: str) -> list[Field]:
     return [one for one in found if not one.name.startswith("common_")]
 
 
-def exists(category: str, name: str) -> bool:
-    """Whether this kernel has a tracepoint."""
-    place = mounted("tracefs")
-    return bool(place) and Path(place, "events", category, name, "id").exists()
-
-
 def layout(category: str, name: str, args: Sequence[Arg]) -> bytes:
     """Return the fl_layout of a tracepoint's first six fields, as a hook's arguments read them.
 

@@ -32,7 +32,7 @@ from fairlead.drivers.kernel.placing import (
     recorded,
     recorder,
 )
-from fairlead.drivers.kernel.probing import Abilities, probe
+from fairlead.drivers.kernel.probing import Abilities, has_tracepoint, probe
 from fairlead.drivers.kernel.rings import LAYOUTS, Batch, Ring
 from fairlead.drivers.kernel.stock import Stock
 from fairlead.sense.plans import MOST_CLAUSES, MOST_TESTS, Hook, Plan
@@ -278,10 +278,10 @@ class Sensor:
 
     def _ways_at_first(self, hooks: Iterable[Hook], plan: Plan) -> list[Way]:
         """Return what will most likely be attached, to be loaded at once."""
-        ways = [*always(self._abilities.names), *(recorder(layouts.exists) if plan.recorder else ())]
+        ways = [*always(self._abilities.names), *(recorder(has_tracepoint) if plan.recorder else ())]
         for hook in hooks:
             with suppress(Unplaceable):
-                ways += choices(hook, self._abilities.names, layouts.exists)[0].ways
+                ways += choices(hook, self._abilities.names, has_tracepoint)[0].ways
         return ways
 
     def _write_sets(self, *, drop: bool) -> None:
@@ -309,7 +309,7 @@ class Sensor:
         why = "nothing serves it"
         try:
             self._write_layout(hook, slot)
-            for choice in choices(hook, self._abilities.names, layouts.exists):
+            for choice in choices(hook, self._abilities.names, has_tracepoint):
                 self._write_hook(encoder.hook(hook, kind), clauses, slot, denies=choice.denies)
                 try:
                     self._stock.load(choice.ways)
@@ -334,7 +334,7 @@ class Sensor:
     def _write_layout(self, hook: Hook, slot: int) -> None:
         if hook.sort == "tracepoint":
             category, _, name = hook.name.partition("/")
-            if layouts.exists(category, name):
+            if has_tracepoint(category, name):
                 self.maps["layouts"].put(_key(slot), layouts.layout(category, name, hook.args))
         elif hook.sort == "rawtracepoint":
             self.maps["layouts"].put(_key(slot), layouts.raw_layout(hook.args))
@@ -422,7 +422,7 @@ class Sensor:
         fixed = [*always(self._abilities.names)]
         self._stock.load(fixed)
         self._attach(fixed, 0)
-        wanted = list(recorder(layouts.exists)) if plan.recorder else []
+        wanted = list(recorder(has_tracepoint)) if plan.recorder else []
         self._stock.load(wanted)
         for way in wanted:
             with suppress(Refused):  # a kernel without one of them records the rest

@@ -44,12 +44,16 @@ CGROUP_HOOKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """One thing that a kernel may offer: whether it does here, why not, and what it is for."""
+    """One thing that a kernel may offer: whether it does here, why not, and what it is for.
+
+    `instead` is what serves where it is missing, and what is lost by that; "" where nothing serves.
+    """
 
     name: str
     available: bool
     why_not: str
     what: str
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,12 @@ def mounted(kind: str, *, mount: bool = True) -> str:
     return target if said == 0 else ""
 
 
+def has_tracepoint(category: str, name: str) -> bool:
+    """Whether this kernel has a tracepoint."""
+    place = mounted("tracefs")
+    return bool(place) and Path(place, "events", category, name, "id").exists()
+
+
 # ---- tiny programs ------------------------------------------------------------------------------------------------------
 
 
@@ -120,7 +130,7 @@ def _load(kind: int, expected: int = 0, target: int = 0, code: bytes = _RETURN_0
 def _btf_target(name: str, attach: int) -> int:
     found: int = library().libbpf_find_vmlinux_btf_id(name.encode(), attach)
     if found <= 0:
-        raise Refused(f"the kernel's BTF has no {name}")
+        raise Refused(f"the kernel has no {name}")
     return found
 
 
@@ -265,7 +275,9 @@ def _lsm() -> None:
         raise Refused(
             f"bpf is not among the active security modules ({','.join(active)}): boot with lsm=...,bpf"
         )
-    _traced(_LSM_MAC, "bpf_lsm_file_open", kind=_LSM)
+    if library().libbpf_find_vmlinux_btf_id(b"file_open", _LSM_MAC) <= 0:
+        raise Refused("the kernel was built without CONFIG_BPF_LSM")
+    _traced(_LSM_MAC, "file_open", kind=_LSM)
 
 
 def _cgroup(kind: int, attach: int) -> None:
@@ -394,6 +406,26 @@ _TRIALS: Final[tuple[tuple[str, str, Callable[[], None]], ...]] = (
 )  # fmt: skip
 
 
+_SEEN: Final = "tracepoints and returns of system calls; functions that none of them tells of are not seen"
+_INSTEAD: Final = {
+    "tp_btf": "raw tracepoints, with slower reads; the kernel's own events are lost",
+    "rawtracepoint": "tp_btf; raw tracepoints by name are lost",
+    "kprobe": _SEEN,
+    "fentry": "kprobe, where there is; else " + _SEEN,
+    "fexit": "kretprobe, where there is; else " + _SEEN,
+    "fmod_ret": "cgroup hooks refuse connections, fanotify opening and executing; other calls are answered by a signal",
+    "override_return": "cgroup hooks refuse connections, fanotify opening and executing; other calls are answered by a signal",
+    "lsm": "cgroup hooks refuse connections, fanotify opening and executing; the rest is answered by a signal, after the call",
+    "fanotify_perm": "a signal when the file has been opened, or before the new program's first instruction",
+    "landlock": "fanotify, for all processes of the machine and not for one workload",
+    "seccomp_notify": "a signal at the entry of the call",
+    "pinning": "what acts ends with the sensor",
+    "usdt": "uprobes by the offset of the probe, without its arguments",
+    **dict.fromkeys(CGROUP_HOOKS, "a signal at the entry of the call"),
+}
+"""What serves where something is missing."""
+
+
 def _try(trial: Callable[[], None]) -> str:
     """Return why a trial failed, "" when it did not."""
     try:
@@ -419,7 +451,7 @@ def probe() -> Abilities:
         rows.append(Ability("libbpf", False, error.message, "loading programs"))
     for name, what, trial in trials:
         why = _try(trial)
-        rows.append(Ability(name, not why, why, what))
+        rows.append(Ability(name, not why, why, what, _INSTEAD.get(name, "")))
     rows.append(_bpffs())
     hierarchy = cgroups.hierarchy()
     unified = cgroups.unified()
@@ -458,5 +490,9 @@ def ready() -> str:
 def _bpffs() -> Ability:
     place = mounted("bpf")
     return Ability(
-        "pinning", bool(place), "" if place else "no bpf filesystem", "programs that outlive the sensor"
+        "pinning",
+        bool(place),
+        "" if place else "no bpf filesystem",
+        "programs that outlive the sensor",
+        _INSTEAD["pinning"],
     )

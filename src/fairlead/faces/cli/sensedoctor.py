@@ -55,7 +55,7 @@ def report(abilities: Abilities, rules: Any) -> dict[str, Any]:
                 "name": one.name,
                 "available": one.available,
                 "for": one.what,
-                **({"why": one.why_not} if one.why_not else {}),
+                **({"why": one.why_not, "instead": one.instead} if one.why_not else {}),
             }
             for one in abilities.rows
         ],
@@ -104,7 +104,13 @@ def table(found: dict[str, Any], pen_: Pen) -> list[str]:
         for name, value in facts.items()
         if name not in {"kernel", "machine", "libbpf"} and value
     ]
-    lines += ["", *_rows(["", "WHAT", "FOR", "WHY NOT"], [_ability(one, pen_) for one in found["abilities"]])]
+    lines += [
+        "",
+        *_rows(
+            ["", "WHAT", "FOR", "WHY NOT", "USED INSTEAD; LOST"],
+            [_ability(one, pen_) for one in found["abilities"]],
+        ),
+    ]
     if found["hooks"]:
         rows = [
             [_mark(bool(one["used"]), pen_), one["hook"], one["used"] or "nothing", one["lost"]]
@@ -129,7 +135,13 @@ def table(found: dict[str, Any], pen_: Pen) -> list[str]:
 
 
 def _ability(one: dict[str, Any], pen_: Pen) -> list[str]:
-    return [_mark(one["available"], pen_), one["name"], one["for"], one.get("why", "")]
+    return [
+        _mark(one["available"], pen_),
+        one["name"],
+        one["for"],
+        one.get("why", ""),
+        one.get("instead", ""),
+    ]
 
 
 def _mark(good: bool, pen_: Pen) -> str:
