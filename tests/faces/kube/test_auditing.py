@@ -6,11 +6,15 @@ import json
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from fairlead.faces.kube import auditing_events, auditing_policies
 from fairlead.faces.kube.auditing import Auditor, Log
@@ -343,6 +347,34 @@ def test_a_watch_is_written_when_it_begins_and_when_it_ends(client: httpx.Client
     ended = log.until(about("configmaps", "watch"))
     assert begun["auditID"] == ended["auditID"]
     assert begun["requestURI"].endswith("watch=1&timeoutSeconds=1")
+
+
+def test_a_connection_into_a_pod_is_written_when_it_begins(
+    audited: Any, client: httpx.Client, log: Reader
+) -> None:
+    pod = {"metadata": {"name": "p1"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    client.post("/api/v1/namespaces/default/pods", json=pod).raise_for_status()
+    connect_to(audited, "/api/v1/namespaces/default/pods/p1/attach?container=c")
+    begun = log.until(about("pods", "get", "p1", "ResponseStarted"))
+    assert begun["objectRef"]["subresource"] == "attach"
+    assert begun["level"] == "Metadata"
+    assert log.until(about("pods", "get", "p1"))["auditID"] == begun["auditID"]
+    connect_to(audited, "/api/v1/namespaces/default/pods/p2/exec?command=sh")
+    assert log.until(about("pods", "get", "p2"))["responseStatus"]["code"] == 404
+
+
+def connect_to(server: Any, path: str) -> None:
+    """Open a WebSocket as kubectl does, and close it, whatever is said."""
+    headers = {"Authorization": f"Bearer {server.token()}"}
+    url = server.url.replace("https", "wss") + path
+    with (
+        suppress(WebSocketException),
+        connect(
+            url, ssl=server.ca, subprotocols=[Subprotocol("v5.channel.k8s.io")], additional_headers=headers
+        ) as socket,
+    ):
+        for _ in socket:
+            pass
 
 
 def test_health_is_not_worth_a_line(client: httpx.Client, log: Reader) -> None:
