@@ -28,6 +28,7 @@ from typing import Any, Final
 from fairlead.dialects.tracingpolicy.filters import Host
 from fairlead.drivers import kernel, procfs
 from fairlead.drivers.containers import inspecting
+from fairlead.drivers.kernel import pinning
 from fairlead.drivers.kernel.guarding import Guards, GuardsRefused
 from fairlead.reactor.flights import Died, Flights
 from fairlead.reactor.identities import Accounts, Identities
@@ -155,6 +156,7 @@ class Sensing:
                 self._write_header()
                 self._recorder.processes(running)
             findings += await self._guard(plan)
+            findings += self._pin()
             self._hosts = asyncio.create_task(self._resolve_hosts())
         except BaseException:
             await self.stop()
@@ -205,6 +207,7 @@ class Sensing:
         self.engine.place(self._source.slots)
         self._write_header()
         findings = await self._guard(plan)
+        findings += self._pin()
         findings += [*self.ruleset.findings, *self.engine.findings, *_unplaced(self._source, self.node)]
         return Started(
             ruleset=self.ruleset, placed=self._source.placed, remarks=self._source.remarks, findings=findings
@@ -255,6 +258,21 @@ class Sensing:
             self._own("sense.guards", f"{one.path} is not guarded for {one.owner}: {one.why}")
             for one in lacking
         ]
+
+    def _pin(self) -> list[Finding]:
+        """Let what acts outlive this process, where that was asked for."""
+        owner, source = self.options.pin, self._source
+        if not owner or not isinstance(source, kernel.Sensor):
+            return []
+        if self._guards is not None:
+            self._guards.keep(pinning.note(owner))
+            if not source.acts:
+                return []
+        try:
+            source.pin(owner)
+        except kernel.Refused as refused:
+            return [self._own("sense.pins", f"nothing outlives the sensor: {refused}")]
+        return []
 
     def spare(self, pid: int) -> None:
         """Never do anything to a process from now on."""

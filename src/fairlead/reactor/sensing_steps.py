@@ -67,7 +67,7 @@ class Options:
     fairlead's own; `minimum` is the least of Falco's priorities. `data_dir` is that of a platform of this machine, whose node names
     containers; other runtimes are asked too. `always` hands out every event that was read, whether a rule asked for it or not: at least
     exec and exited. `recorder` keeps each container's last failed calls, `contained_only` those of containers alone. What the processes in `ignore` do is
-    never seen; those in `spare` are never acted on. `record` writes what the kernel tells into a file. `open_source` makes the source for a plan; None is the kernel.
+    never seen; those in `spare` are never acted on. With `pin`, the name of a set of pins, what acts outlives this process. `record` writes what the kernel tells into a file. `open_source` makes the source for a plan; None is the kernel.
     """
 
     files: Sequence[tuple[str, str]] = ()
@@ -85,6 +85,7 @@ class Options:
     spare: tuple[int, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     record: Path | None = None
+    pin: str = ""
     open_source: Callable[[Plan], Source] | None = None
 
 

@@ -247,6 +247,11 @@ class Sensor:
         self._pinned = owner
         return sorted(links)
 
+    @property
+    def acts(self) -> bool:
+        """Whether something in the kernel kills or prevents for the plan."""
+        return bool(self._acting_links())
+
     def _acting_links(self) -> dict[str, Link]:
         """Return what must stay attached for the plan's actions: those hooks, and what keeps account of processes."""
         prevented = self._preventer.links if self._preventer is not None else {}
