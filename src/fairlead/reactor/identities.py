@@ -383,6 +383,10 @@ class Accounts:
         self._tables: OrderedDict[str, _Table] = OrderedDict()
         self._gone: dict[str, float] = {}
 
+    def known(self, container: str) -> tuple[Mapping[int, Account], Mapping[int, str]]:
+        """Return the users and groups of a container ("": the host), empty where its files cannot be seen."""
+        return self._table(container)
+
     def _table(self, container: str) -> _Table:
         found = self._tables.get(container)
         if found is not None:

@@ -33,7 +33,7 @@ from fairlead.drivers.kernel.guarding import Guards, GuardsRefused
 from fairlead.reactor.flights import Died, Flights
 from fairlead.reactor.identities import Accounts, Identities
 from fairlead.reactor.sensing_metrics import Metrics
-from fairlead.reactor.sensing_recordings import Header, Recorder
+from fairlead.reactor.sensing_recordings import Header, Names, Recorder
 from fairlead.reactor.sensing_rules import Ruleset, Surroundings, load
 from fairlead.reactor.sensing_steps import Options, Source, Started, Step
 from fairlead.sense.events import Event
@@ -515,7 +515,10 @@ class Sensing:
     def _record(self, until: int, batches: Sequence[Any]) -> None:
         assert self._recorder is not None
         for cgroup in self.identities:
-            self._recorder.container(cgroup, self.identities[cgroup])
+            found = self.identities[cgroup]
+            self._recorder.container(cgroup, found)
+            self._recorder.names(Names(found.id, *self.accounts.known(found.id), {}))
+        self._recorder.names(Names("", *self.accounts.known(""), dict(self.around.hosts)))
         self._recorder.batches(until, batches)
 
     async def _resolve_hosts(self) -> None:

@@ -1,7 +1,7 @@
 """What the kernel told, kept in a file and read again: the same batches, processes and containers, so the same findings, on any machine.
 
 A file is frames in a gzip stream: a letter, a length, and that many bytes. `H` what was recorded and on what machine; `P` processes that
-ran; `C` a container, by its cgroup; `B` the batches of one read; `F` what the recorder held of a dead cgroup. A file that ends in the middle of a frame
+ran; `C` a container, by its cgroup; `N` names of users and groups, and of hosts; `B` the batches of one read; `F` what the recorder held of a dead cgroup. A file that ends in the middle of a frame
 gives what is whole, as one does whose writer was killed. Never judges; a file's content is data, and nothing in it is run.
 """
 
@@ -15,13 +15,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import orjson
 
 from fairlead.sense import records
 from fairlead.sense.events import Container, Mount, Process
+from fairlead.sense.fieldcode import Account
 from fairlead.sense.plans import Arg, Clause, Hook, Op, Test, What
 
 FORMAT: Final = "fairlead recording 1"
@@ -68,6 +69,18 @@ class Identified(NamedTuple):
     container: Container
 
 
+class Names(NamedTuple):
+    """Users and groups of a container ("": the host) by their numbers, and names of hosts by their packed addresses."""
+
+    container: str
+    users: Mapping[int, Account]
+    groups: Mapping[int, str]
+    hosts: Mapping[bytes, Sequence[str]]
+
+
+Frame: TypeAlias = "Header | list[Process] | Identified | Names | Read | Flight"
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """What was recorded: the machine, when it booted (ns since the epoch), its own namespaces, and the hook behind each slot."""
@@ -85,6 +98,7 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self._file = gzip.open(path, "wb", compresslevel=1)  # noqa: SIM115  closed by `close`
         self._told: dict[int, tuple[Any, ...]] = {}
+        self._named: dict[str, Names] = {}
 
     def header(self, header: Header) -> None:
         """Write what is recorded; again whenever the hooks behind slots change."""
@@ -113,6 +127,15 @@ class Recorder:
             }
             self._frame(b"C", orjson.dumps(content, default=list, option=orjson.OPT_NON_STR_KEYS))
 
+    def names(self, names: Names) -> None:
+        """Write what users, groups and hosts are called, unless that is written already."""
+        if self._named.get(names.container) != names:
+            self._named[names.container] = names
+            hosts = [[address.hex(), list(called)] for address, called in names.hosts.items()]
+            users = [[uid, list(one)] for uid, one in names.users.items()]
+            content = [names.container, users, list(names.groups.items()), hosts]
+            self._frame(b"N", orjson.dumps(content))
+
     def batches(self, until: int, batches: Sequence[Any]) -> None:
         """Write what one read brought."""
         out = io.BytesIO()
@@ -140,7 +163,7 @@ class Recorder:
         self._file.write(_FRAME.pack(letter, len(content)) + content)
 
 
-def frames(path: Path) -> Iterator[Header | list[Process] | Identified | Read | Flight]:
+def frames(path: Path) -> Iterator[Frame]:
     """Yield what a recording holds, in its order; the first is a Header. Raises BadRecording, OSError."""
     first = True
     try:
@@ -176,7 +199,7 @@ def _next(file: gzip.GzipFile) -> tuple[bytes, bytes]:
     return (letter, content) if len(content) == size else (b"", b"")
 
 
-def _decoded(letter: bytes, content: bytes) -> Header | list[Process] | Identified | Read | Flight | None:
+def _decoded(letter: bytes, content: bytes) -> Frame | None:
     match letter:
         case b"H":
             return _header(orjson.loads(content))
@@ -184,6 +207,8 @@ def _decoded(letter: bytes, content: bytes) -> Header | list[Process] | Identifi
             return [_process_in(one) for one in orjson.loads(content)]
         case b"C":
             return _container_in(orjson.loads(content))
+        case b"N":
+            return _names_in(orjson.loads(content))
         case b"B":
             return _read_in(content)
         case b"F":
@@ -204,6 +229,16 @@ def _header(content: Mapping[str, Any]) -> Header:
         node=content["node"],
         namespaces=tuple(content["namespaces"]),
         hooks={slot: _hook_in(hook) for slot, hook in content["hooks"]},
+    )
+
+
+def _names_in(content: Any) -> Names:
+    container, users, groups, hosts = content
+    return Names(
+        container,
+        {uid: Account(*one) for uid, one in users},
+        dict(groups),
+        {bytes.fromhex(address): tuple(called) for address, called in hosts},
     )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import fnmatch
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,11 @@ from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
     from fairlead.faces.cli.stories import Pen
-    from fairlead.reactor.sensing import Options, Started, Step
+    from fairlead.reactor.sensing import Sensing
+    from fairlead.reactor.sensing_rules import Ruleset
+    from fairlead.reactor.sensing_steps import Started, Step
     from fairlead.sense.events import Event, Process
-    from fairlead.sense.rules import Detection, Rule
+    from fairlead.sense.rules import Detection
     from fairlead.words import Finding
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -131,39 +134,44 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_watch(args))
 
 
-def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Any:
-    """Return the reactor's Ruleset of the files that the command names."""
+def files(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """Return (name, text) of every file of rules that the command names; what cannot be read is told on standard error."""
     from fairlead.reactor import sensing_rules
 
     for path in args.rules:
         if not path.exists():
             raise Problem(f"{path}: no such file or folder", code=2)
-    files, wrong = sensing_rules.read(args.rules)
+    found, wrong = sensing_rules.read(args.rules)
+    for one in wrong:
+        print(told(one), file=sys.stderr)
+    return found
+
+
+def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Ruleset:
+    """Return what the files come to on a kernel with these abilities."""
+    from fairlead.reactor import sensing_rules
+
     surroundings = sensing_rules.Surroundings(abilities=abilities)
-    found = sensing_rules.load(files, surroundings, minimum=args.priority.capitalize(), own=args.behaviours)
-    return sensing_rules.Ruleset(
-        rules=tuple(one for one in found.rules if one.enabled and _named(one, args.rule)),
-        findings=(*wrong, *found.findings),
-        auditor=found.auditor,
-        policies=found.policies,
+    return sensing_rules.load(
+        files(args), surroundings, minimum=args.priority.capitalize(), own=args.behaviours
     )
-
-
-def _named(rule: Rule, patterns: list[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(rule.name.lower(), one.lower()) for one in patterns)
 
 
 def _check(args: argparse.Namespace) -> int:
     """Read the rules as on a kernel that has everything, say what is wrong with them, and count them."""
-    found = ruleset(
-        args,
-        frozenset({"kprobe", "fentry", "lsm", "uprobe", "usdt", "tracepoint", "rawtracepoint", "syscalls"}),
+    from fairlead.sense.judging import Engine
+
+    everything = frozenset(
+        {"kprobe", "fentry", "lsm", "uprobe", "usdt", "tracepoint", "rawtracepoint", "syscalls"}
     )
-    for one in found.findings:
+    found = ruleset(args, everything)
+    findings = [*found.findings, *Engine(found.rules).findings]
+    for one in findings:
         print(told(one))
     audit = len(found.auditor.rules) if found.auditor is not None else 0
-    print(f"{len(found.rules)} rules of processes, {audit} of audit events, {len(found.findings)} findings")
-    return 1 if any(one.severity != "info" for one in found.findings) else 0
+    enabled = sum(rule.enabled for rule in found.rules)
+    print(f"{enabled} rules about processes, {audit} about audit events, {len(findings)} findings")
+    return 1 if any(one.severity != "info" for one in findings) else 0
 
 
 def told(one: Finding) -> str:
@@ -191,72 +199,89 @@ async def _watch(args: argparse.Namespace) -> int:
     """Stream until told to stop, the time is up or the recording ends."""
     from fairlead.drivers.kernel import Refused
     from fairlead.reactor.sensing import Sensing
+    from fairlead.reactor.sensing_recordings import BadRecording
+    from fairlead.reactor.sensing_replaying import Replaying
+    from fairlead.reactor.sensing_steps import Options
 
-    abilities = _abilities(args)
-    found = ruleset(args, abilities)
-    for one in found.findings:
-        print(told(one), file=sys.stderr)
-    show = Show(args, pen(args), silent=bool(found.rules) and not args.events)
-    sensing = Sensing(_options(args, found.rules, show))
+    data = places(args).root
+    show = Show(args, pen(args), silent=bool(args.rules or args.behaviours) and not args.events)
+    options = Options(
+        files=files(args),
+        behaviours=args.behaviours,
+        minimum=args.priority.capitalize(),
+        data_dir=data if data.is_dir() else None,
+        always=not show.silent or args.output == "tetragon",
+        record=args.record,
+    )
+    if args.replay:
+        try:
+            replaying = Replaying(args.replay, options)
+            _begin(replaying.started, args)
+            for step in replaying.steps():
+                show.step(step)
+        except (BadRecording, OSError) as error:
+            raise Problem(str(error), code=2) from error
+        return show.end()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    sensing = Sensing(options)
     try:
         started = await sensing.start()
     except Refused as error:
         raise Problem(f"nothing can be watched here: {error}", error.hint) from error
-    except (OSError, ValueError) as error:
-        raise Problem(f"{args.replay or args.record}: {error}", code=2) from error
-    _begin(started, found.rules, args)
-    ending = asyncio.create_task(_ended(stop, args.seconds))
+    except OSError as error:
+        raise Problem(f"{error.filename or 'the sensor'}: {error.strerror or error}") from error
+    _begin(started, args)
     try:
+        async with metrics(sensing, args.metrics), asyncio.TaskGroup() as group:
+            pump = group.create_task(_pump(sensing, show))
+            group.create_task(_stop(stop, args.seconds, pump))
+    finally:
+        await sensing.stop()
+    return show.end()
+
+
+async def _pump(sensing: Sensing, show: Show) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
         async for step in sensing.steps():
             show.step(step)
-            if ending.done():
-                break
-    finally:
-        ending.cancel()
-        await sensing.stop()
-    show.end()
-    return 1 if show.detections and (args.replay or args.seconds is not None) else 0
+    show.step(await sensing.step())
 
 
-async def _ended(stop: asyncio.Event, seconds: float | None) -> None:
-    try:
+async def _stop(stop: asyncio.Event, seconds: float | None, pump: asyncio.Task[None]) -> None:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
+    pump.cancel()
+
+
+@contextlib.asynccontextmanager
+async def metrics(sensing: Sensing, port: int | None) -> AsyncIterator[None]:
+    """Serve the sensor's metrics on loopback while the context lasts, where a port is given."""
+    if port is None:
+        yield
         return
+    from fairlead.reactor.sensing_metrics import serve
+
+    try:
+        server = await serve(sensing.metrics, port)
+    except OSError as error:
+        raise Problem(f"metrics cannot be served on port {port}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        server.close()
+        await server.wait_closed()
 
 
-def _abilities(args: argparse.Namespace) -> frozenset[str]:
-    if args.replay:
-        return frozenset({"tp_btf", "tracepoint", "rawtracepoint", "syscalls", "uprobe", "usdt"})
-    from fairlead.drivers import kernel
-
-    return kernel.probe().names
-
-
-def _options(args: argparse.Namespace, rules: tuple[Rule, ...], show: Show) -> Options:
-    from fairlead.reactor.sensing import Options
-
-    data = places(args).root
-    return Options(
-        rules=rules,
-        data_dir=data if data.is_dir() else None,
-        always=not show.silent or args.output == "tetragon",
-        record=args.record,
-        replay=args.replay,
-        metrics=args.metrics,
-    )
-
-
-def _begin(started: Started, rules: tuple[Rule, ...], args: argparse.Namespace) -> None:
+def _begin(started: Started, args: argparse.Namespace) -> None:
     """Say on standard error what is watched, and what cannot be."""
-    for finding in started.findings:
-        print(told(finding), file=sys.stderr)
+    for line in [*map(told, started.findings), *started.remarks]:
+        print(line, file=sys.stderr)
     if sys.stderr.isatty() and not args.replay:
-        what = f"{len(rules)} rules" if rules else "every process"
+        rules = sum(rule.enabled for rule in started.ruleset.rules)
+        what = f"{rules} rules" if rules else "every process"
         print(f"watching {what}; Ctrl-C ends it", file=sys.stderr)
 
 
@@ -277,7 +302,7 @@ class Show:
         seen.sort(key=lambda one: (one.event if hasattr(one, "event") else one).time)
         for one in seen:
             event = one.event if hasattr(one, "event") else one
-            if self._wanted(event):
+            if self._wanted(event) and (event is one or self._ruled(one)):
                 self.detections += event is not one
                 for line in self._told(one):
                     print(line)
@@ -288,10 +313,9 @@ class Show:
             )
         sys.stdout.flush()
 
-    def end(self) -> None:
-        """Say how much there was, to a person."""
-        if self._args.output == "text" and self._args.replay:
-            print(f"{self.detections} detections", file=sys.stderr)
+    def end(self) -> int:
+        """Return the exit code: 1 when a run that was to end by itself found something."""
+        return 1 if self.detections and (self._args.replay or self._args.seconds is not None) else 0
 
     def _wanted(self, event: Event) -> bool:
         process = event.process
@@ -301,9 +325,15 @@ class Show:
             return False
         return not self._args.pod or any(_in_pod(process, one) for one in self._args.pod)
 
+    def _ruled(self, one: Any) -> bool:
+        name = one.rule.name.lower()
+        return not self._args.rule or any(
+            fnmatch.fnmatchcase(name, pattern.lower()) for pattern in self._args.rule
+        )
+
     def _text(self) -> Callable[[Event | Detection], Iterator[str]]:
         from fairlead.faces.cli import happenings
-        from fairlead.reactor.sensing import message_of
+        from fairlead.sense.findings import message_of
         from fairlead.sense.rules import Detection
 
         def lines(one: Event | Detection) -> Iterator[str]:
@@ -316,7 +346,7 @@ class Show:
 
     def _json(self) -> Callable[[Event | Detection], Iterator[str]]:
         from fairlead.faces.cli import happenings
-        from fairlead.reactor.sensing import message_of
+        from fairlead.sense.findings import message_of
         from fairlead.sense.rules import Detection
 
         def lines(one: Event | Detection) -> Iterator[str]:
@@ -360,19 +390,21 @@ class Show:
         exporter = events.Exporter(node=platform.node(), machine=platform.machine())
 
         def lines(one: Event | Detection) -> Iterator[str]:
-            found = exporter.detection(one) if isinstance(one, Detection) else exporter.event(one)
+            found = exporter.detected(one) if isinstance(one, Detection) else exporter.event(one)
             if found is not None:
                 yield events.line(found)
 
         return lines
 
     def _tracee(self) -> Callable[[Event | Detection], Iterator[str]]:
-        from fairlead.dialects import tracee
+        import platform
+
+        from fairlead.dialects.tracee import writing
         from fairlead.sense.rules import Detection
 
         def lines(one: Event | Detection) -> Iterator[str]:
             if isinstance(one, Detection) and one.rule.dialect == "tracee":
-                yield tracee.json_line(one)
+                yield json.dumps(writing.event(one, platform.node()))
 
         return lines
 

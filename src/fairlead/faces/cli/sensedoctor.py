@@ -113,7 +113,7 @@ def table(found: dict[str, Any], pen_: Pen) -> list[str]:
     ]
     if found["hooks"]:
         rows = [
-            [_mark(bool(one["used"]), pen_), one["hook"], one["used"] or "nothing", one["lost"]]
+            [_mark(bool(one["used"]), pen_), one["hook"], _short(one["used"]) or "nothing", one["lost"]]
             for one in found["hooks"]
         ]
         lines += ["", *_rows(["", "HOOK OF A RULE", "SERVED BY", "LOST"], rows)]
@@ -123,7 +123,7 @@ def table(found: dict[str, Any], pen_: Pen) -> list[str]:
                 _mark(bool(one["used"]), pen_),
                 f"{one['policy']} {one['path']}",
                 one["function"],
-                one["used"] or "nothing",
+                _short(one["used"]) or "nothing",
                 one["differs"],
                 one["lost"],
             ]
@@ -142,6 +142,12 @@ def _ability(one: dict[str, Any], pen_: Pen) -> list[str]:
         one.get("why", ""),
         one.get("instead", ""),
     ]
+
+
+def _short(names: str) -> str:
+    """Return a list of names as a table has room for it; json and yaml have all of it."""
+    first, *more = names.split(", ")
+    return f"{first} and {len(more)} more" if len(more) > 1 else names
 
 
 def _mark(good: bool, pen_: Pen) -> str:
