@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stage import Room
 from stage.watching import Watch, around
 
-from fairlead.drivers import kernel, procfs
 from fairlead.dialects.tracingpolicy.assembling import Loaded, load
 from fairlead.dialects.tracingpolicy.events import Exporter
 from fairlead.dialects.tracingpolicy.filters import Host
+from fairlead.drivers import kernel, procfs
 from fairlead.sense.syscalls import number_of
+from stage import Room
 
 pytestmark = pytest.mark.kernel
 
 MACHINE = platform.machine()
 Script = Sequence[Sequence[object]]
-Make = Callable[[str, str], dict[str, Any]]
 
 
 def kprobe(
@@ -50,74 +49,74 @@ def limited(spec: dict[str, Any], binary: str) -> dict[str, Any]:
     return spec
 
 
-# name, what is watched (given the stage's folder), what sets it off, what does not, what the first event must hold
-CASES: list[tuple[str, Callable[[str], dict[str, Any]], Callable[[str], Script], Callable[[str], Script], dict[str, Any]]] = [
-    ("write", lambda at: kprobe("sys_write", (0, "fd"), (1, "char_buf"), (2, "size_t"), selectors=[where(0, "Postfix", "/log")]),
-     lambda at: [("write", f"{at}/log", "hello")], lambda at: [("write", f"{at}/other", "hello")],
+# name, what is watched, what sets it off, what does not, what the first event must hold; {at} is the stage's folder
+CASES: list[tuple[str, dict[str, Any], Script, Script, dict[str, Any]]] = [
+    ("write", kprobe("sys_write", (0, "fd"), (1, "char_buf"), (2, "size_t"), selectors=[where(0, "Postfix", "/log")]),
+     [("write", "{at}/log", "hello")], [("write", "{at}/other", "hello")],
      {"function_name": "__x64_sys_write", "args": [{"file_arg": {"path": "{at}/log", "permission": "-rw-r--r--"}}, {"bytes_arg": "aGVsbG8="}, {"size_arg": "5"}]}),
-    ("fd-install", lambda at: kprobe("fd_install", (0, "int"), (1, "file"), syscall=False, selectors=[where(1, "Equal", f"{at}/seen")]),
-     lambda at: [("open", f"{at}/seen", "c")], lambda at: [("open", f"{at}/unseen", "c")], {"function_name": "fd_install"}),
-    ("file-open", lambda at: {"lsmhooks": [{"hook": "file_open", "args": [{"index": 0, "type": "file"}], "selectors": [where(0, "Prefix", f"{at}/lsm/")]}]},
-     lambda at: [("mkdir", f"{at}/lsm"), ("open", f"{at}/lsm/x", "c")], lambda at: [("open", f"{at}/lsmx", "c")],
+    ("fd-install", kprobe("fd_install", (0, "int"), (1, "file"), syscall=False, selectors=[where(1, "Equal", "{at}/seen")]),
+     [("open", "{at}/seen", "c")], [("open", "{at}/unseen", "c")], {"function_name": "fd_install"}),
+    ("file-open", {"lsmhooks": [{"hook": "file_open", "args": [{"index": 0, "type": "file"}], "selectors": [where(0, "Prefix", "{at}/lsm/")]}]},
+     [("mkdir", "{at}/lsm"), ("open", "{at}/lsm/x", "c")], [("open", "{at}/lsmx", "c")],
      {"function_name": "file_open", "args": [{"file_arg": {"path": "{at}/lsm/x", "permission": "-rw-r--r--"}}]}),
-    ("permission", lambda at: kprobe("security_file_permission", (0, "file"), (1, "int"), syscall=False, **{"return": True}, returnArg={"index": 0, "type": "int"},
-                                     selectors=[{"matchArgs": [{"index": 0, "operator": "Prefix", "values": [f"{at}/perm"]}, {"index": 1, "operator": "Equal", "values": ["2"]}]}]),
-     lambda at: [("write", f"{at}/perm1", "x")], lambda at: [("read", f"{at}/perm1")], {"return": {"int_arg": 0}}),
-    ("mkdir", lambda at: kprobe("security_inode_mkdir", (1, "dentry"), syscall=False, selectors=[where(1, "Postfix", "/made")]),
-     lambda at: [("chdir", at), ("mkdir", "made")], lambda at: [("mkdir", f"{at}/made2")], {"args": [{"path_arg": {"path": "{at}/made"}}]}),
-    ("unlink", lambda at: kprobe("security_path_unlink", (1, "dentry"), syscall=False, selectors=[where(1, "Prefix", f"{at}/gone")]),
-     lambda at: [("write", f"{at}/gone", ""), ("unlinkat", f"{at}/gone")], lambda at: [("unlinkat", f"{at}/kept")], {}),
-    ("rename", lambda at: kprobe("sys_renameat2", (1, "string"), (3, "string"), selectors=[where(3, "SubString", "new-na")]),
-     lambda at: [("renameat2", f"{at}/a", f"{at}/new-name")], lambda at: [("renameat2", f"{at}/a", f"{at}/old")], {"args": [{"string_arg": "{at}/a"}, {"string_arg": "{at}/new-name"}]}),
-    ("symlink", lambda at: kprobe("sys_symlinkat", (0, "string"), (1, "int"), (2, "string"), selectors=[where(0, "Equal", "/etc/passwd")]),
-     lambda at: [("symlinkat", "/etc/passwd", f"{at}/pw")], lambda at: [("symlinkat", "/etc/group", f"{at}/gr")], {}),
-    ("link", lambda at: kprobe("sys_linkat", (0, "int"), (1, "string"), (2, "int"), (3, "string"), (4, "int"), selectors=[where(1, "Postfix", "/secret")]),
-     lambda at: [("linkat", f"{at}/secret", f"{at}/l1")], lambda at: [("linkat", f"{at}/public", f"{at}/l2")], {}),
-    ("truncate", lambda at: kprobe("security_path_truncate", (0, "path"), syscall=False, selectors=[where(0, "Prefix", f"{at}/cut")]),
-     lambda at: [("write", f"{at}/cut", "long")], lambda at: [("append", f"{at}/cut", "x")], {}),
-    ("mmap", lambda at: kprobe("security_mmap_file", (0, "file"), (1, "uint32"), (2, "nop"), syscall=False, selectors=[where(1, "Mask", "4")]),
-     lambda at: [("keep", f"{at}/bin/prog"), ("call", number_of("mmap", MACHINE), 0, 4096, 5, 2, 3, 0)], lambda at: [("keep", f"{at}/bin/prog"), ("call", number_of("mmap", MACHINE), 0, 4096, 1, 2, 3, 0)],
+    ("permission", kprobe("security_file_permission", (0, "file"), (1, "int"), syscall=False, **{"return": True}, returnArg={"index": 0, "type": "int"},
+                                     selectors=[{"matchArgs": [{"index": 0, "operator": "Prefix", "values": ["{at}/perm"]}, {"index": 1, "operator": "Equal", "values": ["2"]}]}]),
+     [("write", "{at}/perm1", "x")], [("read", "{at}/perm1")], {"return": {"int_arg": 0}}),
+    ("mkdir", kprobe("security_inode_mkdir", (1, "dentry"), syscall=False, selectors=[where(1, "Postfix", "/made")]),
+     [("chdir", "{at}"), ("mkdir", "made")], [("mkdir", "{at}/made2")], {"args": [{"path_arg": {"path": "{at}/made"}}]}),
+    ("unlink", kprobe("security_path_unlink", (1, "dentry"), syscall=False, selectors=[where(1, "Prefix", "{at}/gone")]),
+     [("write", "{at}/gone", ""), ("unlinkat", "{at}/gone")], [("unlinkat", "{at}/kept")], {}),
+    ("rename", kprobe("sys_renameat2", (1, "string"), (3, "string"), selectors=[where(3, "SubString", "new-na")]),
+     [("renameat2", "{at}/a", "{at}/new-name")], [("renameat2", "{at}/a", "{at}/old")], {"args": [{"string_arg": "{at}/a"}, {"string_arg": "{at}/new-name"}]}),
+    ("symlink", kprobe("sys_symlinkat", (0, "string"), (1, "int"), (2, "string"), selectors=[where(0, "Equal", "/etc/passwd")]),
+     [("symlinkat", "/etc/passwd", "{at}/pw")], [("symlinkat", "/etc/group", "{at}/gr")], {}),
+    ("link", kprobe("sys_linkat", (0, "int"), (1, "string"), (2, "int"), (3, "string"), (4, "int"), selectors=[where(1, "Postfix", "/secret")]),
+     [("linkat", "{at}/secret", "{at}/l1")], [("linkat", "{at}/public", "{at}/l2")], {}),
+    ("truncate", kprobe("security_path_truncate", (0, "path"), syscall=False, selectors=[where(0, "Prefix", "{at}/cut")]),
+     [("write", "{at}/cut", "long")], [("append", "{at}/cut", "x")], {}),
+    ("mmap", kprobe("security_mmap_file", (0, "file"), (1, "uint32"), (2, "nop"), syscall=False, selectors=[where(1, "Mask", "4")]),
+     [("keep", "{at}/bin/prog"), ("call", number_of("mmap", MACHINE), 0, 4096, 5, 2, 3, 0)], [("keep", "{at}/bin/prog"), ("call", number_of("mmap", MACHINE), 0, 4096, 1, 2, 3, 0)],
      {"args": [{"file_arg": {"path": "{at}/bin/prog", "permission": "-rwxr-xr-x"}}, {"uint_arg": 5}]}),
-    ("mount", lambda at: kprobe("sys_mount", (0, "string"), (1, "string"), selectors=[where(1, "Prefix", f"{at}/mnt")]),
-     lambda at: [("mount", "none", f"{at}/mnt-absent", "tmpfs", 0)], lambda at: [("mount", "none", f"{at}/other-absent", "tmpfs", 0)], {"args": [{"string_arg": "none"}, {"string_arg": "{at}/mnt-absent"}]}),
-    ("pivot", lambda at: kprobe("sys_pivot_root", (0, "string"), (1, "string")),
-     lambda at: [("call-with-text", number_of("pivot_root", MACHINE), f"{at}/absent", 0)], lambda at: [("chdir", at)], {"args": [{"string_arg": "{at}/absent"}, {"string_arg": ""}]}),
-    ("clock", lambda at: kprobe("sys_clock_settime", (0, "int"), selectors=[{"matchPIDs": [{"operator": "NotIn", "followForks": False, "isNamespacePID": True, "values": [1]}]}]),
-     lambda at: [("call", number_of("clock_settime", MACHINE), 99, 0)], lambda at: [("call", number_of("clock_getres", MACHINE), 99, 0)], {"args": [{"int_arg": 99}]}),
-    ("setuid", lambda at: kprobe("sys_setuid", (0, "int"), selectors=[where(0, "InRange", "1000:1999")]),
-     lambda at: [("fork",), ("setuid", 1234)], lambda at: [("setuid", 0)], {"function_name": "__x64_sys_setuid", "args": [{"int_arg": 1234}]}),
-    ("creds", lambda at: kprobe("commit_creds", (0, "cred"), syscall=False, selectors=[{"matchCapabilities": [{"operator": "NotIn", "values": ["CAP_SETUID"]}]}]),
-     lambda at: [("fork",), ("setuid", 1234)], lambda at: [("setgid", 0)], {}),
-    ("ptrace", lambda at: kprobe("security_ptrace_access_check", (1, "int"), syscall=False, selectors=[where(1, "Equal", "2")]),
-     lambda at: [("ptrace", "attach")], lambda at: [("ptrace", "traceme")], {"args": [{"int_arg": 2}]}),
-    ("kill", lambda at: kprobe("security_task_kill", (2, "int"), syscall=False, selectors=[where(2, "GT", "10")]),
-     lambda at: [("kill", 0x7FFFFFF, 12)], lambda at: [("kill", 0x7FFFFFF, 0)], {"args": [{"int_arg": 12}]}),
-    ("connect", lambda at: kprobe("tcp_connect", (0, "sock"), syscall=False, selectors=[{"matchArgs": [{"index": 0, "operator": "DAddr", "values": ["127.0.0.0/8"]}, {"index": 0, "operator": "DPort", "values": ["9000:9010"]}]}]),
-     lambda at: [("connect", "127.0.0.1", 9009)], lambda at: [("connect", "127.0.0.1", 9011)], {}),
-    ("sockaddr", lambda at: kprobe("sys_connect", (1, "sockaddr"), selectors=[where(1, "SPort", "9005")]),
-     lambda at: [("connect", "127.0.0.1", 9005)], lambda at: [("connect", "127.0.0.1", 9006)], {"args": [{"sockaddr_arg": {"family": "AF_INET", "addr": "127.0.0.1", "port": 9005}}]}),
-    ("listen", lambda at: kprobe("inet_csk_listen_start", (0, "sock"), syscall=False, selectors=[where(0, "SPort", "31337")]),
-     lambda at: [("listen", "127.0.0.1", 31337)], lambda at: [("listen", "127.0.0.1", 31338)], {}),
-    ("udp", lambda at: kprobe("udp_sendmsg", (0, "sock"), (2, "int"), syscall=False, selectors=[where(0, "DPort", "9053")]),
-     lambda at: [("sendto", "127.0.0.1", 9053, "hi")], lambda at: [("sendto", "127.0.0.1", 9054, "hi")], {}),
-    ("socket", lambda at: kprobe("sk_alloc", (1, "int"), syscall=False, selectors=[where(1, "Equal", "17")]),
-     lambda at: [("socket", 17, 3, 0)], lambda at: [("socket", 2, 1, 0)], {"args": [{"int_arg": 17}]}),
-    ("bpf", lambda at: kprobe("security_bpf", (0, "bpf_cmd"), syscall=False, selectors=[where(0, "Equal", "5")]),
-     lambda at: [("bpf",)], lambda at: [("call", number_of("bpf", MACHINE), 11, 0, 0)], {"args": [{"bpf_cmd_arg": "BPF_PROG_LOAD"}]}),
-    ("userns", lambda at: kprobe("security_create_user_ns", (0, "cred"), syscall=False), lambda at: [("unshare", 0x10000000)], lambda at: [("unshare", 0x400)], {}),
-    ("exec", lambda at: {"lsmhooks": [{"hook": "bprm_check_security", "args": [{"index": 0, "type": "linux_binprm"}], "selectors": [where(0, "Postfix", "/nop")]}]},
-     lambda at: [("run", f"{at}/bin/nop", "nop", "arg")], lambda at: [("run", f"{at}/bin/yop", "yop")],
+    ("mount", kprobe("sys_mount", (0, "string"), (1, "string"), selectors=[where(1, "Prefix", "{at}/mnt")]),
+     [("mount", "none", "{at}/mnt-absent", "tmpfs", 0)], [("mount", "none", "{at}/other-absent", "tmpfs", 0)], {"args": [{"string_arg": "none"}, {"string_arg": "{at}/mnt-absent"}]}),
+    ("pivot", kprobe("sys_pivot_root", (0, "string"), (1, "string")),
+     [("call-with-text", number_of("pivot_root", MACHINE), "{at}/absent", 0)], [("chdir", "{at}")], {"args": [{"string_arg": "{at}/absent"}, {"string_arg": ""}]}),
+    ("clock", kprobe("sys_clock_settime", (0, "int"), selectors=[{"matchPIDs": [{"operator": "NotIn", "followForks": False, "isNamespacePID": True, "values": [1]}]}]),
+     [("call", number_of("clock_settime", MACHINE), 99, 0)], [("call", number_of("clock_getres", MACHINE), 99, 0)], {"args": [{"int_arg": 99}]}),
+    ("setuid", kprobe("sys_setuid", (0, "int"), selectors=[where(0, "InRange", "1000:1999")]),
+     [("fork",), ("setuid", 1234)], [("setuid", 0)], {"function_name": "__x64_sys_setuid", "args": [{"int_arg": 1234}]}),
+    ("creds", kprobe("commit_creds", (0, "cred"), syscall=False, selectors=[{"matchCapabilities": [{"operator": "NotIn", "values": ["CAP_SETUID"]}]}]),
+     [("fork",), ("setuid", 1234)], [("setgid", 0)], {}),
+    ("ptrace", kprobe("security_ptrace_access_check", (1, "int"), syscall=False, selectors=[where(1, "Equal", "2")]),
+     [("ptrace", "attach")], [("ptrace", "traceme")], {"args": [{"int_arg": 2}]}),
+    ("kill", kprobe("security_task_kill", (2, "int"), syscall=False, selectors=[where(2, "GT", "10")]),
+     [("kill", 0x7FFFFFF, 12)], [("kill", 0x7FFFFFF, 0)], {"args": [{"int_arg": 12}]}),
+    ("connect", kprobe("tcp_connect", (0, "sock"), syscall=False, selectors=[{"matchArgs": [{"index": 0, "operator": "DAddr", "values": ["127.0.0.0/8"]}, {"index": 0, "operator": "DPort", "values": ["9000:9010"]}]}]),
+     [("connect", "127.0.0.1", 9009)], [("connect", "127.0.0.1", 9011)], {}),
+    ("sockaddr", kprobe("sys_connect", (1, "sockaddr"), selectors=[where(1, "SPort", "9005")]),
+     [("connect", "127.0.0.1", 9005)], [("connect", "127.0.0.1", 9006)], {"args": [{"sockaddr_arg": {"family": "AF_INET", "addr": "127.0.0.1", "port": 9005}}]}),
+    ("listen", kprobe("inet_csk_listen_start", (0, "sock"), syscall=False, selectors=[where(0, "SPort", "31337")]),
+     [("listen", "127.0.0.1", 31337)], [("listen", "127.0.0.1", 31338)], {}),
+    ("udp", kprobe("udp_sendmsg", (0, "sock"), (2, "int"), syscall=False, selectors=[where(0, "DPort", "9053")]),
+     [("sendto", "127.0.0.1", 9053, "hi")], [("sendto", "127.0.0.1", 9054, "hi")], {}),
+    ("socket", kprobe("sk_alloc", (1, "int"), syscall=False, selectors=[where(1, "Equal", "17")]),
+     [("socket", 17, 3, 0)], [("socket", 2, 1, 0)], {"args": [{"int_arg": 17}]}),
+    ("bpf", kprobe("security_bpf", (0, "bpf_cmd"), syscall=False, selectors=[where(0, "Equal", "5")]),
+     [("bpf",)], [("call", number_of("bpf", MACHINE), 11, 0, 0)], {"args": [{"bpf_cmd_arg": "BPF_PROG_LOAD"}]}),
+    ("userns", kprobe("security_create_user_ns", (0, "cred"), syscall=False), [("unshare", 0x10000000)], [("unshare", 0x400)], {}),
+    ("exec", {"lsmhooks": [{"hook": "bprm_check_security", "args": [{"index": 0, "type": "linux_binprm"}], "selectors": [where(0, "Postfix", "/nop")]}]},
+     [("run", "{at}/bin/nop", "nop", "arg")], [("run", "{at}/bin/yop", "yop")],
      {"function_name": "bprm_check_security", "args": [{"linux_binprm_arg": {"path": "{at}/bin/nop", "permission": "-rwxr-xr-x"}}]}),
-    ("tracepoint", lambda at: {"tracepoints": [{"subsystem": "signal", "event": "signal_generate", "args": [{"index": 4, "type": "int"}], "selectors": [where(4, "Equal", "10")]}]},
-     lambda at: [("fork",), ("raise", 10)], lambda at: [("fork",), ("raise", 12)], {"subsys": "signal", "args": [{"int_arg": 10}]}),
-    ("raw-syscalls", lambda at: {"lists": [{"name": "dups", "type": "syscalls", "values": ["sys_dup", "sys_dup3"]}],
+    ("tracepoint", {"tracepoints": [{"subsystem": "signal", "event": "signal_generate", "args": [{"index": 4, "type": "int"}], "selectors": [where(4, "Equal", "10")]}]},
+     [("fork",), ("raise", 10)], [("fork",), ("raise", 12)], {"subsys": "signal", "args": [{"int_arg": 10}]}),
+    ("raw-syscalls", {"lists": [{"name": "dups", "type": "syscalls", "values": ["sys_dup", "sys_dup3"]}],
                                  "tracepoints": [{"subsystem": "raw_syscalls", "event": "sys_enter", "args": [{"index": 4, "type": "syscall64"}],
                                                   "selectors": [where(4, "InMap", "list:dups")]}]},
-     lambda at: [("dup", 1)], lambda at: [("chdir", "/")], {"args": [{"syscall_id": {"id": number_of("dup", MACHINE), "abi": "x64"}}]}),
-    ("tracepoint-call", lambda at: {"tracepoints": [{"subsystem": "syscalls", "event": "sys_enter_chdir", "args": [{"index": 5, "type": "string"}], "selectors": [where(5, "Prefix", f"{at}/cd")]}]},
-     lambda at: [("chdir", f"{at}/cd-absent")], lambda at: [("chdir", at)], {"args": [{"string_arg": "{at}/cd-absent"}]}),
-    ("drop", lambda at: kprobe("sys_prctl", (0, "int"), (1, "uint64"), selectors=[where(0, "Equal", "24")]),
-     lambda at: [("dropcap", 21)], lambda at: [("name", "x")], {"args": [{"int_arg": 24}, {"size_arg": "21"}]}),
+     [("dup", 1)], [("chdir", "/")], {"args": [{"syscall_id": {"id": number_of("dup", MACHINE), "abi": "x64"}}]}),
+    ("tracepoint-call", {"tracepoints": [{"subsystem": "syscalls", "event": "sys_enter_chdir", "args": [{"index": 5, "type": "string"}], "selectors": [where(5, "Prefix", "{at}/cd")]}]},
+     [("chdir", "{at}/cd-absent")], [("chdir", "{at}")], {"args": [{"string_arg": "{at}/cd-absent"}]}),
+    ("drop", kprobe("sys_prctl", (0, "int"), (1, "uint64"), selectors=[where(0, "Equal", "24")]),
+     [("dropcap", 21)], [("name", "x")], {"args": [{"int_arg": 24}, {"size_arg": "21"}]}),
 ]  # fmt: skip
 
 
@@ -172,7 +171,7 @@ def document(name: str, spec: dict[str, Any]) -> dict[str, Any]:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     made = Stage(
         tmp_path_factory.mktemp("watched"),
-        lambda at: [document(name, limited(spec(at), f"{at}/bin/prog")) for name, spec, *_ in CASES],
+        lambda at: [document(name, limited(filled(spec, at), f"{at}/bin/prog")) for name, spec, *_ in CASES],
     )
     yield made
     made.close()
@@ -181,20 +180,20 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def filled(wanted: Any, at: str) -> Any:
     if isinstance(wanted, str):
         return wanted.replace("{at}", at)
-    if isinstance(wanted, list):
+    if isinstance(wanted, list | tuple):
         return [filled(one, at) for one in wanted]
     return {key: filled(one, at) for key, one in wanted.items()} if isinstance(wanted, dict) else wanted
 
 
 @pytest.mark.parametrize(("name", "spec", "does", "spares", "wanted"), CASES, ids=[one[0] for one in CASES])
 def test_what_sets_a_policy_off(
-    stage: Stage, name: str, spec: Any, does: Any, spares: Any, wanted: dict[str, Any]
+    stage: Stage, name: str, spec: dict[str, Any], does: Script, spares: Script, wanted: dict[str, Any]
 ) -> None:
     placed = {one.hook.name: one.how for one in stage.watch.sensor.placed}
     stage.told(name)  # what other cases have set off
-    stage.act(*spares(stage.at))
+    stage.act(*filled(spares, stage.at))
     assert not stage.told(name)
-    said = stage.act(*does(stage.at))
+    said = stage.act(*filled(does, stage.at))
     found = stage.told(name)
     assert found, (said.stderr, placed)
     [(kind, body)] = [(key, value) for key, value in found[0].items() if key.startswith("process_")]
@@ -202,7 +201,7 @@ def test_what_sets_a_policy_off(
     assert body["process"]["binary"] in {f"{stage.at}/bin/prog", f"{stage.at}/bin/nop"}
     for key, value in filled(wanted, stage.at).items():
         assert body[key] == value, (kind, body)
-    stage.act(*does(stage.at), program="spared")
+    stage.act(*filled(does, stage.at), program="spared")
     assert not stage.told(name)
 
 
