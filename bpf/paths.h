@@ -24,9 +24,17 @@ static long fl_climb_one(u32 n, struct fl_climb *c) {
         c->mount = parent;
         return 0;
     }
-    struct dentry *parent = GET(dentry, d_parent);
-    struct qstr name = GET(dentry, d_name);
-    u32 len = name.len;
+    // One reading where the two lie together, as they do in every kernel so far.
+    struct { struct dentry *parent; u64 hash_len; const unsigned char *name; } is = {};
+    if (OFFSET_OF(dentry->d_name) == OFFSET_OF(dentry->d_parent) + sizeof is.parent) {
+        bpf_probe_read_kernel(&is, sizeof is, ADDRESS(dentry, d_parent));
+    } else {
+        is.parent = GET(dentry, d_parent);
+        is.hash_len = GET(dentry, d_name.hash_len);
+        is.name = GET(dentry, d_name.name);
+    }
+    struct dentry *parent = is.parent;
+    u32 len = is.hash_len >> 32;
     if (len > 255 || c->at > FL_LONG_TEXT || c->at < len + 1) {
         c->cut = 1;
         return 1;
@@ -36,7 +44,7 @@ static long fl_climb_one(u32 n, struct fl_climb *c) {
     u32 at = c->at - len;
     SEEN(at);
     if (at > FL_LONG_TEXT || at == 0) return 1;
-    bpf_probe_read_kernel(&c->room->path[at], len & 255, name.name);
+    bpf_probe_read_kernel(&c->room->path[at], len & 255, is.name);
     at -= 1;
     SEEN(at);
     if (at > FL_LONG_TEXT) return 1;
