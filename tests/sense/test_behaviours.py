@@ -177,6 +177,8 @@ CASES: list[tuple[str, Event, Event]] = [
     ("k8s_api_connection", connected(5, inside=True, env=API), connected(5, inside=True, env=("KUBERNETES_SERVICE_HOST=10.0.0.2",))),
     ("k8s_api_connection", connected(5, inside=True, env=API), connected(5, env=API)),
     ("disk_mount", called("mount", texts=("/dev/sda1", "/mnt", "", "ext4"), inside=True), called("mount", texts=("tmpfs", "/mnt", "", "tmpfs"), inside=True)),
+    ("disk_mount", called("fsconfig", 3, 1, texts=("", "source", "/dev/sda1"), inside=True), called("fsconfig", 3, 1, texts=("", "source", "tmpfs"), inside=True)),
+    ("disk_mount", called("fsconfig", 3, 1, texts=("", "source", "/dev/sda1"), inside=True), called("fsconfig", 3, 0, texts=("", "ro", ""), inside=True)),
     ("disk_mount", called("mount", texts=("/dev/sda1", "mnt", "/", "ext4"), inside=True, ret=-6), called("mount", texts=("/dev/sda1", "/mnt", "", "ext4"), inside=True, ret=-1)),
 ]  # fmt: skip
 

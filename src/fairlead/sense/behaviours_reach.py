@@ -16,6 +16,8 @@ _STDIO = 2
 _HOST = "KUBERNETES_SERVICE_HOST="
 _OVER_IP = Test(What.FAMILY, Op.INSET, (AF_INET, AF_INET6))
 _EPERM = -1
+_TEXT_VALUES = (1, 3)
+"""Commands of fsconfig whose value is a text: FSCONFIG_SET_STRING and FSCONFIG_SET_PATH."""
 
 
 def _watch_stdio(owner: str) -> tuple[Hook, ...]:
@@ -80,14 +82,28 @@ def _api(event: Event) -> dict[str, Any] | None:
 
 
 def _watch_mounts(owner: str) -> tuple[Hook, ...]:
+    needs = (acts.IN_CONTAINER, Test(What.RET, Op.NE, (_EPERM,)))
     device = Test(What.TEXT, Op.PREFIX, (b"/dev/",), index=0)
-    return acts.hooks_of(("mount",), owner, [(acts.IN_CONTAINER, Test(What.RET, Op.NE, (_EPERM,)), device)])
+    newer = (
+        Test(What.ARG, Op.INSET, _TEXT_VALUES, index=1),
+        Test(What.TEXT, Op.TEXT_IN, (b"source",), index=1),
+        Test(What.TEXT, Op.PREFIX, (b"/dev/",), index=2),
+    )
+    return (
+        *acts.hooks_of(("mount",), owner, [(*needs, device)]),
+        *acts.hooks_of(("fsconfig",), owner, [(*needs, *newer)]),
+    )
 
 
 def _mounted(event: Event) -> dict[str, Any] | None:
-    if event.kind != "mount" or event.ret == _EPERM or not acts.started(event):
+    """Mounted the old way, or set up to be mounted the new way, in which the device is told beforehand."""
+    if event.kind not in {"mount", "fsconfig"} or event.ret == _EPERM or not acts.started(event):
         return None
-    device, target, base = event.texts[:3]
+    if event.kind == "fsconfig":
+        _, key, device, _ = event.texts
+        told = event.args[1] in _TEXT_VALUES and key == "source" and device.startswith("/dev/")
+        return {"device": device} if told else None
+    device, target, base, _ = event.texts
     return {"device": device, "path": acts.resolved(target, base)} if device.startswith("/dev/") else None
 
 

@@ -67,7 +67,7 @@ finit_module fd:f* uargs:s flags
 flistxattr fd:f* list size
 flock fd:f* cmd
 fremovexattr fd:f* name:s
-fsconfig fd:f* cmd _key:s _value aux
+fsconfig fd:f* cmd _key:s _value:s aux
 fsetxattr fd:f* name:s value:b size flags
 fsmount fs_fd flags attr_flags -> f
 fsopen _fs_name:s flags -> f
