@@ -253,7 +253,7 @@ OPENED: Mapping[str, tuple[str, bool]] = {
     "evt.is_open_write": ("0 < {flags} & 3 < 3", True),
     "fd.num": ("event.raw[4] if event.raw[4] >= 0 else -1", True),
     "fd.typechar": (
-        '"d" if event.raw[23][13] & 240 == 64 and event.raw[9] & 32 and event.raw[4] >= 0 else "f"',
+        '"d" if event.raw[4] >= 0 and ({flags} & 65536 or (event.raw[23][13] & 240 == 64 and event.raw[9] & 32)) else "f"',
         True,
     ),
 }

@@ -221,10 +221,9 @@ _BY_CALL: Mapping[str, str] = {
 
 
 def _is_directory(event: Event) -> bool:
+    """Whether a directory was opened, or asked for: a nameless file in one (O_TMPFILE) counts as that directory, as in Falco."""
     file = event.file
-    if file is not None and file.mode:
-        return file.mode & _S_IFMT == _S_IFDIR
-    return bool(open_flags(event) & _O_DIRECTORY)
+    return (file is not None and file.mode & _S_IFMT == _S_IFDIR) or bool(open_flags(event) & _O_DIRECTORY)
 
 
 def open_flags(event: Event) -> int:

@@ -199,7 +199,8 @@ def _expanded(conjunction: Sequence[narrowing.Alternatives], most: int) -> list[
             for other in alternatives
             if (joined := _conjoined(one, other)) is not None
         ]
-        if len(product) > most or any(len(one) > MOST_TESTS for one in product):
+        crowded = len(product) > 6 and alternatives in several and any(_asks_texts((one,)) for one in clauses)
+        if crowded or len(product) > most or any(len(one) > MOST_TESTS for one in product):
             if len(alternatives) > 1:
                 continue
             product = [one[:MOST_TESTS] for one in product]
@@ -378,7 +379,7 @@ def plan_of(rules: Sequence[Rule], wanted: Sequence[Concern], *, recorder: bool 
     for kind, pairs in asked.items():
         others = own.get(("syscall", kind, False), ())
         most = MOST_CLAUSES - sum(len(other.clauses) or 1 for other in others)
-        clauses = narrowed(laid_together(pairs), max(8, min(most, 48)))
+        clauses = narrowed(laid_together(pairs), max(8, most - 4))
         if kind in KERNEL_EVENTS:
             hooks.append(Hook(sort="kernel", name=kind, clauses=tuple(clauses)))
         else:
