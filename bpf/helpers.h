@@ -61,6 +61,18 @@ static long (*const bpf_get_func_arg_cnt)(void *ctx) = (void *)185;
         got_;                                                                          \
     })
 
+// The same on a hot path: by a direct load, where the kernel lets an address be taken for a typed pointer (6.2).
+extern void *bpf_rdonly_cast(const void *address, u32 type) __attribute__((weak, section(".ksyms")));
+#define LOAD(pointer, field)                                                                                    \
+    ({                                                                                                          \
+        typeof((pointer)->field) loaded_ = {};                                                                  \
+        if (bpf_rdonly_cast)                                                                                    \
+            loaded_ = ((typeof(pointer))bpf_rdonly_cast(pointer, __builtin_btf_type_id(*(pointer), 1)))->field; \
+        else                                                                                                    \
+            bpf_probe_read_kernel(&loaded_, sizeof loaded_, ADDRESS(pointer, field));                           \
+        loaded_;                                                                                                \
+    })
+
 // Keeps the compiler from undoing a bound that the verifier needs to see on this very register.
 #define SEEN(x) asm volatile("" : "+r"(x))
 

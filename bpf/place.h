@@ -8,19 +8,19 @@ INLINE u16 fl_swap(be16 port) { return __builtin_bswap16(port); }
 
 INLINE void fl_place_file(struct fl_room *room, struct fl_call *call, u64 address, s32 fd) {
     struct file *file = (void *)address;
-    struct inode *inode = GET(file, f_inode);
-    struct super_block *sb = GET(inode, i_sb);
+    struct inode *inode = LOAD(file, f_inode);
+    struct super_block *sb = LOAD(inode, i_sb);
     struct fl_file *place = &call->place.file;
     room->file = address;
     call->head.flags |= FL_PLACE_FILE;
-    place->ino = GET(inode, i_ino);
-    place->dev = GET(sb, s_dev);
-    place->mode = GET(inode, i_mode);
-    place->nlink = GET(inode, i_nlink);
-    place->magic = GET(sb, s_magic);
-    place->size = GET(inode, i_size);
+    place->ino = LOAD(inode, i_ino);
+    place->dev = LOAD(sb, s_dev);
+    place->mode = LOAD(inode, i_mode);
+    place->nlink = LOAD(inode, i_nlink);
+    place->magic = LOAD(sb, s_magic);
+    place->size = LOAD(inode, i_size);
     place->fd = fd;
-    place->oflags = GET(file, f_flags);
+    place->oflags = LOAD(file, f_flags);
 }
 
 INLINE void fl_place_sock(struct fl_room *room, struct fl_call *call, u64 address, s32 fd) {
@@ -30,18 +30,18 @@ INLINE void fl_place_sock(struct fl_room *room, struct fl_call *call, u64 addres
     call->head.flags |= FL_PLACE_SOCK;
     place->fd = fd;
     if (!sock) return;
-    u16 family = GET(sock, __sk_common.skc_family);
+    u16 family = LOAD(sock, __sk_common.skc_family);
     place->family = family;
-    place->state = GET(sock, __sk_common.skc_state);
+    place->state = LOAD(sock, __sk_common.skc_state);
     if (HAS_FIELD(((struct sock___bits *)0)->sk_type) && HAS_FIELD(sock->sk_type)) {
-        place->type = GET(sock, sk_type);
-        place->proto = GET(sock, sk_protocol);
+        place->type = LOAD(sock, sk_type);
+        place->proto = LOAD(sock, sk_protocol);
     }
-    struct net *net = GET(sock, __sk_common.skc_net.net);
-    place->netns = GET(net, ns.inum);
+    struct net *net = LOAD(sock, __sk_common.skc_net.net);
+    place->netns = LOAD(net, ns.inum);
     if (family == AF_INET || family == AF_INET6) {
-        place->lport = GET(sock, __sk_common.skc_num);
-        place->rport = fl_swap(GET(sock, __sk_common.skc_dport));
+        place->lport = LOAD(sock, __sk_common.skc_num);
+        place->rport = fl_swap(LOAD(sock, __sk_common.skc_dport));
     }
     if (family == AF_INET) {
         bpf_probe_read_kernel(place->laddr, 4, ADDRESS(sock, __sk_common.skc_rcv_saddr));
@@ -57,11 +57,11 @@ INLINE void fl_place_fd(struct fl_room *room, struct fl_call *call, s32 fd) {
     u64 address = fl_file_of(fd);
     struct file *file = (void *)address;
     if (!address) return;
-    struct inode *inode = GET(file, f_inode);
-    if ((GET(inode, i_mode) & S_IFMT) == S_IFSOCK) {
-        struct socket *socket = GET(file, private_data);
-        fl_place_sock(room, call, (u64)GET(socket, sk), fd);
-        if (!call->place.sock.type) call->place.sock.type = GET(socket, type);
+    struct inode *inode = LOAD(file, f_inode);
+    if ((LOAD(inode, i_mode) & S_IFMT) == S_IFSOCK) {
+        struct socket *socket = LOAD(file, private_data);
+        fl_place_sock(room, call, (u64)LOAD(socket, sk), fd);
+        if (!call->place.sock.type) call->place.sock.type = LOAD(socket, type);
         return;
     }
     fl_place_file(room, call, address, fd);
