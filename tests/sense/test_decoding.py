@@ -185,3 +185,18 @@ def test_addresses_are_written_as_usual() -> None:
     assert address(10, bytes(16)) == "::"
     assert address(10, bytes(10) + b"\xff\xff" + bytes([1, 2, 3, 4])) == "1.2.3.4"
     assert not address(1, bytes(16))
+
+
+def test_flags_of_another_machine_are_renumbered() -> None:
+    opening = NUMBERS["aarch64"]["openat"]
+    how = NUMBERS["aarch64"]["openat2"]
+    flags = (0x4000 | 0o100).to_bytes(8, "little")
+    decoder = Decoder(Processes(), machine="aarch64")
+    first, second = decoder.feed(
+        [
+            array(named(1, 2, opening, args=[0, 0, 0x4000 | 0o1101], texts=[b"/a", b"/a"]), named=True),
+            array(named(2, 2, how, texts=[b"/a", b"/a", b"", flags + bytes(16)]), named=True),
+        ]
+    )
+    assert first.args[2] == 0x10000 | 0o1101
+    assert second.blobs[3][:8] == (0x10000 | 0o100).to_bytes(8, "little")

@@ -14,12 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fairlead.sense import records
+from fairlead.sense import flagwords, records
 from fairlead.sense.events import (
+    ARGS,
     CGROUP,
     FLAGS,
     HEAD,
     KERNEL_KINDS,
+    LENS,
     NUMBER,
     SILENT,
     SLOT,
@@ -35,6 +37,7 @@ from fairlead.sense.syscalls import NAMES
 _NAMED = Struct(HEAD.format + f"{records.NAMED_TEXT}s")
 _EXEC, _FORK, _EXIT = 1024, 1025, 1026
 _TIME = itemgetter(TIME)
+_OPENING = frozenset({"openat", "openat2", "open_by_handle_at"})
 
 
 class Batch(Protocol):
@@ -60,6 +63,7 @@ class Decoder:
         self.damaged = 0  # records shorter than they should be
         self.serial = 0
         self._kinds: dict[int, str] = {**NAMES[machine], **KERNEL_KINDS}
+        self._elsewhere = machine == "aarch64"  # whose flags of open have other numbers
         self._held: list[tuple[Any, ...]] = []
 
     def feed(self, batches: Iterable[Batch | Sequence[bytes]], until: int | None = None) -> Iterator[Event]:
@@ -131,10 +135,22 @@ class Decoder:
                 continue
             serial += 1
             event = Event(kind, raw, blob, epoch + raw[TIME], process, hooks.get(raw[SLOT]), serial)
+            if self._elsewhere and kind in _OPENING:
+                event.raw, event.blob = _renumbered(kind, raw, blob)
             if kind in CHANGES:
                 processes.note(event)
             yield event
         self.serial = serial
+
+
+def _renumbered(kind: str, raw: tuple[Any, ...], blob: bytes) -> tuple[tuple[Any, ...], bytes]:
+    """Return a record of aarch64 with the flags that a file was opened with numbered as on x86_64."""
+    if kind != "openat2":
+        at = ARGS + 2
+        return (*raw[:at], flagwords.open_flags_of_aarch64(raw[at]), *raw[at + 1 :]), blob
+    at = sum(raw[LENS : LENS + 3])
+    flags = flagwords.open_flags_of_aarch64(int.from_bytes(blob[at : at + 8], "little"))
+    return raw, blob[:at] + flags.to_bytes(8, "little") + blob[at + 8 :]
 
 
 def _first_after(raws: list[tuple[Any, ...]], until: int) -> int:

@@ -20,6 +20,13 @@ OPEN = _table(
     " O_APPEND=0x400 O_CREAT=0x40 O_RDWR=2 O_WRONLY=1 O_RDONLY=0 O_CLOEXEC=0x80000 O_TMPFILE=0x400000"
 )
 """Flags of open on x86_64; see `open_flags`, since the lowest two bits are no flags."""
+OPEN_ELSEWHERE: Mapping[str, int] = {
+    "O_DIRECTORY": 0x4000,
+    "O_DIRECT": 0x10000,
+    "O_LARGEFILE": 0x20000,
+    "O_NOFOLLOW": 0x8000,
+}
+"""What aarch64 calls otherwise."""
 CLONE = _table(
     "CLONE_FILES=0x400 CLONE_FS=0x200 CLONE_IO=0x80000000 CLONE_NEWIPC=0x08000000 CLONE_NEWNET=0x40000000 CLONE_NEWNS=0x00020000"
     " CLONE_NEWPID=0x20000000 CLONE_NEWUTS=0x04000000 CLONE_PARENT=0x8000 CLONE_PARENT_SETTID=0x00100000 CLONE_PTRACE=0x2000"
@@ -263,6 +270,18 @@ def open_flags(value: int) -> str:
             found.append(name)
             left &= ~bit
     return "|".join(found)
+
+
+_HERE = {"O_DIRECTORY": 0x10000, "O_DIRECT": 0x4000, "O_LARGEFILE": 0x8000, "O_NOFOLLOW": 0x20000}
+
+
+def open_flags_of_aarch64(value: int) -> int:
+    """Return flags of open as x86_64 numbers them, from those of aarch64."""
+    found = value & ~sum(OPEN_ELSEWHERE.values())
+    for name, bit in OPEN_ELSEWHERE.items():
+        if value & bit:
+            found |= _HERE[name]
+    return found
 
 
 def capabilities(bits: int) -> str:

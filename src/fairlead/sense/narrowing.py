@@ -260,7 +260,7 @@ def _flagged(leaf: Check, of: arguments.Parameter, index: int) -> Alternatives |
             if matching(flag):
                 if not bit:
                     return None
-                bits |= bit
+                bits |= bit | (flagwords.OPEN_ELSEWHERE.get(flag, 0) if of.format == "open" else 0)
         hexadecimal = all(one in "0123456789abcdefABCDEF" for one in values[0])
         return ((Test(What.ARG, Op.ANYBITS, (bits,), index),),) if bits and not hexadecimal else None
     named = arguments.ENUMERATIONS.get(of.format)
