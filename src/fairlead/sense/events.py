@@ -284,6 +284,7 @@ class Process:
 
     @args.setter
     def args(self, values: Sequence[str]) -> None:
+        """Say what they are, where no bytes of the kernel do."""
         self._args = list(values)
         self._cmdline = None
 
@@ -296,6 +297,7 @@ class Process:
 
     @env.setter
     def env(self, values: Sequence[str]) -> None:
+        """Say what it is, where no bytes of the kernel do."""
         self._env = list(values)
 
     def forget_texts(self) -> None:
