@@ -25,12 +25,13 @@ INLINE void fl_arguments(struct fl_call *call, struct pt_regs *regs) {
 INLINE bool fl_is_32(struct task_struct *task) { return task->thread_info.flags & (1ul << TIF_32BIT); }
 #endif
 
-// Look at a call whose hook is known; `entering` and `leaving` say so.
-INLINE int fl_call_seen(u32 nr, u32 slot, s64 ret, u32 entry) {
+// Look at a call whose hook is known; `entering` and `leaving` say so. A hook is served by its call's own tracepoint or, where there is none, by
+// the program that sees every call: never by both, or each event would come twice.
+INLINE int fl_call_seen(u32 nr, u32 slot, s64 ret, u32 entry, u32 by) {
     struct fl_settings *set = fl_settings();
     if (!set || fl_ignored(set, bpf_get_current_pid_tgid() >> 32)) return 0;
     struct fl_hook *hook = bpf_map_lookup_elem(&hooks, &slot);
-    if (!hook || !hook->on) return 0;
+    if (!hook || hook->on != by) return 0;
     struct fl_room *room = fl_take_room(slot);
     if (!room) {
         fl_count(FL_C_CALLS, FL_DROPPED);
@@ -50,7 +51,7 @@ int leave(struct fl_leave *ctx) {
     u32 nr = ctx->nr;
     u32 *slot = bpf_map_lookup_elem(&leaving, &nr);
     if (!slot || !*slot) return 0;
-    return fl_call_seen(nr, *slot - 1, ctx->ret, 0);
+    return fl_call_seen(nr, *slot - 1, ctx->ret, 0, FL_ON);
 }
 
 SEC("tp")
@@ -58,7 +59,7 @@ int enter(struct fl_enter *ctx) {
     u32 nr = ctx->nr;
     u32 *slot = bpf_map_lookup_elem(&entering, &nr);
     if (!slot || !*slot) return 0;
-    return fl_call_seen(nr, *slot - 1, 0, 1);
+    return fl_call_seen(nr, *slot - 1, 0, 1, FL_ON);
 }
 
 // args: the registers, the return value. The number comes from the registers.
@@ -74,7 +75,7 @@ int leave_any(u64 *ctx) {
 #endif
     u32 *slot = bpf_map_lookup_elem(&leaving, &nr);
     if (!slot || !*slot) return 0;
-    return fl_call_seen(nr, *slot - 1, ctx[1], 0);
+    return fl_call_seen(nr, *slot - 1, ctx[1], 0, FL_ON_ANY);
 }
 
 // args: the registers, the number.
@@ -83,5 +84,5 @@ int enter_any(u64 *ctx) {
     u32 nr = ctx[1];
     u32 *slot = bpf_map_lookup_elem(&entering, &nr);
     if (!slot || !*slot || fl_is_32(bpf_get_current_task_btf())) return 0;
-    return fl_call_seen(nr, *slot - 1, 0, 1);
+    return fl_call_seen(nr, *slot - 1, 0, 1, FL_ON_ANY);
 }

@@ -97,10 +97,12 @@ enum fl_arg {          // how an argument is understood
     FL_K_SOCKADDR, FL_K_KIOCB, FL_K_LOADINFO, FL_K_MODULE, FL_K_SOCKET, FL_K_IOVITER,
 };
 
+enum fl_on { FL_OFF = 0, FL_ON, FL_ON_ANY };  // ANY: a system call without a tracepoint of its own, seen by the programs that see all
+
 struct fl_hook {       // map `hooks`: slot -> this
     u16 kind;
     u8 enter;          // 1: at the entry
-    u8 on;
+    u8 on;             // enum fl_on
     u8 args[6];        // enum fl_arg; texts are taken in this order, of which the first four count
     u8 ret;            // FL_NONE, FL_INT or FL_FD (its file is the place, and its path the first text)
     u8 about;          // 1 + the index of the FL_FD argument that the place is of; 0: the return value's, or none

@@ -68,3 +68,11 @@ def act(watch: Watch, deed: Deed, folder: Path, *, harmful: bool) -> set[str]:
     finally:
         watch.containers.pop(room.cgroup_id, None)
         room.close()
+
+
+def test_a_deed_is_told_once(watches: dict[str, Watch], tmp_path: Path) -> None:
+    """Also beside a rule about a call that this kernel may not have, which every call is looked at for."""
+    watch = watches["falco_rules.yaml"]
+    deed = next(one for one in deeds_stable.DEEDS if one.rule == "Create Symlink Over Sensitive Files")
+    assert deed.rule in act(watch, deed, tmp_path, harmful=True)
+    assert [one.rule.name for one in watch.detections].count(deed.rule) == 1

@@ -34,6 +34,8 @@ CONTAINED_TEXT: Final = 8
 EXE_SETS: Final = 64
 """Sets of executables that one sensor can tell apart."""
 MOST_SETS: Final = 65535
+SHARED: Final = 63
+"""Tests of one hook that the kernel can remember the outcome of."""
 _WORD: Final = (1 << 64) - 1
 _HALF: Final = (1 << 32) - 1
 
@@ -219,8 +221,11 @@ class Encoder:
         self.exhausted = False
         """Whether there were more sets of executables than bits."""
 
-    def hook(self, hook: Hook, kind: int) -> bytes:
-        """Return the fl_hook of a hook that records of a kind (a system call's number, or a records.Kind) come from."""
+    def hook(self, hook: Hook, kind: int, *, every: bool = False) -> bytes:
+        """Return the fl_hook of a hook that records of a kind (a system call's number, or a records.Kind) come from.
+
+        With `every` the programs that see all system calls serve it, and only they.
+        """
         sizes = [0] * 6
         for at, length in hook.sizes:
             sizes[at] = 7 if length < 0 else length + 1
@@ -228,7 +233,7 @@ class Encoder:
         return HOOK.pack(
             kind,
             hook.enter,
-            1,
+            2 if every else 1,
             args,
             hook.ret,
             hook.about + 1,
@@ -249,7 +254,7 @@ class Encoder:
             raise Refused(
                 f"{hook.sort} {hook.name} has {len(hook.clauses)} clauses; {MOST_CLAUSES} is the most"
             )
-        return [self._clause(hook, at, clause) for at, clause in enumerate(hook.clauses)]
+        return sharing([self._clause(hook, at, clause) for at, clause in enumerate(hook.clauses)])
 
     def _clause(self, hook: Hook, at: int, clause: Clause) -> bytes:
         acting = bool(clause.signal or clause.deny)
@@ -363,6 +368,33 @@ def _number(value: int | bytes | str) -> int:
     if not isinstance(value, int):
         raise Refused(f"a number is compared with {value!r}")
     return value
+
+
+def sharing(clauses: list[bytes]) -> list[bytes]:
+    """Return a hook's clauses with a number on each test that several of them have, so that the kernel tries it once an event.
+
+    Tests of clauses that act are numbered apart from those of clauses that post: of a text that is not whole they make different things.
+    """
+    found: dict[tuple[bool, bytes], int] = {}
+    rows = []
+    for clause in clauses:
+        count, signal, deny, silent, rate, _ = CLAUSE.unpack_from(clause)
+        starts = [CLAUSE.size + TEST.size * at for at in range(count)]
+        keys = [(bool(signal or deny), clause[start : start + TEST.size]) for start in starts]
+        for key in set(keys):
+            found[key] = found.get(key, 0) + 1
+        rows.append((clause, (count, signal, deny, silent, rate), keys))
+    often = sorted((key for key, times in found.items() if times > 1), key=lambda key: -found[key])
+    numbers = {key: at for at, key in enumerate(often[:SHARED], 1)}
+    done = []
+    for clause, head, keys in rows:
+        bits = sum(1 << number for number in {numbers.get(key, 0) for key in keys} - {0})
+        tests = b""
+        for key in keys:
+            what, op, named, _, value, mask = TEST.unpack(key[1])
+            tests += TEST.pack(what, op, named, numbers.get(key, 0), value, mask)
+        done.append(CLAUSE.pack(*head, bits) + tests + clause[CLAUSE.size + len(tests) :])
+    return done
 
 
 def changes(

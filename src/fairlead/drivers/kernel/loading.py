@@ -315,7 +315,10 @@ class Sensor:
         try:
             self._write_layout(hook, slot)
             for choice in choices(hook, self._abilities.names, has_tracepoint):
-                self._write_hook(encoder.hook(hook, kind), clauses, slot, denies=choice.denies)
+                packed = encoder.hook(
+                    hook, kind, every=any(way.program.endswith("_any") for way in choice.ways)
+                )
+                self._write_hook(packed, clauses, slot, denies=choice.denies)
                 try:
                     self._stock.load(choice.ways)
                     self._attach(choice.ways, slot)
