@@ -37,6 +37,7 @@ spec:
     - {event: magic_write, filters: ["data.pathname=/tmp/written"]}
     - {event: write, filters: ["comm=nobody"]}
     - {event: chmod_common}
+    - {event: exit_group, filters: ["data.status=7"]}
     - {event: ptrace, filters: ["data.request=PTRACE_TRACEME"]}
     - {event: process_execute_failed}
     - {event: set_fs_pwd, filters: ["data.resolved_path=/tmp"]}
@@ -106,6 +107,7 @@ CASES: list[tuple[str, list[tuple[object, ...]], list[tuple[object, ...]]]] = [
     ("set_fs_pwd", [("chdir", "/tmp")], [("read", "/etc/passwd")]),
     ("security_sb_mount", [("mount", "none", "/tmp", "tmpfs", 0)], [("mount", "none", "/tmp", "ramfs", 0)]),
     ("hidden_file_created", [("copy", "/bin/actor", "/tmp/.x")], [("copy", "/bin/actor", "/tmp/x")]),
+    ("exit_group", [("exit", 7)], [("exit", 6)]),
     ("write", [], [("write", "/tmp/x", "x")]),
 ]  # fmt: skip
 

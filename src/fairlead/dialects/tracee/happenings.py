@@ -375,9 +375,13 @@ def _envp(event: Event) -> list[str] | None:
     return event.process.env if event.ret == 0 else None
 
 
+_NEVER_RETURN = frozenset({"exit", "exit_group"})
+
+
 def of_call(call: Call) -> Plain:
     """Return a system call as an event."""
-    source = Source(kind=call.name, fields=fields_of(call), hook=syscalls.hook_of(call.name))
+    hook = syscalls.hook_of(call.name, enter=call.name in _NEVER_RETURN)
+    source = Source(kind=call.name, fields=fields_of(call), hook=hook)
     return Plain(name=call.name, sets=call.sets, signature=call.args, sources={call.name: source})
 
 
