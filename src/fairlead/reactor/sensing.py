@@ -64,6 +64,8 @@ MOST_UNKNOWN: Final = 200
 """Processes that are looked up in /proc after one read, of those that nobody told of."""
 CONTAINERS_EVERY: Final = 0.5
 """Seconds at least between two updates of what the kernel is told of containers that policies select."""
+RINGS: Final = {"calls": 8 << 20, "named": 8 << 20, "long": 4 << 20}
+"""Bytes of the rings, where nobody asks for others: room for 10 ms of four, two and one million records a second."""
 HOSTS_EVERY: Final = 600.0
 """Seconds between two lookups of hosts that rules name."""
 _CGROUP_HOOK: Final = Hook(sort="kernel", name="cgroup")
@@ -132,7 +134,7 @@ class Sensing:
         else:
             self._source = kernel.open(
                 plan,
-                sizes=self.options.sizes,
+                sizes={**RINGS, **self.options.sizes},
                 ignore=self.options.ignore,
                 spare=self.options.spare,
                 contained_only=self.options.contained_only,

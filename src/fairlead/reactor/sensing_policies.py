@@ -96,7 +96,11 @@ class Policies:
             self._told[key] = stamp
             if mapping(document, "status", "nodes").get(self._node) == status:
                 continue
-            own = {"hooks": None, "errors": None, "notes": None} | status  # null removes what was there before
+            own = {
+                "hooks": None,
+                "errors": None,
+                "notes": None,
+            } | status  # null removes what was there before
             patch = {"status": {"state": status["state"], "nodes": {self._node: own}}}
             try:
                 await self._cluster.patch(POLICIES, *key, patch, subresource="status")
