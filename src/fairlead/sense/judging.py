@@ -77,18 +77,19 @@ class Engine:
         self._concerns: list[planning.Concern] = []
         self._by_key = {rule.key: rule for rule in self.rules}
         self._hooked: frozenset[str] = frozenset(rule.key for rule in self.rules if rule.hooks)
+        known: dict[str, planning.Specialist] = {}
         for rule in self.rules:
-            self._take(rule)
+            self._take(rule, known)
         self.plan: Plan = planning.plan_of(self.rules, self._concerns)
         self._slots: dict[int, tuple[tuple[str, ...], ...]] = {}
         self._asked: dict[tuple[str, int, int], _Asked] = {}
         self._made: dict[tuple[str, bool, frozenset[str]], _Judge] = {}
         self.place(dict(enumerate(self.plan.hooks, 1)))
 
-    def _take(self, rule: Rule) -> None:
+    def _take(self, rule: Rule, known: dict[str, planning.Specialist]) -> None:
         if rule.condition is not None:
             try:
-                found = planning.concerns(rule, self.fields)
+                found = planning.concerns(rule, self.fields, known)
             except conditions.BadCondition as wrong:
                 self._refuse(rule, str(wrong))
                 return

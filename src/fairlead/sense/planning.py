@@ -54,7 +54,7 @@ _BY_KIND = frozenset({
 _OPENED = frozenset({"evt.is_open_read", "evt.is_open_write", "evt.is_open_exec", "evt.is_open_create"})
 
 
-def kinds_of(tree: Tree, fields: Fields) -> tuple[str, ...]:
+def kinds_of(tree: Tree, fields: Fields, known: dict[str, Specialist] | None = None) -> tuple[str, ...]:
     """Return the kinds of events that the condition can be true of; WITHOUT_TYPE's where it names none."""
     named: dict[str, None] = {}
     for leaf in conditions.leaves(tree):
@@ -71,21 +71,33 @@ def kinds_of(tree: Tree, fields: Fields) -> tuple[str, ...]:
                 texts = tuple(arguments.EVENTS)
             for text in texts:
                 named.update(dict.fromkeys(ALIASES.get(text, (text,))))
-    if specialise(tree, "no such event", fields) is not False:
+    known = {} if known is None else known
+    if specialise(tree, "no such event", fields, known) is not False:
         named.update(dict.fromkeys(WITHOUT_TYPE))
-    return tuple(kind for kind in named if _is_kind(kind) and specialise(tree, kind, fields) is not False)
+    return tuple(
+        kind for kind in named if _is_kind(kind) and specialise(tree, kind, fields, known) is not False
+    )
 
 
 def _is_kind(kind: str) -> bool:
     return kind in EVERY or kind in KERNEL_EVENTS or kind in ALWAYS
 
 
-def specialise(tree: Tree, kind: str, fields: Fields) -> Tree | bool:
-    """Return what is left of a condition for events of one kind: True, False, or a tree without what the kind decides."""
-    return _Specialist(kind, fields.of_kind(kind)).tree(tree)
+def specialise(
+    tree: Tree, kind: str, fields: Fields, known: dict[str, Specialist] | None = None
+) -> Tree | bool:
+    """Return what is left of a condition for events of one kind: True, False, or a tree without what the kind decides.
+
+    `known` keeps what was decided of single comparisons from one call to the next.
+    """
+    known = {} if known is None else known
+    one = known.get(kind)
+    if one is None:
+        one = known[kind] = Specialist(kind, fields.of_kind(kind))
+    return one.tree(tree)
 
 
-class _Specialist:
+class Specialist:
     """Decides comparisons that depend on the kind alone."""
 
     def __init__(self, kind: str, fields: Fields) -> None:
@@ -95,6 +107,7 @@ class _Specialist:
         self._known: dict[Leaf, bool | None] = {}
 
     def tree(self, tree: Tree) -> Tree | bool:
+        """Return what is left of a tree."""
         if isinstance(tree, Not):
             arg = self.tree(tree.arg)
             return not arg if isinstance(arg, bool) else Not(arg, tree.at)
@@ -344,13 +357,14 @@ class Concern:
     clauses: tuple[tuple[Test, ...], ...]
 
 
-def concerns(rule: Rule, fields: Fields) -> list[Concern]:
+def concerns(rule: Rule, fields: Fields, known: dict[str, Specialist] | None = None) -> list[Concern]:
     """Return what a rule with a condition wants, kind by kind. Raises BadCondition."""
     conditions.Weaver(fields).count(rule.condition)  # refuses what could not be compiled
-    kinds = rule.kinds or kinds_of(rule.condition, fields)
+    known = {} if known is None else known
+    kinds = rule.kinds or kinds_of(rule.condition, fields, known)
     found = []
     for kind in kinds:
-        tree = specialise(rule.condition, kind, fields)
+        tree = specialise(rule.condition, kind, fields, known)
         if tree is not False:
             found.append(Concern(rule, kind, tree, clauses_of(tree, kind)))
     return found
