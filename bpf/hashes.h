@@ -33,11 +33,15 @@ GLOBAL u64 fl_hash(struct fl_room *room, u32 k) {
     return s.hash;
 }
 
+// What room->key holds now, so that one text is not made a key twice in a row.
+enum { FL_FRONT = 8, FL_TURNED = 16 };
+
 // The text's beginning as the key of a trie.
 GLOBAL int fl_front(struct fl_room *room, u32 k) {
     if (!room || k > 4) return 0;
     u32 pos = room->pos[k], len = room->len[k];
-    if (pos > FL_TEXT_MOST) return 0;
+    if (pos > FL_TEXT_MOST || room->keyed == FL_FRONT + k) return 0;
+    room->keyed = k < 4 ? FL_FRONT + k : 0;
     MOST(len, FL_PREFIX_TEXT);
     bpf_probe_read_kernel(room->key.text, len, &room->text[pos]);
     room->key.bits = 32 + len * 8;
@@ -56,6 +60,8 @@ GLOBAL int fl_turn(struct fl_room *room, u32 k) {
     if (!room || k > 4) return 0;
     struct fl_scan s = {.room = room, .pos = room->pos[k], .len = room->len[k]};
     u32 len = s.len > FL_PREFIX_TEXT ? FL_PREFIX_TEXT : s.len;
+    if (room->keyed == FL_TURNED + k) return 0;
+    room->keyed = k < 4 ? FL_TURNED + k : 0;
     bpf_loop(len, fl_turn_one, &s, 0);
     room->key.bits = 32 + len * 8;
     return 0;

@@ -63,7 +63,7 @@ struct fl_room {
     u64 exe, pexe;
     u32 pos[8], len[8];   // texts; the fifth is comm
     u64 hash[8];
-    u32 hashed, fronted, turned, fd;
+    u32 hashed, keyed;
     struct fl_prefix key;
     struct fl_flight flight;
     char path[FL_LONG_TEXT + 512];

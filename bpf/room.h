@@ -18,7 +18,7 @@ INLINE struct fl_room *fl_take_room(u32 slot) {
         room->cut = room->headless = 0;
         room->passed = room->failed = 0;
         room->file = room->sock = room->exe = room->pexe = 0;
-        room->hashed = room->fronted = room->turned = 0;
+        room->hashed = room->keyed = 0;
         for (u32 k = 0; k < 5; k++) room->pos[k] = room->len[k] = 0;
         return room;
     }

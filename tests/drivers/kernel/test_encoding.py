@@ -266,3 +266,17 @@ def test_changes_of_a_table() -> None:
     assert changes({b"a": b"1", b"b": b"1", b"c": b"1"}, {b"a": b"1", b"b": b"2", b"d": b"1"}) == (
         [(b"b", b"2"), (b"d", b"1")], [b"c"],
     )  # fmt: skip
+
+
+def test_equal_tests_are_numbered_once_a_hook_and_apart_for_what_acts() -> None:
+    same, other = Test(What.UID, Op.EQ, (7,)), Test(What.GID, Op.EQ, (8,))
+    found = Encoder(Sets()).clauses(
+        hook(
+            Clause(tests=(same, other)), Clause(tests=(same,)), Clause(tests=(same,), signal=9), Clause(tests=(other,), signal=9),
+            Clause(tests=(other,), signal=9),
+        )
+    )  # fmt: skip
+    numbers = [[struct.unpack_from("<I", one, 20 + 24 * at)[0] for at in range(one[0])] for one in found]
+    bits = [struct.unpack_from("<Q", one, 8)[0] for one in found]
+    assert numbers == [[1, 0], [1], [0], [2], [2]]
+    assert bits == [2, 2, 0, 4, 4]
