@@ -37,7 +37,7 @@ FIELDS: Sequence[tuple[str, str, str]] = (
     (
         "Finding",
         "evidence",
-        "observed facts: kind (field, event, log, exit, condition, absence), subject, text, where",
+        "observed facts: kind (field, event, log, exit, condition, absence, call, process), subject, text, where",
     ),
     ("Finding", "symptoms", "what is wrong only because of this: subject, message"),
     ("Finding", "fixes", "ways out: title, risk, changes"),
@@ -172,6 +172,9 @@ def document() -> str:
         lines.append("")
     lines += ["## Rules", "", "| rule | what it means |", "| --- | --- |"]
     lines += [f"| `{rule}` | {meaning} |" for rule, meaning in sorted(RULES.items())]
+    lines.append(
+        "| `sense.<dialect>.<rule>` | A rule over the kernel's events saw something: a Detection of the sensor. |"
+    )
     return "\n".join(lines) + "\n"
 
 

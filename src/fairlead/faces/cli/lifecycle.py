@@ -60,7 +60,9 @@ def declare(verbs: Verbs) -> None:
     up.add_argument(
         "--detach", action="store_true", help="return as soon as it is ready, and go on in the background"
     )
-    up.add_argument("--no-node", action="store_true", help="the control plane alone: nothing runs pods")
+    up.add_argument(
+        "--no-node", action="store_true", help="the control plane alone: nothing runs pods, no sensor"
+    )
     up.add_argument(
         "--no-audit",
         action="store_true",
@@ -132,7 +134,7 @@ def run_up(args: argparse.Namespace) -> int:
         audit=not args.no_audit,
         containers=not args.no_containers,
         crash_backoff=args.crash_backoff,
-        sensor=not args.no_sensor,
+        sensor=not args.no_sensor and not args.no_node,
         sensor_metrics=args.sensor_metrics,
         audit_policy=_audit_policy(args.audit_policy)
         or ("default" if not args.no_sensor and _wants_audit(where.root / "sense" / "rules.d") else ""),
