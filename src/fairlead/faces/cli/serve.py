@@ -1,4 +1,4 @@
-"""`fairlead serve admission` and `fairlead serve audit`: what judges for a real cluster, at admission and in the background.
+"""`fairlead serve admission`, `audit` and `sense`: what judges for a real cluster, at admission, in the background and from the kernel.
 
 Serves until it is told to stop. Exit code 0 then, 1 when it could not go on, 2 when the command cannot be understood.
 """
@@ -44,7 +44,7 @@ A policy that is late or fails refuses the request, unless its failurePolicy is 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser(
-        "serve", help="run a server beside a real cluster: its admission webhook, its audit"
+        "serve", help="run a server beside a real cluster: its admission webhook, its audit, its sensors"
     )
     servers = parser.add_subparsers(title="servers", metavar="SERVER", required=True)
     admission = servers.add_parser(
@@ -100,6 +100,32 @@ def declare(verbs: Verbs) -> None:
     audit.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
     cluster_options(audit)
     audit.set_defaults(run=run_audit, policy=())
+    _declare_sense(servers)
+
+
+def _declare_sense(servers: Verbs) -> None:
+    sense = servers.add_parser(
+        "sense",
+        help="watch this machine's processes, judge them by rules, and tell a cluster",
+        description="Watches every process of this machine, judges by rules from files and by the cluster's TracingPolicies, and writes Detections "
+        "and FlightRecords. Without a cluster (no --in-cluster, --kubeconfig or --context) it tells its log. Run one a machine.",
+    )
+    sense.add_argument("--rules", action="append", default=[], type=Path, metavar="FILE",
+                       help="a file or folder of rules, read again when it changes (repeatable)")  # fmt: skip
+    sense.add_argument("--behaviours", action="store_true", help="fairlead's own detectors, too")
+    sense.add_argument(
+        "--node",
+        default="",
+        metavar="NAME",
+        help="this machine's name in the cluster (default: its host name)",
+    )
+    sense.add_argument("--metrics", type=int, default=None, metavar="PORT", help="serve Prometheus metrics")
+    sense.add_argument(
+        "--metrics-address", default="127.0.0.1", metavar="ADDRESS", help="where (default: loopback only)"
+    )
+    sense.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
+    cluster_options(sense)
+    sense.set_defaults(run=run_sense)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -141,6 +167,37 @@ def run_audit(args: argparse.Namespace) -> int:
         raise Problem(f"the cluster cannot be reached: {error}") from error
     except Refusal as refusal:
         raise Problem(f"the cluster refuses: {refusal.message}") from refusal
+    return 0
+
+
+def run_sense(args: argparse.Namespace) -> int:
+    """Watch until told to stop; return the exit code."""
+    from fairlead.reactor.sense import absent
+    from fairlead.reactor.sensing_serving import NotHere, Options
+    from fairlead.reactor.sensing_serving import serve as watch
+
+    if why := absent():
+        raise Problem(f"nothing is watched: {why}")
+    for path in args.rules:
+        if not path.exists():
+            raise Problem(f"{path}: no such file or folder", code=2)
+    args.policy = args.rules or [Path()]  # with rules from files a cluster is not needed
+    options = Options(
+        access=_access(args),
+        node=args.node,
+        rules=tuple(args.rules),
+        data_dir=args.data_dir,
+        behaviours=args.behaviours,
+        metrics=args.metrics,
+        metrics_address=args.metrics_address,
+    )
+    _log()
+    try:
+        asyncio.run(watch(options))
+    except NotHere as reason:
+        raise Problem(f"nothing is watched: {reason}") from reason
+    except OSError as fault:
+        raise Problem(f"{fault.filename or 'the sensor'}: {fault.strerror or fault}") from fault
     return 0
 
 
