@@ -105,6 +105,8 @@ def declare(verbs: Verbs) -> None:
     how.add_argument(
         "--replay", type=Path, default=None, metavar="FILE", help="read a recording instead of the kernel"
     )
+    how.add_argument("--pin", action="store_true",
+                     help="what policies refuse stays refused after this ends, until `fairlead sense unpin`")  # fmt: skip
     how.add_argument(
         "--metrics", type=int, default=None, metavar="PORT", help="serve Prometheus metrics on loopback"
     )
@@ -212,6 +214,7 @@ async def _watch(args: argparse.Namespace) -> int:
         data_dir=data if data.is_dir() else None,
         always=not show.silent or args.output == "tetragon",
         record=args.record,
+        pin="sensor" if args.pin else "",
     )
     if args.replay:
         try:
