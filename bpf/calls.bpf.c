@@ -86,3 +86,13 @@ int enter_any(u64 *ctx) {
     if (!slot || !*slot || fl_is_32(bpf_get_current_task_btf())) return 0;
     return fl_call_seen(nr, *slot - 1, 0, 1, FL_ON_ANY);
 }
+
+// Attempts of calls that this kernel does not have. They fail with ENOSYS, so they can be told of as they are made: at the entry, since two
+// programs at the exits, where a call's own tracepoint is too, cost every call more than one at the entries and one at the exits.
+SEC("tp_btf/sys_enter")
+int lacking(u64 *ctx) {
+    u32 nr = ctx[1];
+    u32 *slot = bpf_map_lookup_elem(&leaving, &nr);
+    if (!slot || !*slot || fl_is_32(bpf_get_current_task_btf())) return 0;
+    return fl_call_seen(nr, *slot - 1, -ENOSYS, 0, FL_ON_ANY);
+}

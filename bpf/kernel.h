@@ -156,6 +156,7 @@ struct fl_leave { u64 hidden; long nr; long ret; };
 #define AT_FDCWD -100
 #define EPERM 1
 #define ENOENT 2
+#define ENOSYS 38
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10

@@ -18,6 +18,7 @@
 // enter          tp                              any system call's entry: syscalls/sys_enter_X of each X in `entering`
 // leave_any      tp_btf/sys_exit                 instead of `leave` and `enter`, where the kernel lacks syscalls/*: sees every call, so
 // enter_any      tp_btf/sys_enter                it is dearer; 32-bit calls are left out as they are by syscalls/*
+// lacking        tp_btf/sys_enter                instead of `leave`, for calls that this kernel does not have: told as failed with ENOSYS
 // signal         tp_btf/signal_generate          FL_SIGNAL
 // oom            tp_btf/mark_victim              FL_OOM, with the victim's cgroup; kernels from 6.8 (the argument is a task)
 // oom_pid        tracepoint/oom/mark_victim      the same for older kernels: head.cgroup is the one where memory was asked for

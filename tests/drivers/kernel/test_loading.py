@@ -17,6 +17,7 @@ import pytest
 
 from fairlead.drivers import kernel
 from fairlead.drivers.kernel.libbpf import loaded_programs
+from fairlead.drivers.kernel.probing import lacks_call
 from fairlead.sense import records
 from fairlead.sense.plans import Arg, Clause, Hook, Op, Plan, Test, What
 from fairlead.sense.records import Flag, Kind
@@ -262,6 +263,19 @@ def test_functions_of_libraries_and_tracepoints_by_name(listen: Listen) -> None:
     assert slots["getppid"].ret == os.getpid()
     assert slots["task/task_rename"].texts[:2] == (b"fl-generic", b"fl-generic")
     assert "sched_process_exit" in slots
+
+
+def test_attempts_of_calls_that_the_kernel_lacks_are_seen(listen: Listen) -> None:
+    if not lacks_call("init_module"):
+        pytest.skip("this kernel loads modules")
+    listener = listen(hook_of("init_module"), hook_of("mkdirat"))
+    script = (
+        f"import ctypes; libc = ctypes.CDLL(None); libc.syscall({number('init_module')}, 0, 5, b'name=value')"
+    )
+    pid = run(sys.executable, "-S", "-c", script)
+    [tried] = listener.until(of(pid, number("init_module")))
+    assert (tried.ret, tried.args[1]) == (-38, 5)
+    assert b"name=value" in tried.texts
 
 
 def test_what_is_not_there_says_why_and_keeps_nothing_away(listen: Listen) -> None:

@@ -44,11 +44,19 @@ def test_a_system_call_is_seen_at_its_own_tracepoint() -> None:
 
 
 def test_without_tracepoints_of_calls_every_call_is_looked_at() -> None:
-    [choice] = choices(hook_of("openat"), HERE, lacks)
+    [choice] = choices(hook_of("openat"), HERE, lacks, lambda _: False)
     assert choice.how == "tp_btf sys_exit"
     assert "dearer" in choice.lost
     with pytest.raises(Unplaceable):
         choices(hook_of("openat"), frozenset(), lacks)
+
+
+def test_attempts_of_calls_that_the_kernel_lacks_are_seen_at_the_entries() -> None:
+    [choice] = choices(hook_of("init_module"), HERE, lacks, lambda name: name == "init_module")
+    assert (choice.how, choice.ways[0].program) == ("tp_btf sys_enter", "lacking")
+    assert "no such call" in choice.lost
+    [choice] = choices(hook_of("init_module", enter=True), HERE, lacks, lambda _: True)
+    assert choice.ways[0].program == "enter_any"
 
 
 def test_kernel_events_and_what_serves_when_they_are_older() -> None:

@@ -22,6 +22,7 @@ from fairlead.drivers.kernel.encoding import CLAUSE, HOOK, SETTINGS, TEST, Encod
 from fairlead.drivers.kernel.joining import joined
 from fairlead.drivers.kernel.libbpf import Link, Map, Refused
 from fairlead.drivers.kernel.placing import (
+    EVERY,
     Choice,
     Placed,
     Unplaceable,
@@ -315,9 +316,7 @@ class Sensor:
         try:
             self._write_layout(hook, slot)
             for choice in choices(hook, self._abilities.names, has_tracepoint):
-                packed = encoder.hook(
-                    hook, kind, every=any(way.program.endswith("_any") for way in choice.ways)
-                )
+                packed = encoder.hook(hook, kind, every=any(way.program in EVERY for way in choice.ways))
                 self._write_hook(packed, clauses, slot, denies=choice.denies)
                 try:
                     self._stock.load(choice.ways)

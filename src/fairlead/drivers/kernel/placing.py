@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from fairlead.drivers.kernel.probing import lacks_call
 from fairlead.sense.plans import Arg, Hook
 from fairlead.sense.records import Kind
 from fairlead.sense.syscalls import call_of, number_of
@@ -58,6 +59,11 @@ class Placed:
     how: str
     lost: str = ""
     slot: int = -1
+
+
+EVERY: Final = frozenset({"leave_any", "enter_any", "lacking"})
+"""The programs that see every system call."""
+_LACKING: Final = "this kernel has no such call: attempts are seen, all of which fail, and every system call is looked at for them"
 
 
 class Unplaceable(Exception):
@@ -147,14 +153,25 @@ def recorded() -> dict[int, int]:
     return found
 
 
-def choices(hook: Hook, abilities: frozenset[str], has: Callable[[str, str], bool]) -> Sequence[Choice]:
-    """Return the ways to serve a hook on a kernel with these abilities, the best first. `has` tells whether a tracepoint is there.
+def choices(
+    hook: Hook,
+    abilities: frozenset[str],
+    has: Callable[[str, str], bool],
+    lacks: Callable[[str], bool] = lacks_call,
+) -> Sequence[Choice]:
+    """Return the ways to serve a hook on a kernel with these abilities, the best first.
+
+    `has` tells whether a tracepoint is there, and `lacks` whether the kernel was built without a system call.
 
     Raises:
         Unplaceable: there is none.
 
     """
     kind_of(hook)
+    event = f"sys_exit_{TRACEPOINT_NAMES.get(hook.name, hook.name)}"
+    returns = hook.sort == "syscall" and not hook.enter
+    if returns and "tp_btf" in abilities and not has("syscalls", event) and lacks(hook.name):
+        return [Choice((Way("sensor", "lacking", "section"),), "tp_btf sys_enter", _LACKING)]
     found = _SORTS[hook.sort](hook, abilities, has)
     if not found:
         raise Unplaceable(f"this kernel has nothing that serves {hook.sort} {hook.name}")

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from ctypes import byref, c_char_p, c_long, c_uint, c_uint64, c_ulong, c_void_p, sizeof
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -107,6 +108,23 @@ def has_tracepoint(category: str, name: str) -> bool:
     """Whether this kernel has a tracepoint."""
     place = mounted("tracefs")
     return bool(place) and Path(place, "events", category, name, "id").exists()
+
+
+@cache
+def _lacking_calls() -> frozenset[str]:
+    """Return the system calls that the kernel was built without: of those it has a weak symbol alone (kernel/sys_ni.c)."""
+    prefix = f"__{'x64' if architecture() == 'x86_64' else architecture()}_sys_"
+    with suppress(OSError), Path("/proc/kallsyms").open() as file:
+        words = (line.split() for line in file if prefix in line)
+        return frozenset(
+            one[2].removeprefix(prefix) for one in words if one[1] == "W" and one[2].startswith(prefix)
+        )
+    return frozenset()
+
+
+def lacks_call(name: str) -> bool:
+    """Whether this kernel was built without a system call; False also where nobody tells."""
+    return name in _lacking_calls()
 
 
 # ---- tiny programs ------------------------------------------------------------------------------------------------------
