@@ -72,16 +72,16 @@ def namespaces(one: ChangeFilter, host: Host) -> Filter | str:
     """Return the filter of changed namespaces, or why there is none. Seen is the way into the host's namespace, and out of it."""
     mask = ~one.mask & 0x3FF if one.negated else one.mask
     wanted = [bit for bit in range(10) if mask >> bit & 1]
-    if any(not host.namespaces[bit] for bit in wanted):
+    if any(not host.home[bit] for bit in wanted):
         return "the host's namespaces are not known"
     pairs = {
         bit: (
-            Test(What.NS, Op.EQ, (host.namespaces[bit],), bit),
-            Test(What.NS, Op.NE, (host.namespaces[bit],), bit),
+            Test(What.NS, Op.EQ, (host.home[bit],), bit),
+            Test(What.NS, Op.NE, (host.home[bit],), bit),
         )
         for bit in wanted
     }
-    return _pairs(pairs, lambda event, bit: event.process.ns[bit] == host.namespaces[bit])
+    return _pairs(pairs, lambda event, bit: event.process.ns[bit] == host.home[bit])
 
 
 def capabilities(one: CapabilityFilter) -> Filter | str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from fairlead.dialects.tracingpolicy import operators, seeing
 from fairlead.dialects.tracingpolicy.argtypes import Type
@@ -34,6 +34,10 @@ ALWAYS: Alternatives = ((),)
 NEVER: Alternatives = ()
 _MOST_ROWS = 24
 _PID, _USER = 3, 9
+INITIAL: Final = (
+    0xEFFFFFFE, 0xEFFFFFFF, 0, 0xEFFFFFFC, 0xEFFFFFFC, 0, 0xEFFFFFFA, 0xEFFFFFFA, 0xEFFFFFFB, 0xEFFFFFFD,
+)  # fmt: skip
+"""Inode numbers of the first namespaces, in the order of Process.ns (PROC_*_INIT_INO of linux/proc_ns.h); 0 where they are not fixed."""
 _LONGEST = 120
 """Bytes of a prefix that the kernel compares."""
 
@@ -48,6 +52,11 @@ class Host:
     namespaces: tuple[int, ...] = (0,) * 10
     containers: Mapping[int, Container] = field(default_factory=dict)
     machine: str = "x86_64"
+
+    @property
+    def home(self) -> tuple[int, ...]:
+        """The host's namespaces; where one was not told, the number that the kernel gives to the first of its sort, if that is fixed."""
+        return tuple(one or INITIAL[at] for at, one in enumerate(self.namespaces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +303,7 @@ def _socket(
 
 def pid(one: PidFilter, host: Host) -> Filter:
     """Return the filter of process ids. A process outside of any pid namespace but the host's has the id 0 in its namespace."""
-    home, wanted = host.namespaces[_PID], frozenset(one.values)
+    home, wanted = host.home[_PID], frozenset(one.values)
     numbers = tuple(sorted(wanted))
 
     def own(process: Process) -> int:
@@ -417,7 +426,7 @@ def binary(one: BinaryFilter, *, up: int = 0) -> Filter:
 
 def namespace(one: NamespaceFilter, host: Host) -> Filter:
     """Return the filter of a namespace."""
-    home = host.namespaces[one.which]
+    home = host.home[one.which]
     wanted = tuple(sorted({*one.values, *((home,) if one.host and home else ())}))
 
     def check(event: Event) -> bool:
@@ -438,7 +447,7 @@ _CAPS = {0: What.CAP_EFF, 1: What.CAP_PERM, 2: What.CAP_INH}
 
 def capability(one: CapabilityFilter, host: Host) -> Filter:
     """Return the filter of a set of capabilities. With `namespaced` only processes outside of the host's user namespace count."""
-    home, mask = host.namespaces[_USER], one.mask
+    home, mask = host.home[_USER], one.mask
     rows: Alternatives = ((Test(_CAPS[one.which], Op.NOBITS if one.negated else Op.ANYBITS, (mask,)),),)
     others: Alternatives = ((Test(_CAPS[one.which], Op.ANYBITS if one.negated else Op.NOBITS, (mask,)),),)
 
