@@ -40,7 +40,7 @@ enum { FL_FRONT = 8, FL_TURNED = 16 };
 GLOBAL int fl_front(struct fl_room *room, u32 k) {
     if (!room || k > 4) return 0;
     u32 pos = room->pos[k], len = room->len[k];
-    if (pos > FL_TEXT_MOST || room->keyed == FL_FRONT + k) return 0;
+    if (pos > FL_TEXT_ROOM - 256 || room->keyed == FL_FRONT + k) return 0;
     room->keyed = k < 4 ? FL_FRONT + k : 0;
     MOST(len, FL_PREFIX_TEXT);
     bpf_probe_read_kernel(room->key.text, len, &room->text[pos]);

@@ -67,10 +67,10 @@ GLOBAL int fl_text_passes(struct fl_room *room, struct fl_call *call, const stru
     u32 k = 4, op = test->op, named = test->set;
     if (test->what == FL_W_COMM) {
         // Here and not in the head: that may not have been filled yet.
-        char *comm = &room->text[FL_TEXT_MOST + FL_LONG_TEXT - 64];
+        char *comm = &room->text[FL_TEXT_ROOM - 256];
         bpf_get_current_comm(comm, 16);
         long n = bpf_probe_read_kernel_str(room->path, 16, comm);
-        room->pos[4] = FL_TEXT_MOST + FL_LONG_TEXT - 64;
+        room->pos[4] = FL_TEXT_ROOM - 256;
         room->len[4] = n > 0 && n <= 16 ? n - 1 : 0;
         room->hashed &= ~16u;
     } else {
@@ -78,7 +78,7 @@ GLOBAL int fl_text_passes(struct fl_room *room, struct fl_call *call, const stru
         if (k > 3) return 0;
     }
     u32 pos = room->pos[k], len = room->len[k];
-    if (pos > FL_TEXT_ROOM - 64) return 0;
+    if (pos > FL_TEXT_ROOM - 256) return 0;
     // Of a text that is not whole nothing is known: what posts takes it, what acts leaves it.
     if (k < 4 && (room->headless >> k & 1)) return !room->exact;
     if (k < 4 && (room->cut >> k & 1) && op != FL_PREFIX && op != FL_NOTPREFIX && op != FL_RELATIVE)
