@@ -240,7 +240,7 @@ class Flights:
         ):  # its processes were in a pod's or the host's process namespace: the last to exit was its own
             _take_last_exit(ended, raw, self._epoch)
         for _ in range(int(PATIENCE / 0.1)):
-            if container.name or container.sandbox:
+            if container.name or container.sandbox or not self._identities.asking(container):
                 break
             await asyncio.sleep(0.1)
         killed = any(one["call"] == "oom" for one in entries)

@@ -192,6 +192,10 @@ class Identities(Mapping[int, Container]):
             await asyncio.wait(waiting, timeout=seconds)
         self._fresh = set()
 
+    def asking(self, container: Container) -> bool:
+        """Say whether a runtime may still tell more of a container."""
+        return container.id in self._asking
+
     # --- news
 
     def made(self, cgroup: int, path: str) -> None:
