@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def act(script: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-c", begin + script, *arguments], check=True, timeout=60)
 
 
-def hook(shape: dict[str, object], *clauses: Clause) -> Hook:
+def hook(shape: Mapping[str, object], *clauses: Clause) -> Hook:
     return Hook(**shape, clauses=clauses)  # type: ignore[arg-type]
 
 
@@ -46,7 +47,7 @@ def number(name: str) -> int:
 
 
 def judged(
-    listen: Listen, shape: dict[str, object], cases: list[tuple[Test, bool]], script: str, *arguments: str
+    listen: Listen, shape: Mapping[str, object], cases: list[tuple[Test, bool]], script: str, *arguments: str
 ) -> list[str]:
     """Return the cases whose test came out otherwise than expected, for the one call of the script that they can be asked of."""
     always = Clause(tests=(ME, Test(What.TID, Op.NE, (0,))))
