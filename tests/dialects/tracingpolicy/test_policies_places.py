@@ -278,3 +278,55 @@ def test_the_short_forms_of_the_tables() -> None:
     assert condition("mode/61440==8192").mask == 0o170000
     assert condition("arg1==2").mask == 0xFFFFFFFF
     assert condition("ret>=0").what is What.RET
+
+
+TASK = [
+    ("pid", "int", 71),
+    ("comm", "string", "cat"),
+    ("real_parent.comm", "string", "bash"),
+    ("real_parent.real_parent.comm", "string", "init"),
+    ("cred.euid.val", "uint32", 7),
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "value"), TASK)
+def test_data_of_the_task(bench: Any, cat: Process, path: str, kind: str, value: object) -> None:
+    cat.euid = 7
+    data = [{"type": kind, "source": "current_task", "resolve": path}]
+    for values, met in (([str(value)], True), (["12345"], False)):
+        loaded = bench.probe(
+            call="sys_setuid",
+            data=data,
+            selectors=[{"matchData": [{"index": 0, "operator": "Equal", "values": values}]}],
+        )
+        assert not loaded.findings
+        assert bool(bench.judge(loaded.rules[0], make_event("setuid", cat, flags=1))) is met
+
+
+def test_what_lies_behind_an_argument(bench: Any, cat: Process) -> None:
+    name = [{"index": 0, "type": "string", "resolve": "f_path.dentry.d_name.name"}]
+    loaded = bench.probe(
+        call="security_file_open",
+        args=name,
+        selectors=[{"matchArgs": [{"index": 0, "operator": "Equal", "values": ["id_rsa"]}]}],
+    )
+    assert bench.judge(
+        loaded.rules[0],
+        make_event("openat", cat, ret=3, texts=["/root/.ssh/id_rsa"], file=File(mode=0o100600)),
+    )
+    assert not bench.judge(
+        loaded.rules[0], make_event("openat", cat, ret=3, texts=["/root/id_rsa/x"], file=File(mode=0o100600))
+    )
+    grand = [{"index": 0, "type": "string", "resolve": "mm.owner.real_parent.real_parent.comm"}]
+    loaded = bench.probe("lsmhooks", hook="bprm_check_security", args=grand)
+    found = bench.judge(loaded.rules[0], make_event("exec", cat))
+    assert found is not None
+    assert found.data.args[0].subject.get(found.event) == "init"
+    odd = bench.probe(
+        call="security_file_open", args=[{"index": 0, "type": "string", "resolve": "f_op.owner.name"}]
+    )
+    assert any(
+        one.where.path == ".spec.kprobes[0].args[0]"
+        for one in odd.findings
+        if one.rule == "tracingpolicy.lost"
+    )

@@ -204,7 +204,7 @@ class _Maker:
     ) -> None:
         probe, spot, hook = self.probe, placed.spot, placed.hook
         args = tuple(Seen(one, placing.wanted(one, placed)) for one in probe.args)
-        data = tuple(Seen(one, None) for one in probe.data)
+        data = tuple(Seen(one, placing.wanted(one, placed)) for one in probe.data)
         returned = None
         if probe.return_arg is not None:
             kind = argtypes.named(probe.return_arg.type)
@@ -216,7 +216,7 @@ class _Maker:
         before: list[list[Filter]] = []
         selectors = probe.selectors or (Selector(),)
         for selector, ask in zip(selectors, wishes or (acting.Wish(),), strict=True):
-            made = self._filters(selector, args, returned, spot.name == "exec")
+            made = self._filters(selector, args, data, returned, spot.name == "exec")
             if made is None:
                 continue
             found, returns = made
@@ -263,7 +263,12 @@ class _Maker:
             self.hooks.append(replace(hook, clauses=tuple(dict.fromkeys(clauses))))
 
     def _filters(
-        self, selector: Selector, args: Sequence[Seen], returned: Seen | None, exec_: bool
+        self,
+        selector: Selector,
+        args: Sequence[Seen],
+        data: Sequence[Seen],
+        returned: Seen | None,
+        exec_: bool,
     ) -> tuple[list[Filter], list[Filter]] | None:
         """Return a selector's filters at one place, or None where one of them asks for what is not there."""
         host, up = self.host, 1 if exec_ else 0
@@ -278,10 +283,16 @@ class _Maker:
                 return None
             found.append(made)
         for one in selector.data:
-            self.notes.unable(
-                Where(path=one.path), "data of tasks and registers is not read, so the selector is left out"
-            )
-            return None
+            places = one.args or (one.index,)
+            chosen = [data[at].subject for at in places if at < len(data)]
+            made = filters.argument(one, chosen, host)
+            if made is None:
+                self.notes.unable(
+                    Where(path=one.path),
+                    "the data is not to be had where the function is seen, so the selector is left out there",
+                )
+                return None
+            found.append(made)
         for change in selector.changes:
             made = self._changed(changes.namespaces(change, host), change.path)
             if made is None:
@@ -390,7 +401,8 @@ class _Maker:
         for selector, ask in zip(self.probe.selectors, wishes, strict=True):
             placed = placement.placed[0]
             args = tuple(Seen(one, placing.wanted(one, placed)) for one in self.probe.args)
-            made = None if selector.returns else self._quietly(selector, args, bare in acting.EXECUTED)
+            data = tuple(Seen(one, placing.wanted(one, placed)) for one in self.probe.data)
+            made = None if selector.returns else self._quietly(selector, args, data, bare in acting.EXECUTED)
             if ask.deny:
                 where = Where(path=ask.path)
                 said = self._refusal(bare, placement, selector, ask, made[0] if made else None, before, key)
@@ -411,12 +423,12 @@ class _Maker:
                 before.append([Filter(lambda _: False)])
 
     def _quietly(
-        self, selector: Selector, args: Sequence[Seen], exec_: bool
+        self, selector: Selector, args: Sequence[Seen], data: Sequence[Seen], exec_: bool
     ) -> tuple[list[Filter], list[Filter]] | None:
         """Return a selector's filters without noting again what was noted where it was placed."""
         kept, self.notes = self.notes, Notes(self.policy.ref)
         try:
-            return self._filters(selector, args, None, exec_)
+            return self._filters(selector, args, data, None, exec_)
         finally:
             self.notes = kept
 

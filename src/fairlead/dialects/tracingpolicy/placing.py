@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fairlead.dialects.tracingpolicy import argtypes, operators, seeing
+from fairlead.dialects.tracingpolicy import argtypes, operators, resolving, seeing
 from fairlead.dialects.tracingpolicy.hooks_files import FILES
 from fairlead.dialects.tracingpolicy.hooks_network import NETWORK
 from fairlead.dialects.tracingpolicy.hooks_processes import PROCESSES
@@ -449,8 +449,13 @@ def placements(policy: Policy, abilities: frozenset[str]) -> list[Told]:
 def wanted(one: Argument, placed: Placed) -> seeing.Subject | None:
     """Return how an argument of a probe is had at a place, None where it is not."""
     kind = argtypes.named(one.type)
-    if kind is None or one.resolve or one.source:
+    if kind is None:
         return None
+    if one.resolve or one.source:
+        source = placed.spot.sources.get(one.index)
+        start = argtypes.TYPES["linux_binprm" if source is not None and source.how == "exe" else "file"]
+        base = None if one.source else seeing.subject(source, start, placed.hook)
+        return resolving.subject(one, kind, base)
     if one.type == "auto" and placed.spot.sort == "syscall":
         kind = argtypes.TYPES[_guessed(placed.spot.name, one.index)]
     return seeing.subject(placed.spot.sources.get(one.index), kind, placed.hook)

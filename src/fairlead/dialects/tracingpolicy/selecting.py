@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from fairlead.dialects.tracingpolicy import argtypes, operators
+from fairlead.dialects.tracingpolicy import argtypes, operators, resolving
 from fairlead.dialects.tracingpolicy.capabilities import CAPABILITIES
 from fairlead.dialects.tracingpolicy.noting import Notes
 from fairlead.dialects.tracingpolicy.policies import (
@@ -76,10 +76,10 @@ def check_argument(argument: Argument, where: Where, notes: Notes) -> None:
         return
     if kind.form == "unreadable":
         notes.lost(where, f"arguments of type {argument.type} are left empty: {kind.why}")
-    if argument.resolve:
+    if (argument.resolve or argument.source) and not resolving.known(argument):
         notes.lost(
             where,
-            f"{argument.resolve} is not resolved: kernel structures are not walked by path; the argument is left empty",
+            f"{argument.resolve or argument.source} is not resolved: kernel structures are not walked by path; the argument is left empty",
         )
     if argument.source and argument.source not in {"current_task", "pt_regs"}:
         notes.wrong(where, f"there is no source {argument.source!r}")
@@ -241,7 +241,7 @@ def _fits(one: ArgumentFilter, subject: Argument, notes: Notes) -> None:
     kind = argtypes.named(subject.type)
     if kind is None or not one.operator:
         return  # noted already
-    if subject.resolve or subject.source:
+    if (subject.resolve or subject.source) and not resolving.known(subject):
         notes.unable(where, f"{subject.resolve or subject.source} cannot be read, so it cannot be compared")
         return
     if kind.form == "unreadable":
