@@ -154,7 +154,7 @@ def test_tests_of_a_connection(listen: Listen) -> None:
     script = "s = socket.socket()\ntry:\n    s.connect(('127.0.0.1', 1))\nexcept OSError:\n    pass"
     assert judged(listen, CONNECT, cases, script) == []
     mapped = "s = socket.socket(socket.AF_INET6)\ntry:\n    s.connect(('::ffff:127.0.0.1', 1))\nexcept OSError:\n    pass"
-    wanted = [(test, test.what is What.RADDR and wanted) for test, wanted in cases if test.what is What.RADDR]
+    wanted = [(test, passes) for test, passes in cases if test.what is What.RADDR]
     assert judged(listen, CONNECT, wanted, mapped) == []
 
 
