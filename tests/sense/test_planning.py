@@ -10,7 +10,7 @@ from fairlead.sense import planning, sieving
 from fairlead.sense.events import CONTAINED, Container, Event, File, Process, Sock, make_event
 from fairlead.sense.fields import Around, Fields
 from fairlead.sense.judging import Engine
-from fairlead.sense.plans import MOST_CLAUSES, Clause, Op, Test, What
+from fairlead.sense.plans import MOST_CLAUSES, Clause, Hook, Op, Test, What
 from fairlead.sense.rules import Rule
 from fairlead.sense.syscalls import call_of, hook_of
 from fairlead.tongues import conditions
@@ -360,3 +360,42 @@ def test_a_condition_that_cannot_be_is_told() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_can_be_planned_for_without_a_type(kind: str) -> None:
     assert planning.clauses_of(planning.specialise(conditions.parse("proc.name = x"), kind, FIELDS), kind)
+
+
+def test_conditions_on_exec_are_asked_whatever_clauses_act_there() -> None:
+    kill = Clause(tests=(Test(What.UID, Op.EQ, (0,)),), signal=9)
+    engine = Engine(
+        [
+            Rule(
+                key="seen",
+                dialect="t",
+                name="seen",
+                condition=conditions.parse("evt.type = execve and proc.name = nc"),
+            ),
+            Rule(
+                key="kill",
+                dialect="t",
+                name="kill",
+                hooks=(Hook(sort="process", name="exec", clauses=(kill,)),),
+            ),
+        ]
+    )
+    process = Process(3)
+    process.name = "nc"
+    exec_hook = next(hook for hook in engine.plan.hooks if hook.sort == "process")
+    assert exec_hook.clauses[0].owner == "kill"
+    engine.place({0: exec_hook, 1: engine.plan.hooks[0]})
+    assert {one.rule.key for one in engine.judge(make_event("exec", process, clauses=1))} == {"seen", "kill"}
+    assert {one.rule.key for one in engine.judge(make_event("exec", process))} == {"seen"}
+
+
+def test_a_path_match_sees_relative_and_doubled_paths() -> None:
+    for text, passed in (
+        ('fd.nameraw pmatch ("/etc")', "etc/x"),
+        ('fd.nameraw pmatch ("/etc")', "//etc/x"),
+        ('fd.name pmatch ("/etc/")', "/etc"),
+    ):
+        tree = conditions.parse(text)
+        event = make_event("open", Process(1), ret=-2, texts=["", passed, ""])
+        assert conditions.compile(tree, FIELDS)(event)
+        assert any(sieving.passes(Clause(tests=one), event) for one in planning.clauses_of(tree, "open"))

@@ -206,29 +206,30 @@ class Engine:
         hook = self.decoder.hooks.get(slot)
         if hook is None or (event.hook is None and hook.name != kind):
             owners = None
-        if bits == 0 or owners is None or len(owners) == 0:
-            named = None
-        else:
+        named: frozenset[str] | None = None
+        if owners and (bits or kind in planning.ALWAYS):  # those come also when no clause passed
             named = frozenset(one for at, keys in enumerate(owners) if bits >> at & 1 for one in keys)
-        asked = self._ask(kind, named, hooked=hook is not None)
+        asked = self._ask(kind, named, hook)
         if len(self._asked) >= MOST_SEEN:
             self._asked.clear()
         self._asked[key] = asked
         return asked
 
-    def _ask(self, kind: str, named: frozenset[str] | None, *, hooked: bool) -> _Asked:
+    def _ask(self, kind: str, named: frozenset[str] | None, hook: Hook | None) -> _Asked:
         of = self._kinds.get(kind, _NOTHING)
         plain = [*of.always, *of.plain, *self._everywhere]
         trees = of.trees
         if named is not None:
-            trees = {rule: tree for rule, tree in of.trees.items() if rule.key in named}
-            plain = [rule for rule in plain if rule.condition is None or rule.key in named]
+            if kind not in planning.ALWAYS:  # conditions have no clauses there
+                trees = {rule: tree for rule, tree in of.trees.items() if rule.key in named}
+                plain = [rule for rule in plain if rule.condition is None or rule.key in named]
             plain += [rule for rule in self._owning(named) if rule not in plain and rule.condition is None]
-        elif hooked:
+        elif hook is not None:
+            place = (hook.sort, hook.name, hook.enter)
             plain += [
                 rule
                 for rule in self.rules
-                if rule.hooks and rule not in plain and any(hook.name == kind for hook in rule.hooks)
+                if rule not in plain and any((one.sort, one.name, one.enter) == place for one in rule.hooks)
             ]
         single = self._function(kind, trees, single=True) if kind in PATH_OF else None
         return _Asked(self._function(kind, trees), single, tuple(plain))

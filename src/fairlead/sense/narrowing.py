@@ -290,11 +290,10 @@ def _direct(leaf: Check, at: int) -> list[Test] | None:
     match leaf.op:
         case "=" | "in":
             return [Test(What.TEXT, Op.TEXT_IN, values, at)]
-        case "startswith" | "pmatch":
-            starts = tuple(
-                _bytes(_literal_start(one) if leaf.op == "pmatch" else one) for one in leaf.values or ()
-            )
-            return [Test(What.TEXT, Op.PREFIX, starts, at)] if all(starts) else None
+        case "startswith":
+            return [Test(What.TEXT, Op.PREFIX, values, at)]
+        case "pmatch":
+            return _path_matched(leaf.values or (), at)
         case "endswith":
             return [Test(What.TEXT, Op.SUFFIX, values, at)]
         case "contains":
@@ -308,6 +307,20 @@ def _direct(leaf: Check, at: int) -> list[Test] | None:
 def _literal_start(pattern: str) -> str:
     found = _WILD.search(pattern)
     return pattern if found is None else pattern[: found.start()]
+
+
+def _path_matched(patterns: Iterable[str], at: int) -> list[Test] | None:
+    """What pmatch asks for. It compares part by part, whatever slashes lie between and before: a relative path may match, and one with doubled slashes."""
+    starts = []
+    for one in patterns:
+        start = _literal_start(one)
+        start = start.rstrip("/") or "/"
+        if not start.startswith("/") or "//" in start:
+            return None
+        starts.append(_bytes(start))
+    return [
+        Test(What.TEXT, Op.PREFIX, tuple(starts), at), Test(What.TEXT, Op.RELATIVE, (), at), Test(What.TEXT, Op.CONTAINS, (b"//",), at),
+    ]  # fmt: skip
 
 
 def _globbed(pattern: str, at: int) -> list[Test] | None:
@@ -330,6 +343,8 @@ def _relative(test: Test, argument: int, base: int) -> list[tuple[Test, ...]]:
     """What must hold of a relative path and its directory so that the path, made absolute, passes the test."""
     found: list[tuple[Test, ...]] = []
     values = [one for one in test.values if isinstance(one, bytes)]
+    if test.op is Op.RELATIVE:  # it passes every relative path already
+        return found
     relative = Test(What.TEXT, Op.RELATIVE, (), argument)
     if test.op in {Op.TEXT_IN, Op.SUFFIX}:
         tails = {one[at + 1 :] for one in values for at in range(len(one)) if one[at : at + 1] == b"/"} - {
@@ -446,13 +461,10 @@ def _directory(leaf: Check, kind: str, negated: bool) -> Alternatives | None:
         return _named(
             _rewritten(leaf, "startswith", [one if one == "/" else f"{one}/" for one in values]), kind
         )
-    if leaf.op in {"startswith", "pmatch"}:
-        starts = [_literal_start(one) if leaf.op == "pmatch" else one for one in values]
-        return (
-            _named(_rewritten(leaf, "startswith", starts), kind)
-            if all(one.startswith("/") for one in starts)
-            else None
-        )
+    if leaf.op == "startswith":
+        return _named(leaf, kind) if all(one.startswith("/") for one in values) else None
+    if leaf.op == "pmatch":
+        return _named(leaf, kind)
     if leaf.op in {"contains", "endswith"} and values[0].strip("/."):
         return _named(_rewritten(leaf, "contains", list(values)), kind)
     if leaf.op == "glob":

@@ -386,7 +386,7 @@ def plan_of(rules: Sequence[Rule], wanted: Sequence[Concern], *, recorder: bool 
     own: dict[tuple[object, ...], list[Hook]] = {}
     for rule in rules:
         for hook in rule.hooks:
-            own.setdefault(_place(hook), []).append(hook)
+            own.setdefault(_place(hook), []).append(_owned(hook, rule.key))
     for kind in keepers - set(asked):
         asked[kind] = [("", (Test(What.RET, Op.GE, (0,)),))]
     hooks: list[Hook] = []
@@ -405,6 +405,12 @@ def plan_of(rules: Sequence[Rule], wanted: Sequence[Concern], *, recorder: bool 
         guards=tuple(one for rule in rules for one in rule.guards),
         recorder=recorder,
     )
+
+
+def _owned(hook: Hook, key: str) -> Hook:
+    """Return the hook with every clause owned; one without clauses has one that passes everything."""
+    clauses = hook.clauses or (Clause(),)
+    return replace(hook, clauses=tuple(one if one.owner else replace(one, owner=key) for one in clauses))
 
 
 def _place(hook: Hook) -> tuple[object, ...]:
