@@ -84,8 +84,8 @@ class _Status:
     metadata: Annotated[_Metadata | None, 2] = None
     created_at: Annotated[int, 4] = 0
     started_at: Annotated[int, 5] = 0
-    image: Annotated[_Image | None, 7] = None
-    image_ref: Annotated[str, 8] = ""
+    image: Annotated[_Image | None, 8] = None
+    image_ref: Annotated[str, 9] = ""
     labels: Annotated[dict[str, str], 12] = field(default_factory=dict)
     mounts: Annotated[tuple[_Mounted, ...], 14] = ()
 
@@ -295,7 +295,7 @@ def _of_status(
         name=(status.metadata.name if status.metadata else "")
         or labels.get("io.kubernetes.container.name", ""),
         image=image,
-        image_id=status.image_ref.rpartition("@")[2] if "@" in status.image_ref else status.image_ref,
+        image_id=_image_id(text(info, "config", "image", "image"), status.image_ref),
         runtime=runtime,
         privileged=_privileged(info, spec),
         mounts=tuple(
@@ -317,6 +317,11 @@ def _of_status(
     if sandbox is not None:
         _add_pod(found, sandbox)
     return found
+
+
+def _image_id(*told: str) -> str:
+    """Return the first that is an image's id and not a name, without the kind of digest in front."""
+    return next((one.removeprefix("sha256:") for one in told if one.startswith("sha256:")), "")
 
 
 _PROPAGATION = {0: "private", 1: "rslave", 2: "rshared"}
