@@ -66,13 +66,20 @@ class Listener:
 Listen = Callable[..., Listener]
 
 
+@pytest.fixture(scope="session")
+def abilities() -> kernel.Abilities:
+    """What this kernel allows, tried once."""
+    return kernel.probe()
+
+
 @pytest.fixture
-def listen() -> Iterator[Listen]:
+def listen(abilities: kernel.Abilities) -> Iterator[Listen]:
     """Open a sensor for hooks, with small rings and no flight recorder unless asked."""
     with ExitStack() as stack:
 
         def start(*hooks: Hook, recorder: bool = False, **how: Any) -> Listener:
             how.setdefault("sizes", dict.fromkeys(kernel.SIZES, 1 << 20))
+            how.setdefault("abilities", abilities)
             plan = Plan(hooks=hooks, recorder=recorder)
             return Listener(stack.enter_context(kernel.open(plan, **how)))
 

@@ -268,6 +268,7 @@ class Program:
 
     @wanted.setter
     def wanted(self, value: bool) -> None:
+        """Say whether it is to be loaded; before the load."""
         check(library().bpf_program__set_autoload(self._address, value), f"choosing {self.name}")
 
     @property
