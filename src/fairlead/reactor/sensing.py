@@ -49,11 +49,11 @@ __all__ = ["Options", "Sensing", "Source", "Started", "Step"]
 log = logging.getLogger("fairlead.sense")
 
 BUSY_REST: Final = 0.01
-"""Seconds between two reads while there is something to read."""
-IDLE_REST: Final = 0.03
-"""Seconds between two reads when there was nothing for a while; what clauses acted on wakes the reader at once."""
-IDLE_AFTER: Final = 0.5
-"""Seconds without an event until it is idle."""
+"""Seconds between two reads while there is much to read."""
+IDLE_REST: Final = 0.025
+"""Seconds between two reads while there is little; what clauses acted on wakes the reader at once."""
+MUCH: Final = 300
+"""Events of one read that are much."""
 IDENTIFY: Final = 0.015
 """Seconds that judging waits for a runtime's first word about containers that are new."""
 SLICE: Final = 2000
@@ -105,7 +105,7 @@ class Sensing:
         self._pending = Step()
         self._unknown: dict[int, None] = {}
         self._wake: asyncio.Future[None] | None = None
-        self._last_event = 0.0
+        self._busy = False
         self._counted = 0.0
         self._lost: dict[str, int] = {}
         self._selects = False
@@ -186,6 +186,10 @@ class Sensing:
         if self._recorder is not None:
             recorder, self._recorder = self._recorder, None
             recorder.close()
+            if recorder.fault is not None:
+                log.warning(
+                    "%s does not hold all: %s", recorder.path, recorder.fault.strerror or recorder.fault
+                )
         await self.identities.close()
 
     # --- rules
@@ -300,10 +304,9 @@ class Sensing:
 
     async def rest(self) -> None:
         """Wait until it is time to read again, or a clause has acted."""
-        idle = time.monotonic() - self._last_event > IDLE_AFTER
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
-        timer = loop.call_later(IDLE_REST if idle else BUSY_REST, self._ring)
+        timer = loop.call_later(BUSY_REST if self._busy else IDLE_REST, self._ring)
         try:
             await self._wake
         finally:
@@ -316,11 +319,11 @@ class Sensing:
         begun = time.perf_counter()
         until = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         batches = self._source.read()
+        self._busy = sum(len(batch.records) for batch in batches) >= MUCH
         if batches:
-            self._last_event = time.monotonic()
             self._learn_cgroups(batches)
             await self.identities.settle(IDENTIFY)
-        if self._recorder is not None and batches:
+        if self._recorder is not None:
             self._record(until, batches)
         await self._judge(batches, until)
         if self._unknown:
@@ -516,6 +519,15 @@ class Sensing:
 
     def _record(self, until: int, batches: Sequence[Any]) -> None:
         assert self._recorder is not None
+        fault = self._recorder.fault
+        if fault is not None:
+            message = f"{self._recorder.path} is recorded no further: {fault.strerror or fault}"
+            self._pending.findings.append(self._own("sense.recording", message))
+            self._recorder.close()
+            self._recorder = None
+            return
+        if not batches:
+            return
         for cgroup in self.identities:
             found = self.identities[cgroup]
             self._recorder.container(cgroup, found)

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from fairlead.dialects.tracingpolicy.filters import Host
-from fairlead.reactor.sensing_recordings import BadRecording, Frame, Header, Identified, Names, Read, frames
+from fairlead.reactor.sensing_recordings import (
+    BadRecording,
+    Damage,
+    Frame,
+    Header,
+    Identified,
+    Names,
+    Read,
+    frames,
+)
 from fairlead.reactor.sensing_rules import Ruleset, Surroundings, load
 from fairlead.reactor.sensing_steps import Options, Started, Step
 from fairlead.sense.events import Container
@@ -64,11 +73,13 @@ class Replaying:
         findings = [*self.ruleset.findings, *self.engine.findings]
         if missing:
             told = f"the recording holds nothing of {', '.join(missing)}: it was made with other rules"
-            where = Ref("", "Node", "", self.around.hostname)
-            findings.append(
-                Finding(rule="sense.recording", severity=Severity.WARNING, subject=where, message=told)
-            )
+            findings.append(self._own(told))
         return Started(ruleset=self.ruleset, placed=(), remarks=(), findings=findings)
+
+    def _own(self, message: str) -> Finding:
+        """Return a finding about the recording itself."""
+        where = Ref("", "Node", "", self.around.hostname)
+        return Finding(rule="sense.recording", severity=Severity.WARNING, subject=where, message=message)
 
     def _place(self, hooks: Mapping[int, Hook]) -> None:
         self._recorded = hooks
@@ -81,7 +92,8 @@ class Replaying:
         return (hook for hook in self.engine.plan.hooks if hook.key not in seen)
 
     def steps(self) -> Iterator[Step]:
-        """Yield what each read brought, in the order of the recording."""
+        """Yield what each read brought, in the order of the recording; where it is damaged the last step has a finding that says so."""
+        damage: list[Finding] = []
         for frame in self._frames:
             if isinstance(frame, Header):
                 self._place(frame.hooks)
@@ -93,11 +105,14 @@ class Replaying:
                 self._users.update({(frame.container, uid): one for uid, one in frame.users.items()})
                 self._groups.update({(frame.container, gid): one for gid, one in frame.groups.items()})
                 self.around.hosts = dict(frame.hosts) if not frame.container else self.around.hosts
+            elif isinstance(frame, Damage):
+                damage.append(self._own(str(frame)))
             elif isinstance(frame, Read):
                 step = self._judged(frame.batches, frame.until)
                 if step:
                     yield step
         step = self._judged((), None)  # what the last read held back
+        step.findings += damage
         if step:
             yield step
 

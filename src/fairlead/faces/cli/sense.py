@@ -309,6 +309,9 @@ class Show:
                 self.detections += event is not one
                 for line in self._told(one):
                     print(line)
+        for finding in step.findings:
+            if finding.rule != "sense.dropped":  # told below
+                print(told(finding), file=sys.stderr)
         for name, count in (step.dropped or {}).items():
             print(
                 f"warning: {count} events of class {name} were lost: nobody read them in time",
