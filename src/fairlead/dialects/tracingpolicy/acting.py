@@ -42,7 +42,7 @@ EXECUTED: Final = frozenset({
     "execve", "execveat", "security_bprm_check", "bprm_check_security", "security_bprm_creds_for_exec", "bprm_creds_for_exec",
     "security_bprm_creds_from_file", "bprm_creds_from_file", "exec_binprm", "bprm_execve",
 })  # fmt: skip
-_IDLE: Final = {
+IDLE: Final = {
     "FollowFD": "the path of a descriptor is read from the file itself, so nothing has to be followed",
     "UnfollowFD": "the path of a descriptor is read from the file itself, so nothing has to be followed",
     "CopyFD": "the path of a descriptor is read from the file itself, so nothing has to be followed",
@@ -50,6 +50,7 @@ _IDLE: Final = {
     "UntrackSock": "a socket's owner is not kept",
     "CleanupEnforcerNotification": "nothing is kept that would have to be cleaned up",
 }
+"""Actions that are not carried out because there is nothing to do for them here, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def wish(selector: Selector, policy: Policy, probe: Probe, notes: Notes) -> Wish
                     where, "arguments of USDT probes are never written: programs' memory is left alone"
                 )
             case _:
-                notes.told(where, _IDLE[one.kind])
+                notes.told(where, IDLE[one.kind])
     late = 0
     for one in selector.return_actions:
         where = Where(path=one.path)
@@ -116,7 +117,7 @@ def wish(selector: Selector, policy: Policy, probe: Probe, notes: Notes) -> Wish
             case "GetUrl" | "DnsLookup":
                 deeds.append(one)
             case _:
-                notes.told(where, _IDLE[one.kind])
+                notes.told(where, IDLE[one.kind])
     name = selector.actions[-1].kind if selector.actions else "Post"
     after = selector.return_actions[-1].kind if selector.return_actions else "Post"
     if (signal or deny or late) and policy.monitor:
