@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("docs/findings.md", ["-m", "fairlead.faces.cli.findings"]),
         ("docs/policies.md", ["tools/make_policies_table.py"]),
         ("docs/tracee.md", ["tools/make_tracee_table.py"]),
+        ("docs/sense.md", ["tools/make_sense_table.py"]),
     ],
 )
 def test_generated_pages_are_current(page: str, command: list[str]) -> None:
