@@ -19,7 +19,7 @@ from fairlead.drivers import kernel, procfs
 from fairlead.sense.syscalls import number_of
 from stage import Room
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 MACHINE = platform.machine()
 Script = Sequence[Sequence[object]]

@@ -20,7 +20,7 @@ from fairlead.drivers import kernel, procfs
 from fairlead.sense.syscalls import number_of
 from stage import Room
 
-pytestmark = [pytest.mark.kernel, pytest.mark.corpus]
+pytestmark = [pytest.mark.kernel, pytest.mark.corpus, pytest.mark.slow]
 
 MACHINE = platform.machine()
 Script = Sequence[Sequence[object]]

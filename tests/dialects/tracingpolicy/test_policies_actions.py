@@ -340,3 +340,60 @@ def test_a_connection_is_killed_where_its_state_changes(bench: Any, cat: Process
     assert sieving.passes(clause, make_event("sock_state", cat, args=[7, 2], sock=there))
     home = there._replace(raddr=bytes([127, 0, 0, 1]).ljust(16, b"\0"))
     assert not sieving.passes(clause, make_event("sock_state", cat, args=[7, 2], sock=home))
+
+
+def test_all_but_what_an_earlier_selector_allows_is_prevented(bench: Any) -> None:
+    tcp = [
+        {"index": 0, "operator": "Protocol", "values": ["IPPROTO_TCP"]},
+        {"index": 1, "operator": "Family", "values": ["AF_INET", "AF_INET6"]},
+    ]
+    there = [
+        {"index": 1, "operator": "SAddr", "values": ["192.168.1.1"]},
+        {"index": 1, "operator": "SPort", "values": ["80"]},
+    ]
+    who = [{"operator": "In", "values": ["/usr/bin/cat"]}]
+    loaded = bench.probe(
+        call="security_socket_connect",
+        syscall=False,
+        args=[{"index": 0, "type": "socket"}, {"index": 1, "type": "sockaddr"}],
+        selectors=[
+            {"matchArgs": tcp + there, "matchBinaries": who},
+            {
+                "matchArgs": tcp,
+                "matchBinaries": who,
+                "matchActions": [{"action": "Override", "argError": -1}],
+            },
+        ],
+    )
+    [prevention] = loaded.rules[0].preventions
+    process = Process(5, 5)
+    process.exe = "/usr/bin/cat"
+
+    def refused(address: bytes, port: int, exe: str = "/usr/bin/cat") -> bool:
+        process.exe = exe
+        sock = Sock(2, 1, 6, 0, 0, port, 0, bytes(16), address.ljust(16, b"\0"))
+        return any(
+            sieving.passes(clause, make_event("prevented", process, sock=sock))
+            for clause in prevention.clauses
+        )
+
+    assert not refused(bytes([192, 168, 1, 1]), 80)
+    assert refused(bytes([192, 168, 1, 1]), 81)
+    assert refused(bytes([192, 168, 1, 2]), 80)
+    assert not refused(bytes([192, 168, 1, 2]), 80, "/usr/bin/dog")
+
+
+def test_a_user_namespace_is_killed_before_it_is_made(bench: Any, cat: Process) -> None:
+    loaded = kill(
+        bench,
+        "create_user_ns",
+        [{"index": 0, "type": "nop"}],
+        matchNamespaces=[{"namespace": "Pid", "operator": "NotIn", "values": ["host_ns"]}],
+        matchCapabilities=[{"type": "Effective", "operator": "NotIn", "values": ["CAP_SYS_ADMIN"]}],
+    )
+    found = acting(loaded.rules[0])
+    assert {(name, enter) for name, enter, _ in found} == {("unshare", True), ("clone", True)}
+    cat.ns = tuple(one + 5 for one in cat.ns)
+    event = make_event("unshare", cat, args=[0x10000000], flags=1)
+    assert bench.judge(loaded.rules[0], event)
+    assert not bench.judge(loaded.rules[0], make_event("unshare", cat, args=[0x20000], flags=1))

@@ -124,6 +124,7 @@ ARGUMENTS: list[tuple[str, str, int, dict[str, Any], dict[str, Any]]] = [
     ("kfree_skb_reason", "skb", 0, {"sock": Sock(2, 1, 17, 0, 53, 9), "kind": "skb_drop"},
      {"skb_arg": {"saddr": "0.0.0.0", "daddr": "0.0.0.0", "sport": 53, "dport": 9, "proto": 17, "protocol": "IPPROTO_UDP", "family": "AF_INET"}}),
     ("find_module_sections", "load_info", 1, {"texts": ["dummy"], "kind": "module"}, {"module_arg": {"name": "dummy"}}),
+    ("sys_pipe2", "int32_arr", 0, {"texts": [bytes([3, 0, 0, 0, 4, 0, 0, 0])], "kind": "pipe2"}, {"int32_list_arg": {"values": [3, 4]}}),
     ("security_bpf", "bpf_attr", 1, {"kind": "bpf"}, {"bpf_attr_arg": {}}),
     ("security_bprm_check", "linux_binprm", 0, {"texts": ["/usr/bin/cat"], "kind": "exec"}, {"linux_binprm_arg": {"path": "/usr/bin/cat"}}),
 ]  # fmt: skip

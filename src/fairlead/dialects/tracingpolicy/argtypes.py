@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 Form: TypeAlias = Literal[
     "number", "text", "bytes", "file", "socket", "sockaddr", "credentials", "capabilities", "capability", "userns", "module",
-    "syscall", "device", "nothing", "unreadable",
+    "syscall", "device", "list", "nothing", "unreadable",
 ]  # fmt: skip
 """The sort of value. `unreadable`: a kernel object that no hook of ours tells of."""
 
@@ -92,7 +92,7 @@ _TYPES: Final[Mapping[str, Type]] = {
     "bpf_map": Type("unreadable", "bpf_map_arg", why="the kernel's BPF maps are not read"),
     "bpf_prog": Type("unreadable", "bpf_prog_arg", why="the kernel's BPF programs are not read"),
     "perf_event": Type("unreadable", "perf_event_arg", why="the kernel's perf events are not read"),
-    "int32_arr": Type("unreadable", "int32_list_arg", why="arrays of numbers are not read"),
+    "int32_arr": Type("list", "int32_list_arg"),
 }
 _ALIASES: Final[Mapping[str, str]] = {
     "sint8": "int8",

@@ -19,10 +19,9 @@ _fork = row(
     lost="the flags of clone3, which lie in the caller's memory",
 )  # fmt: skip
 _userns = row(
-    spots("unshare clone", "0=cred", "arg0&268435456", "verdict"),
-    differs=_AFTER,
+    spots("unshare clone", "0=cred", "arg0&268435456", "=0", enter=True), differs="told at the call's entry",
     lost="clone3 with CLONE_NEWUSER, whose flags lie in the caller's memory",
-)
+)  # fmt: skip
 _bpf = row(
     spots("bpf", "0=arg0 2=arg2", returned="verdict"),
     differs=_AFTER,

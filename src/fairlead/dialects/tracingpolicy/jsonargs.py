@@ -81,6 +81,8 @@ def _value(kind: Type, value: Any, event: Event) -> dict[str, Any]:
                     )
                 }
             return {"bytes_arg": told}
+        case "list":
+            return {kind.field: kept({"values": list(value)})}
         case "file":
             return {kind.field: file(value)}
         case "socket":

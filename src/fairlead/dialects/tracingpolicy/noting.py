@@ -27,6 +27,10 @@ class Notes:
         """Note what Tetragon itself would refuse."""
         self.faults.append(self._add("invalid", Severity.WARNING, where, message))
 
+    def odd(self, where: Where, message: str) -> None:
+        """Note what Tetragon itself would refuse, and what can be left out without hitting anybody."""
+        self._add("invalid", Severity.WARNING, where, message)
+
     def unable(self, where: Where, message: str) -> None:
         """Note what is right, and not possible here, so that a part of the policy was left out."""
         self.faults.append(self._add("unsupported", Severity.WARNING, where, message))

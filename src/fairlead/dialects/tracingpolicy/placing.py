@@ -198,7 +198,7 @@ def _syscall(function: str, name: str, probe: Probe, shift: int = 0) -> Placemen
         if one.type == "auto":
             kind = argtypes.TYPES[_guessed(name, index)]
         source, how = seeing.syscall_source(name, index, kind)
-        if kind.form in {"text", "device", "bytes", "file", "sockaddr", "socket"}:
+        if kind.form in {"text", "device", "bytes", "list", "file", "sockaddr", "socket"}:
             late = True
         if how is Arg.FD:
             if call.about >= 0 or about >= 0:

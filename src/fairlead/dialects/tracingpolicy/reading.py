@@ -91,8 +91,11 @@ def _spec(page: Page, ref: Ref, notes: Notes) -> Policy:
     for one in page.pages("rawtracepoints"):
         probes.append(replace(_probe(one, "tracepoints", lists, macros, notes), raw=True))
     calls: list[str] = []
-    for one in page.pages("enforcers"):
-        for call in one.texts("calls"):
+    for one in (
+        *page.pages("enforcers"),
+        *page.pages("killers"),
+    ):  # killers: what enforcers were called before
+        for call in (*one.texts("calls"), *one.texts("syscalls")):
             calls.extend(_calls(call, lists, _at(one.where, ".calls"), notes)[0])
     return Policy(
         ref=ref,
@@ -233,7 +236,10 @@ def _probe(page: Page, section: Section, lists: Any, macros: Mapping[str, Select
         notes.told(
             _at(where, ".selectors"), f"Tetragon takes at most {MOST_SELECTORS} selectors; all are used here"
         )
-    selectors = [selecting.selector(one, macros, args, data, returned, lists, notes) for one in pages]
+    selectors = [
+        selecting.selector(one, macros, args, data, returned, lists, notes, loose=section == "tracepoints")
+        for one in pages
+    ]
     broken = len(notes.faults) > before
     if pages and not any(one is not None for one in selectors):
         calls = ()  # nothing is left that could match

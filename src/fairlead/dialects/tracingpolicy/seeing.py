@@ -113,6 +113,8 @@ def subject(source: Source | None, kind: Type, hook: Hook) -> Subject | None:
             return _text(source, kind, hook)
         case "bytes":
             return _bytes(source, kind, hook)
+        case "list":
+            return _list(source, kind, hook)
         case "file":
             return _file(source, kind, hook)
         case "socket" | "sockaddr":
@@ -179,6 +181,21 @@ def _bytes(source: Source, kind: Type, hook: Hook) -> Subject | None:
         return event.blobs[here] if here < _ABSENT else b""
 
     return Subject(kind, read, Pushed("text", index=at))
+
+
+def _list(source: Source, kind: Type, hook: Hook) -> Subject | None:
+    """Numbers of 32 bits, one after the other in a buffer."""
+    read = _bytes(source, kind, hook)
+    if read is None:
+        return None
+
+    def numbers(event: Event) -> tuple[int, ...]:
+        raw = read.get(event)
+        return tuple(
+            int.from_bytes(raw[at : at + 4], "little", signed=True) for at in range(0, len(raw) - 3, 4)
+        )
+
+    return Subject(kind, numbers)
 
 
 def _file(source: Source, kind: Type, hook: Hook) -> Subject | None:
@@ -251,9 +268,9 @@ def syscall_source(name: str, index: int, kind: Type) -> tuple[Source, Arg | Non
             return Source("text", index, named), None
         case "text" | "device":
             return Source("text", index, named), Arg.STRING
-        case "bytes" if how in {Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.STRING, Arg.PATH}:
+        case "bytes" | "list" if how in {Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.STRING, Arg.PATH}:
             return Source("buffer", index, named), None
-        case "bytes":
+        case "bytes" | "list":
             return Source("buffer", index, named), Arg.BUFFER
         case "file" if how is Arg.FD or how is Arg.DIRFD or (how is Arg.INT and kind.field == "file_arg"):
             return Source("place", index), None if call.about == index else Arg.FD

@@ -36,6 +36,8 @@ NAMESPACES: Final = (
 """Sorts of namespaces, in the order of Process.ns."""
 SETS: Final = ("effective", "permitted", "inheritable")
 """Sets of capabilities, in the order of Process.caps."""
+_OLD_ACTIONS: Final = {"notifykiller": "NotifyEnforcer"}
+"""Actions by the names that they had before."""
 ACTIONS: Final = {
     name.lower(): name
     for name in (
@@ -108,10 +110,13 @@ def selector(
     returned: Argument | None,
     lists: Lists,
     notes: Notes,
+    *,
+    loose: bool = False,
 ) -> Selector | None:
     """Return what a selector says, its macros put in their place, or None where a part of it is wrong.
 
     `args`, `data` and `returned` describe the probe's arguments; None in a macro, where they are not known yet.
+    With `loose` an index that no argument has counts as its place in the list, as tracepoints are often written.
     """
     before = len(notes.faults)
     label = notes.text(page, "label")
@@ -144,6 +149,17 @@ def selector(
         else:
             found = _joined(found, named[name])
     if args is not None:
+        if loose:
+            known = {one.index for one in args}
+            found = replace(
+                found,
+                args=tuple(
+                    replace(one, args=(one.index,))
+                    if not one.args and one.index not in known and one.index < len(args)
+                    else one
+                    for one in found.args
+                ),
+            )
         for one in found.args:
             _check(one, args, notes)
         for one in found.data:
@@ -413,7 +429,7 @@ def _actions(page: Page, key: str, notes: Notes) -> tuple[Action, ...]:
 
 def _action(page: Page, notes: Notes) -> Action:
     said = notes.text(page, "action")
-    kind = ACTIONS.get(said.lower())
+    kind = ACTIONS.get(said.lower()) or _OLD_ACTIONS.get(said.lower())
     if kind is None:
         notes.wrong(_at(page, "action"), f"there is no action {said!r}")
         kind = "Post"
@@ -463,9 +479,9 @@ def _rate(page: Page, kind: str, notes: Notes) -> int:
     unit = _UNITS.get(text[-1:].lower())
     number = text[:-1] if unit else text
     if not (number.isascii() and number.isdecimal()):
-        notes.wrong(
+        notes.odd(
             _at(page, "rateLimit"),
-            f"{text!r} is no time: a number of seconds, or one with s, m or h behind it",
+            f"{text!r} is no time: a number of seconds, or one with s, m or h behind it; nothing is limited",
         )
         return 0
     if kind != "Post":
