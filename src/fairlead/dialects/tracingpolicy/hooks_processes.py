@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fairlead.dialects.tracingpolicy.places import Row, no, row, spots
+from fairlead.dialects.tracingpolicy.places import Row, fields, no, row, spots
 
 _AFTER = "told at the call's return, with what the call returned"
 _EXEC_DIFFERS = "told when the exec has succeeded; matchBinaries then compares the parent's executable, which is the caller's where it forked"
 _EXEC_LOST = "executions that fail; and the caller's own binary where it executes without having forked"
 
 _exec = row(spots("exec", "0=exe", returned="=0"), differs=_EXEC_DIFFERS, lost=_EXEC_LOST)
+_CHECKED = "capability/cap_capable"
+_CHECK = "told when the check has been made"
+_BEFORE = "everything, on kernels before 6.14, which have no such tracepoint"
 _USERS = "setuid setreuid setresuid setfsuid"
 _GROUPS = "setgid setregid setresgid setfsgid"
 _fork = row(
@@ -221,9 +224,9 @@ PROCESSES: Final[Mapping[str, Row]] = {
     ),
     "cgroup_attach_task": no("moves between cgroups are told by no tracepoint that this sensor carries"),
     "oom_kill_process": row(spots("oom"), differs="told when the victim is chosen"),
-    "security_capable": no("checks of capabilities are told by no tracepoint on most kernels"),
-    "cap_capable": no("checks of capabilities are told by no tracepoint on most kernels"),
-    "ns_capable": no("checks of capabilities are told by no tracepoint on most kernels"),
+    "security_capable": row(fields(_CHECKED, "0=cred 2=arg3", "arg4"), differs=_CHECK, lost=_BEFORE),
+    "cap_capable": row(fields(_CHECKED, "0=cred 2=arg3", "arg4"), differs=_CHECK, lost=_BEFORE),
+    "ns_capable": row(fields(_CHECKED, "1=arg3", "arg4"), differs=_CHECK, lost=_BEFORE),
     "security_mmap_addr": no("the kernel asks this of each mapping; no tracepoint tells"),
     "security_locked_down": no("no tracepoint tells what lockdown is asked"),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fairlead.sense.plans import Op, Sort, Test, What
@@ -114,6 +114,12 @@ def spots(
         sort: Sort = "kernel" if name in _KERNEL else "process" if name in _PROCESS else "syscall"
         found.append(Spot(sort, name, table, tests, source(returned) if returned else None, enter, only))
     return tuple(found)
+
+
+def fields(name: str, sources: str, returned: str = "") -> tuple[Spot, ...]:
+    """Return the spot of a tracepoint (`subsystem/event`) whose own fields are read: `arg3` is its fourth."""
+    (found,) = spots(name, sources, returned=returned)
+    return (replace(found, sort="tracepoint"),)
 
 
 def row(*groups: tuple[Spot, ...], differs: str = "", lost: str = "") -> Row:

@@ -145,7 +145,7 @@ def _said(spot: Spot) -> str:
                 "forked": "sched:sched_process_fork",
                 "exited": "sched:sched_process_exit",
             }[spot.name]
-    return f"{spot.sort}:{spot.name}"
+    return f"{spot.sort}:{spot.name.replace('/', ':')}"
 
 
 def _absent(probe: Probe, row: Row) -> str:
@@ -167,6 +167,11 @@ def _hook(spot: Spot, limit: int = 0) -> Hook:
     if spot.sort == "syscall":
         buffers = any(source.how == "buffer" for source in spot.sources.values())
         return syscalls.hook_of(spot.name, enter=spot.enter, limit=limit if buffers else 0)
+    if spot.sort == "tracepoint":
+        sources = [*spot.sources.values(), *([spot.returned] if spot.returned else [])]
+        read = {source.at for source in sources if source.how == "arg"}
+        args = tuple(Arg.INT if at in read else Arg.NONE for at in range(max(read, default=-1) + 1))
+        return Hook(sort="tracepoint", name=spot.name, args=args)
     return Hook(sort=spot.sort, name=spot.name)
 
 
