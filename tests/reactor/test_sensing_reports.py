@@ -9,7 +9,7 @@ from typing import Any
 
 from fairlead.drivers.cluster import Unreachable
 from fairlead.keep.errors import Refusal
-from fairlead.reactor.sensing_audit import Tail, subject_of
+from fairlead.reactor.sensing_audit import Tail, own, subject_of
 from fairlead.reactor.sensing_reports import KEPT, TREES, Reports, Sighting
 from fairlead.words import Ref, Severity
 
@@ -231,3 +231,9 @@ def test_what_an_audit_event_is_about() -> None:
         "responseObject": {"metadata": {"name": "x"}},
     }
     assert str(subject_of(made)) == "ConfigMap a/x"
+
+
+def test_what_the_sensor_writes_is_not_found_by_it() -> None:
+    assert own({"user": {"groups": ["fairlead.dev:sensors"]}}, "fairlead.dev:sensors")
+    assert not own({"user": {"groups": ["system:masters"]}}, "fairlead.dev:sensors")
+    assert not own({}, "fairlead.dev:sensors")

@@ -21,12 +21,13 @@ from fairlead.dialects.falco import AuditDetection, Audited
 from fairlead.dialects.falco.compiling import SEVERITIES
 from fairlead.drivers.cluster import Access, AsyncCluster
 from fairlead.drivers.kernel import Refused
+from fairlead.drivers.pki import SENSORS
 from fairlead.keep.errors import Refusal
 from fairlead.reactor import sensing_metrics, sensing_rules
 from fairlead.reactor.flights import Writer
 from fairlead.reactor.sensing import Options as Watch
 from fairlead.reactor.sensing import Sensing, Started, Step
-from fairlead.reactor.sensing_audit import Tail, subject_of
+from fairlead.reactor.sensing_audit import Tail, own, subject_of
 from fairlead.reactor.sensing_policies import Folder, Policies
 from fairlead.reactor.sensing_reports import Reports, Sighting
 from fairlead.sense.events import Process, printable
@@ -305,7 +306,7 @@ class Sensor:
             auditor = self.sensing.ruleset.auditor
             for event in tail.read():
                 number += 1
-                if auditor is not None:
+                if auditor is not None and not own(event, SENSORS):
                     for detection in auditor.judge(Audited(event, time.time_ns(), number)):
                         self._tell(audit_sighting(detection))
                 if number % 500 == 0:
