@@ -219,6 +219,7 @@ class Process:
         "forked_only",
         "fsgid",
         "fsuid",
+        "generation",
         "gid",
         "known",
         "loginuid",
@@ -267,6 +268,7 @@ class Process:
         self.parent: Process | None = None
         self.started = self.exec_at = self.exited = 0
         self.exit_code = 0
+        self.generation = 0  # how many ancestors are linked at most
         self.exec_id = 0  # how often it called exec since it is known
         self.forked_only = False
         self.known = False  # False: only its ids are known, nobody told of its executable

@@ -36,6 +36,9 @@ KEPT = 120_000_000_000
 MOST = 65_536
 """Processes in the table, the running ones included, past which the ended are forgotten at once."""
 
+DEEPEST = 2048
+"""Ancestors that are linked at most: when a process has more, the eldest half is let go. Those that ended live on by their descendants only."""
+
 _OWN = tuple(Process.__slots__)
 _own = attrgetter(*_OWN)
 
@@ -151,6 +154,9 @@ class Processes:
         child.ppid, child.vppid = parent_pid, parent.vpid
         child.vpid = args[3] or args[0]
         child.parent = parent
+        child.generation = parent.generation + 1
+        if child.generation > DEEPEST:
+            _shorten(child)
         name = text_of(raw[COMM].partition(b"\0")[0])
         if child.name != name:
             child.name = name
@@ -274,6 +280,18 @@ def _twin(process: Process) -> Process:
     for name, value in zip(_OWN, _own(process), strict=True):
         setattr(twin, name, value)
     return twin
+
+
+def _shorten(process: Process) -> None:
+    """Let go of all but the nearest ancestors."""
+    at = 0
+    last = process
+    for last in process.ancestors():
+        at += 1
+        if at == DEEPEST // 2:
+            last.parent = None
+            break
+    process.generation = at
 
 
 def _fill(here: Process, told: Process) -> None:
