@@ -30,7 +30,7 @@ from fairlead.reactor.sensing import Sensing, Started, Step
 from fairlead.reactor.sensing_audit import Tail, own, subject_of
 from fairlead.reactor.sensing_policies import Folder, Policies
 from fairlead.reactor.sensing_reports import Reports, Sighting
-from fairlead.sense.events import Process, printable
+from fairlead.sense import findings
 from fairlead.sense.rules import Detection
 from fairlead.words import Finding, Ref, Severity
 
@@ -332,30 +332,12 @@ def sighting_of(detection: Detection, node: str) -> Sighting:
     """Return a detection as it is told to the cluster: about the pod that it happened in, else about the node."""
     rule, event = detection.rule, detection.event
     container = event.process.container
-    subject = Ref("", "Node", "", node)
-    inside = ""
-    if container is not None:
-        inside = container.name or container.short
-        if container.pod:
-            subject = Ref("", "Pod", container.pod_namespace, container.pod, container.pod_uid)
-    try:
-        message = rule.message(event) if rule.message is not None else ""
-    except Exception as error:  # noqa: BLE001  a rule fails alone
-        message = f"its message cannot be made: {error!r}"
     return Sighting(
-        rule=rule.name, dialect=rule.dialect, severity=rule.severity, subject=subject, at=event.time, message=printable(message),
-        description=rule.description, priority=rule.priority, container=inside, processes=tree(event.process), tags=tuple(rule.tags),
+        rule=rule.name, dialect=rule.dialect, severity=rule.severity, subject=findings.subject_of(event, node), at=event.time,
+        message=findings.message_of(detection), description=rule.description, priority=rule.priority,
+        container=(container.name or container.short) if container is not None else "",
+        processes=findings.tree_of(event.process), tags=tuple(rule.tags),
     )  # fmt: skip
-
-
-def tree(process: Process, most: int = 8) -> str:
-    """Return a process and its ancestors on one line, the eldest first: `systemd (1) > sshd (70) > bash (9)`."""
-    line = [process]
-    for one in process.ancestors():
-        if len(line) >= most:
-            break
-        line.append(one)
-    return " > ".join(f"{printable(one.name) or '?'} ({one.pid})" for one in reversed(line))
 
 
 def audit_sighting(detection: AuditDetection) -> Sighting:
