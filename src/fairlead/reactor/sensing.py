@@ -362,7 +362,7 @@ class Sensing:
             self.metrics.events += 1
             self._note(one.event, one.detections)
 
-    def _note(self, event: Event, detections: Iterable[Detection]) -> None:
+    def _note(self, event: Event, detections: Sequence[Detection]) -> None:
         kind = event.kind
         if kind == "exited":
             if self._flights is not None:
@@ -378,6 +378,8 @@ class Sensing:
             self._pending.detections.append(detection)
             self.metrics.detected(detection)
             self.metrics.delays.add(max(0.0, (time.time_ns() - event.time) / 1e9))
+        if self.options.heard is not None:
+            self.options.heard(event, detections)
 
     def _learn_cgroups(self, batches: Sequence[Any]) -> None:
         """Take note of cgroups that were made before anything that happened in them is decoded."""

@@ -122,8 +122,10 @@ class Replaying:
             step.read += 1
             if self._options.always:
                 step.events.append(event)
-            if not self._sieved or self.engine.sieve(event):
-                step.detections += self.engine.judge(event)
+            found = self.engine.judge(event) if not self._sieved or self.engine.sieve(event) else ()
+            step.detections += found
+            if self._options.heard is not None:
+                self._options.heard(event, found)
         return step
 
 

@@ -66,7 +66,8 @@ class Options:
     `files` are rule files (name, text) of any dialect, `documents` TracingPolicies of a cluster, `rules` any others; `behaviours` adds
     fairlead's own; `minimum` is the least of Falco's priorities. `data_dir` is that of a platform of this machine, whose node names
     containers; other runtimes are asked too. `always` hands out every event that was read, whether a rule asked for it or not: at least
-    exec and exited. `recorder` keeps each container's last failed calls, `contained_only` those of containers alone. What the processes in `ignore` do is
+    exec and exited. `heard` is called with each event that was judged and its detections, at once: later events change the processes that they
+    name, so whoever writes them down must do it then. `recorder` keeps each container's last failed calls, `contained_only` those of containers alone. What the processes in `ignore` do is
     never seen; those in `spare` are never acted on. With `pin`, the name of a set of pins, what acts outlives this process. `record` writes what the kernel tells into a file. `open_source` makes the source for a plan; None is the kernel.
     """
 
@@ -78,6 +79,7 @@ class Options:
     data_dir: Path | None = None
     node: str = ""
     always: bool = False
+    heard: Callable[[Event, Sequence[Detection]], None] | None = None
     recorder: bool = True
     contained_only: bool = True
     identify: bool = True
