@@ -62,29 +62,29 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
             subprocess.run([sys.executable, "-S", "-c", LOOK, str(folder)], check=True)
 
     async def test() -> list[str]:
-        async with pumping(files=FILES, record=path) as pump:
+        async with pumping(worded, files=FILES, record=path) as pump:
             await pump.settle()
             for _ in range(3):
                 await pump.during(act)
-            return lines(pump.detections)
+            return pump.said
 
     return path, run(test())
 
 
-def lines(detections: list[Detection]) -> list[str]:
-    return [falco.json_line(one, "stage") for one in detections]
+def worded(detection: Detection) -> str:
+    return falco.json_line(detection, "stage")
 
 
 def replay(path: Path) -> tuple[list[str], list[str]]:
     """Return the lines of what is detected in a recording, and what is said of the recording itself."""
-    replaying = Replaying(path, Options(files=FILES))
+    said: list[str] = []
+    options = Options(files=FILES, heard=lambda _, detections: said.extend(map(worded, detections)))
+    replaying = Replaying(path, options)
     assert not replaying.started.findings
-    detections: list[Detection] = []
     findings: list[str] = []
     for step in replaying.steps():
-        detections += step.detections
         findings += [one.message for one in step.findings]
-    return lines(detections), findings
+    return said, findings
 
 
 def test_a_recording_gives_the_same_in_the_same_order(recorded: tuple[Path, list[str]]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from fairlead.reactor.sensing import Options, Sensing, Started, Step
 from fairlead.sense.events import Event
+from fairlead.sense.findings import message_of
 from fairlead.sense.rules import Detection
 from fairlead.words import Finding
 
@@ -20,16 +21,22 @@ T = TypeVar("T")
 
 
 class Pump:
-    """A pump that was started, and all that came of it."""
+    """A pump that was started, and all that came of it. `said` has what `word` made of each detection, at once."""
 
-    def __init__(self, sensing: Sensing, started: Started) -> None:
-        self.sensing = sensing
-        self.started = started
+    def __init__(self, word: Callable[[Detection], str]) -> None:
+        self.sensing: Sensing
+        self.started: Started
+        self.word = word
+        self.said: list[str] = []
         self.events: list[Event] = []
         self.detections: list[Detection] = []
         self.findings: list[Finding] = []
         self.dropped: Counter[str] = Counter()
         self.read = 0
+
+    def hear(self, _event: Event, detections: Sequence[Detection]) -> None:
+        """Put detections into words while their processes are as they were."""
+        self.said += map(self.word, detections)
 
     async def step(self) -> Step:
         """Read and judge once, and keep what came of it."""
@@ -63,16 +70,17 @@ class Pump:
 
 
 @contextlib.asynccontextmanager
-async def pumping(**options: Any) -> AsyncIterator[Pump]:
+async def pumping(word: Callable[[Detection], str] = message_of, **options: Any) -> AsyncIterator[Pump]:
     """Start a pump with small rings that asks no runtime, unless the options (those of Sensing) say otherwise; always stop it."""
     options.setdefault("identify", False)
     options.setdefault("sizes", {"calls": 1 << 20, "named": 1 << 20, "long": 4 << 20, "alerts": 1 << 16})
-    sensing = Sensing(Options(**options))
-    started = await sensing.start()
+    pump = Pump(word)
+    pump.sensing = Sensing(Options(heard=pump.hear, **options))
+    pump.started = await pump.sensing.start()
     try:
-        yield Pump(sensing, started)
+        yield pump
     finally:
-        await sensing.stop()
+        await pump.sensing.stop()
 
 
 def run(test: Coroutine[Any, Any, T], seconds: float = 60) -> T:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from fairlead.drivers import kernel, procfs
 from fairlead.sense.events import Container, Event, Mount
 from fairlead.sense.fieldcode import Account, Around
+from fairlead.sense.findings import message_of
 from fairlead.sense.judging import Engine
 from fairlead.sense.processes import Processes
 from fairlead.sense.rules import Detection, Rule
@@ -31,6 +32,8 @@ class Watch:
         cgroups = procfs.Cgroups((found.controller, found.mount))
         around.processes.adopt(procfs.processes(cgroups, epoch=around.processes.epoch))
         self.detections: list[Detection] = []
+        self.said: list[str] = []
+        """The words of each detection, made at once: its process is another after the next exec."""
 
     def settle(self) -> None:
         """Read and judge until nothing more comes."""
@@ -41,6 +44,7 @@ class Watch:
             for one in self.engine.feed(batches):
                 seen += 1
                 self.detections += one.detections
+                self.said += map(message_of, one.detections)
             quiet = 0 if seen else quiet + 1
             time.sleep(0.01)
 
