@@ -11,12 +11,17 @@ import asyncio
 import contextlib
 import fnmatch
 import json
+import math
+import os
+import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fairlead.faces.cli import happenings
 from fairlead.faces.cli.diagnose import colour_option, pen
 from fairlead.faces.cli.lifecycle import data_dir_option, places
 from fairlead.faces.cli.problems import Problem
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
     from fairlead.reactor.sensing import Sensing
     from fairlead.reactor.sensing_rules import Ruleset
     from fairlead.reactor.sensing_steps import Started, Step
-    from fairlead.sense.events import Event, Process
+    from fairlead.sense.events import Container, Event, Process
     from fairlead.sense.rules import Detection
     from fairlead.words import Finding
 
@@ -94,11 +99,15 @@ def declare(verbs: Verbs) -> None:
         "--rule", action="append", default=[], metavar="NAME", help="rules, with wildcards (repeatable)"
     )
     shown.add_argument(
-        "--priority", default="debug", metavar="P", help="Falco rules of this priority or worse"
+        "--priority",
+        default="Debug",
+        type=_priority,
+        metavar="P",
+        help="Falco rules of this priority or worse",
     )
     shown.add_argument("--events", action="store_true", help="processes too, although rules are given")
     how = parser.add_argument_group("how")
-    how.add_argument("--seconds", type=float, default=None, metavar="N", help="end after so long")
+    how.add_argument("--seconds", type=_seconds, default=None, metavar="N", help="end after so long")
     how.add_argument(
         "--record", type=Path, default=None, metavar="FILE", help="write what the kernel tells into a file"
     )
@@ -108,11 +117,34 @@ def declare(verbs: Verbs) -> None:
     how.add_argument("--pin", action="store_true",
                      help="what policies refuse stays refused after this ends, until `fairlead sense unpin`")  # fmt: skip
     how.add_argument(
-        "--metrics", type=int, default=None, metavar="PORT", help="serve Prometheus metrics on loopback"
+        "--metrics", type=_port, default=None, metavar="PORT", help="serve Prometheus metrics on loopback"
     )
     colour_option(parser)
     data_dir_option(parser)
     parser.set_defaults(run=run)
+
+
+def _priority(text: str) -> str:
+    from fairlead.dialects.falco.collecting import PRIORITIES, priority_of
+
+    found = priority_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no priority: {', '.join(PRIORITIES).lower()}")
+    return found
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text} is no port")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -129,6 +161,8 @@ def run(args: argparse.Namespace) -> int:
             "a stream is text, json, falco, tetragon or tracee",
             code=2,
         )
+    if args.output in {"falco", "tracee"} and not (args.rules or args.behaviours):
+        raise Problem(f"-o {args.output} tells what rules find", "name some with --rules", code=2)
     if args.record and args.replay:
         raise Problem("--record and --replay exclude each other", code=2)
     if args.check:
@@ -154,9 +188,7 @@ def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Ruleset:
     from fairlead.reactor import sensing_rules
 
     surroundings = sensing_rules.Surroundings(abilities=abilities)
-    return sensing_rules.load(
-        files(args), surroundings, minimum=args.priority.capitalize(), own=args.behaviours
-    )
+    return sensing_rules.load(files(args), surroundings, minimum=args.priority, own=args.behaviours)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -206,13 +238,15 @@ async def _watch(args: argparse.Namespace) -> int:
     from fairlead.reactor.sensing_steps import Options
 
     data = places(args).root
-    show = Show(args, pen(args), silent=bool(args.rules or args.behaviours) and not args.events)
+    ruled = bool(args.rules or args.behaviours)
+    show = Show(args, pen(args), silent=ruled and not args.events and args.output != "tetragon")
     options = Options(
         files=files(args),
         behaviours=args.behaviours,
-        minimum=args.priority.capitalize(),
+        minimum=args.priority,
         data_dir=data if data.is_dir() else None,
-        always=not show.silent or args.output == "tetragon",
+        always=not show.silent,
+        heard=show.heard,
         record=args.record,
         pin="sensor" if args.pin else "",
     )
@@ -222,7 +256,11 @@ async def _watch(args: argparse.Namespace) -> int:
             _begin(replaying.started, args)
             for step in replaying.steps():
                 show.step(step)
-        except (BadRecording, OSError) as error:
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Problem(f"{args.replay}: {error.strerror or error}", code=2) from error
+        except BadRecording as error:
             raise Problem(str(error), code=2) from error
         return show.end()
     stop = asyncio.Event()
@@ -236,27 +274,25 @@ async def _watch(args: argparse.Namespace) -> int:
         raise Problem(f"nothing can be watched here: {error}", error.hint) from error
     except OSError as error:
         raise Problem(f"{error.filename or 'the sensor'}: {error.strerror or error}") from error
-    _begin(started, args)
     try:
-        async with metrics(sensing, args.metrics), asyncio.TaskGroup() as group:
-            pump = group.create_task(_pump(sensing, show))
-            group.create_task(_stop(stop, args.seconds, pump))
+        _begin(started, args)
+        async with metrics(sensing, args.metrics):
+            await _pump(sensing, show, stop, args.seconds)
+    except Refused as error:
+        raise Problem(f"nothing can be watched any more: {error}", error.hint) from error
     finally:
         await sensing.stop()
     return show.end()
 
 
-async def _pump(sensing: Sensing, show: Show) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        async for step in sensing.steps():
-            show.step(step)
+async def _pump(sensing: Sensing, show: Show, stop: asyncio.Event, seconds: float | None) -> None:
+    """Show one step after the other, and at the end what came until then."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds if seconds is not None else None
+    while not stop.is_set() and (until is None or loop.time() < until):
+        show.step(await sensing.step())
+        await sensing.rest()
     show.step(await sensing.step())
-
-
-async def _stop(stop: asyncio.Event, seconds: float | None, pump: asyncio.Task[None]) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    pump.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -289,26 +325,38 @@ def _begin(started: Started, args: argparse.Namespace) -> None:
 
 
 class Show:
-    """Prints what passes the command's filters, in the form that it asks for."""
+    """Prints what passes the command's filters, in the form that it asks for.
+
+    `heard` writes down at once what is to be told of an event, `step` prints it.
+    """
 
     def __init__(self, args: argparse.Namespace, pen_: Pen, *, silent: bool) -> None:
         self._args = args
-        self._pen = pen_
+        self._stream = happenings.Stream(pen_, _width())
+        self._lines: list[str] = []
         self._told: Callable[[Event | Detection], Iterator[str]] = getattr(self, f"_{args.output}")()
         self._roots = set(args.pid)
         self.silent = silent
         self.detections = 0
 
+    def heard(self, event: Event, detections: Sequence[Detection]) -> None:
+        """Write down what is to be told of an event and of what rules said of it."""
+        if (self.silent and not detections) or not self._wanted(event):
+            return
+        if not self.silent:
+            self._lines.extend(self._told(event))
+        for one in detections:
+            if self._ruled(one):
+                self.detections += 1
+                self._lines.extend(self._told(one))
+
     def step(self, step: Step) -> None:
-        """Print one step: what was detected in the order of time, and what happened where that is wanted."""
-        seen: list[Event | Detection] = [*(() if self.silent else step.events), *step.detections]
-        seen.sort(key=lambda one: (one.event if hasattr(one, "event") else one).time)
-        for one in seen:
-            event = one.event if hasattr(one, "event") else one
-            if self._wanted(event) and (event is one or self._ruled(one)):
-                self.detections += event is not one
-                for line in self._told(one):
-                    print(line)
+        """Print what was written down, and what else one step brought."""
+        if not self._roots and not self._args.binary:
+            self._aside(step)
+        lines, self._lines = self._lines, []
+        for line in (*lines, *self._stream.lines()):
+            print(line)
         for finding in step.findings:
             if finding.rule != "sense.dropped":  # told below
                 print(told(finding), file=sys.stderr)
@@ -318,6 +366,19 @@ class Show:
                 file=sys.stderr,
             )
         sys.stdout.flush()
+
+    def _aside(self, step: Step) -> None:
+        """Write down what comes by other ways than events: refusals by guards of files, and containers that ended badly."""
+        if self._args.pod:
+            died = [one for one in step.died if any(_is_pod(one.container, name) for name in self._args.pod)]
+        else:
+            died = step.died
+            self.detections += len(step.prevented)
+        if self._args.output == "text":
+            for refusal in () if self._args.pod else step.prevented:
+                self._stream.prevented(refusal)
+            for one in () if self._args.rule else died:
+                self._stream.died(one, time.time_ns())
 
     def end(self) -> int:
         """Return the exit code: 1 when a run that was to end by itself found something."""
@@ -329,29 +390,28 @@ class Show:
             return False
         if self._args.binary and not any(fnmatch.fnmatchcase(process.exe, one) for one in self._args.binary):
             return False
-        return not self._args.pod or any(_in_pod(process, one) for one in self._args.pod)
+        return not self._args.pod or any(_is_pod(process.container, one) for one in self._args.pod)
 
-    def _ruled(self, one: Any) -> bool:
+    def _ruled(self, one: Detection) -> bool:
         name = one.rule.name.lower()
         return not self._args.rule or any(
             fnmatch.fnmatchcase(name, pattern.lower()) for pattern in self._args.rule
         )
 
     def _text(self) -> Callable[[Event | Detection], Iterator[str]]:
-        from fairlead.faces.cli import happenings
         from fairlead.sense.findings import message_of
         from fairlead.sense.rules import Detection
 
-        def lines(one: Event | Detection) -> Iterator[str]:
+        def note(one: Event | Detection) -> Iterator[str]:
             if isinstance(one, Detection):
-                yield from happenings.detection(one, message_of(one), self._pen)
-            elif one.kind in {"exec", "exited"}:
-                yield happenings.event(one, self._pen)
+                self._stream.detection(one, message_of(one))
+            else:
+                self._stream.event(one)
+            return iter(())
 
-        return lines
+        return note
 
     def _json(self) -> Callable[[Event | Detection], Iterator[str]]:
-        from fairlead.faces.cli import happenings
         from fairlead.sense.findings import message_of
         from fairlead.sense.rules import Detection
 
@@ -419,9 +479,15 @@ def _descends(process: Process, roots: set[int]) -> bool:
     return process.pid in roots or any(one.pid in roots for one in process.ancestors())
 
 
-def _in_pod(process: Process, pattern: str) -> bool:
-    container = process.container
+def _is_pod(container: Container | None, pattern: str) -> bool:
     if container is None or not container.pod:
         return False
     name = f"{container.pod_namespace}/{container.pod}" if "/" in pattern else container.pod
     return fnmatch.fnmatchcase(name, pattern)
+
+
+def _width() -> int:
+    """Return the columns of the terminal that is written to, 0 where it is none and nobody says."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return max(40, shutil.get_terminal_size().columns)
+    return 0
