@@ -30,6 +30,7 @@ lint: setup     ## formatting and style, repaired where that can be done
 bench: setup    ## measure, as ratios against peers on the same machine
 	@$(BIN)/python benchmarks/keep.py
 	@$(BIN)/python benchmarks/judge.py
+	@$(BIN)/python benchmarks/sense.py
 
 rates: setup    ## how much of the CEL, OPA, Kyverno and Gatekeeper test suites holds ($FAIRLEAD_CORPUS, or shared/corpus)
 	@$(BIN)/python tools/rates.py
