@@ -170,7 +170,8 @@ class Stream:
                 return
         mark, code = _MARKS[rule.severity]
         name = f"{mark} {printable(rule.name)}"
-        head = [*self._head(about.time, process.container), (name, code), (f"  {rule.dialect}", _DIM)]
+        whose = f"{rule.dialect} {rule.priority.lower()}".strip()
+        head = [*self._head(about.time, process.container), (name, code), (f"  {whose}", _DIM)]
         above = lineage(process)
         who = [(f"{above} → " if above else "", _DIM), (printable(process.cmdline[:_LONGEST] or process.name), ""),
                (f" [{process.pid}]", ""), (f" uid {process.uid}", _DIM)]  # fmt: skip

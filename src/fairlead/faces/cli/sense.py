@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,9 +135,12 @@ def _priority(text: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number) or number < 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return number
 
 
@@ -172,23 +176,33 @@ def run(args: argparse.Namespace) -> int:
 
 def files(args: argparse.Namespace) -> list[tuple[str, str]]:
     """Return (name, text) of every file of rules that the command names; what cannot be read is told on standard error."""
-    from fairlead.reactor import sensing_rules
-
-    for path in args.rules:
-        if not path.exists():
-            raise Problem(f"{path}: no such file or folder", code=2)
-    found, wrong = sensing_rules.read(args.rules)
+    found, wrong = _read(args)
     for one in wrong:
         print(told(one), file=sys.stderr)
     return found
 
 
-def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Ruleset:
-    """Return what the files come to on a kernel with these abilities."""
+def _read(args: argparse.Namespace) -> tuple[list[tuple[str, str]], list[Finding]]:
     from fairlead.reactor import sensing_rules
 
+    for path in args.rules:
+        try:
+            path.stat()
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            why = "no such file or folder" if missing else error.strerror or str(error)
+            raise Problem(f"{path}: {why}", code=2) from error
+    return sensing_rules.read(args.rules)
+
+
+def ruleset(args: argparse.Namespace, abilities: frozenset[str]) -> Ruleset:
+    """Return what the files come to on a kernel with these abilities; its findings begin with those about files that cannot be read."""
+    from fairlead.reactor import sensing_rules
+
+    found, wrong = _read(args)
     surroundings = sensing_rules.Surroundings(abilities=abilities)
-    return sensing_rules.load(files(args), surroundings, minimum=args.priority, own=args.behaviours)
+    made = sensing_rules.load(found, surroundings, minimum=args.priority, own=args.behaviours)
+    return replace(made, findings=(*wrong, *made.findings))
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -221,7 +235,7 @@ def _unpin() -> int:
     try:
         gone = pinning.unpin()
     except Refused as error:
-        raise Problem(str(error), error.hint) from error
+        raise Problem(str(error), error.hint or ("run it as root" if os.geteuid() else "")) from error
     for one in gone:
         print(f"{one.kind} {one.name} ({one.owner}) is no longer pinned")
     if not gone:
@@ -237,14 +251,13 @@ async def _watch(args: argparse.Namespace) -> int:
     from fairlead.reactor.sensing_replaying import Replaying
     from fairlead.reactor.sensing_steps import Options
 
-    data = places(args).root
     ruled = bool(args.rules or args.behaviours)
     show = Show(args, pen(args), silent=ruled and not args.events and args.output != "tetragon")
     options = Options(
         files=files(args),
         behaviours=args.behaviours,
         minimum=args.priority,
-        data_dir=data if data.is_dir() else None,
+        data_dir=None if args.replay else _platform(args),
         always=not show.silent,
         heard=show.heard,
         record=args.record,
@@ -271,7 +284,7 @@ async def _watch(args: argparse.Namespace) -> int:
     try:
         started = await sensing.start()
     except Refused as error:
-        raise Problem(f"nothing can be watched here: {error}", error.hint) from error
+        raise Problem(f"nothing can be watched here: {_short(error)}", error.hint) from error
     except OSError as error:
         raise Problem(f"{error.filename or 'the sensor'}: {error.strerror or error}") from error
     try:
@@ -283,6 +296,20 @@ async def _watch(args: argparse.Namespace) -> int:
     finally:
         await sensing.stop()
     return show.end()
+
+
+def _short(error: Exception) -> str:
+    """Return what the kernel said; who has no rights needs no more of it."""
+    return str(error) if os.geteuid() == 0 else str(error).partition(": libbpf:")[0]
+
+
+def _platform(args: argparse.Namespace) -> Path | None:
+    """Return the directory of a platform of this machine, None where there is none or it is somebody else's."""
+    root = places(args).root
+    try:
+        return root if root.is_dir() else None
+    except PermissionError:
+        return None
 
 
 async def _pump(sensing: Sensing, show: Show, stop: asyncio.Event, seconds: float | None) -> None:

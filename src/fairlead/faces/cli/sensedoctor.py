@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fairlead.faces.cli.diagnose import pen
@@ -20,10 +23,19 @@ if TYPE_CHECKING:
 NEEDED = ("btf", "ring_buffer")
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a table: its mark, its cells, and what is to be said under it, by label."""
+
+    good: bool
+    cells: list[str]
+    notes: dict[str, str]
+
+
 def run(args: argparse.Namespace) -> int:
     """Print the report in the form that is asked for."""
     from fairlead.drivers import kernel
-    from fairlead.faces.cli.sense import ruleset
+    from fairlead.faces.cli.sense import ruleset, told
 
     if args.output in {"falco", "tetragon", "tracee"}:
         raise Problem(f"-o {args.output} is for a stream", "the doctor writes table, json or yaml", code=2)
@@ -32,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     except kernel.Refused as error:
         raise Problem(f"nothing can be watched here: {error}", error.hint) from error
     rules = ruleset(args, abilities.names)
+    for one in rules.findings:
+        if one.severity != "info" and not one.rule.startswith("tracingpolicy."):  # of those the table tells
+            print(told(one), file=sys.stderr)
     found = report(abilities, rules)
     if args.output == "json":
         print(json.dumps(found, indent=2))
@@ -104,44 +119,30 @@ def table(found: dict[str, Any], pen_: Pen) -> list[str]:
         for name, value in facts.items()
         if name not in {"kernel", "machine", "libbpf"} and value
     ]
-    lines += [
-        "",
-        *_rows(
-            ["", "WHAT", "FOR", "WHY NOT", "USED INSTEAD; LOST"],
-            [_ability(one, pen_) for one in found["abilities"]],
-        ),
-    ]
+    lines += ["", *_rows(("WHAT", "FOR"), [_ability(one) for one in found["abilities"]], pen_)]
     if found["hooks"]:
-        rows = [
-            [_mark(bool(one["used"]), pen_), one["hook"], _short(one["used"]) or "nothing", one["lost"]]
-            for one in found["hooks"]
-        ]
-        lines += ["", *_rows(["", "HOOK OF A RULE", "SERVED BY", "LOST"], rows)]
+        lines += ["", *_rows(("HOOK OF A RULE", "SERVED BY"), [_hook(one) for one in found["hooks"]], pen_)]
     if found["policies"]:
-        rows = [
-            [
-                _mark(bool(one["used"]), pen_),
-                f"{one['policy']} {one['path']}",
-                one["function"],
-                _short(one["used"]) or "nothing",
-                one["differs"],
-                one["lost"],
-            ]
-            for one in found["policies"]
-        ]
-        lines += ["", *_rows(["", "POLICY", "FUNCTION", "USED INSTEAD", "DIFFERS", "LOST"], rows)]
+        rows = [_policy(one) for one in found["policies"]]
+        lines += ["", *_rows(("POLICY", "FUNCTION", "SEEN BY"), rows, pen_)]
     verdict = "Processes can be watched here." if found["works"] else "Processes can't be watched here."
     return [*lines, "", pen_.paint(verdict, "32" if found["works"] else "31;1")]
 
 
-def _ability(one: dict[str, Any], pen_: Pen) -> list[str]:
-    return [
-        _mark(one["available"], pen_),
-        one["name"],
-        one["for"],
-        one.get("why", ""),
-        one.get("instead", ""),
-    ]
+def _ability(one: dict[str, Any]) -> _Row:
+    notes = {"why not": one.get("why", ""), "instead": one.get("instead", "")}
+    return _Row(one["available"], [one["name"], one["for"]], notes)
+
+
+def _hook(one: dict[str, Any]) -> _Row:
+    used = _short(one["used"])
+    return _Row(bool(used), [one["hook"], used or "nothing"], {"lost": one["lost"]})
+
+
+def _policy(one: dict[str, Any]) -> _Row:
+    used = _short(one["used"])
+    cells = [f"{one['policy']} {one['path']}", one["function"], used or "nothing"]
+    return _Row(bool(used), cells, {"differs": one["differs"], "lost": one["lost"]})
 
 
 def _short(names: str) -> str:
@@ -154,12 +155,20 @@ def _mark(good: bool, pen_: Pen) -> str:
     return pen_.paint("✔", "32") if good else pen_.paint("✖", "31")
 
 
-def _rows(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Return columns that line up; the first is a mark of one column, the last is not padded."""
-    used = [at for at in range(len(head)) if at == 0 or any(row[at] for row in rows)]
-    widths = {at: max(len(head[at]), *(len(row[at]) for row in rows)) for at in used[1:]}
-    lines = []
-    for row in [head, *rows]:
-        cells = [row[at].ljust(widths[at]) for at in used[1:]]
-        lines.append(f"{row[0] or ' '} {'  '.join(cells)}".rstrip())
+def _rows(head: Sequence[str], rows: Sequence[_Row], pen_: Pen) -> list[str]:
+    """Return columns that line up, each row with a mark in front and its notes under it."""
+    last = len(head) - 1
+    widths = [max(len(head[at]), *(len(row.cells[at]) for row in rows)) for at in range(last)]
+    lines = [pen_.paint(f"  {_joined(head, widths)}", "2")]
+    for row in rows:
+        lines.append(f"{_mark(row.good, pen_)} {_joined(row.cells, widths)}")
+        for label, text in row.notes.items():
+            if text:
+                lines += pen_.wrap(f"{label}: {text}", "    ", "2", hang="      ")
     return lines
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return cells in their columns; the last is not padded."""
+    *first, last = cells
+    return "".join(cell.ljust(width + 2) for cell, width in zip(first, widths, strict=True)) + last
