@@ -22,6 +22,7 @@ from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.flights import stamp
 from fairlead.reactor.sensing_kinds import API_VERSION
+from fairlead.sense.findings import cut
 from fairlead.tongues.paths import mapping, text, whole
 from fairlead.words import Ref, Resource, Severity
 
@@ -278,8 +279,8 @@ def document(
         "subject": {name: value for name, value in subject.items() if value},
         "node": node,
         "container": latest.container,
-        "message": latest.message[:_LONGEST],
-        "description": latest.description[:_LONGEST],
+        "message": cut(latest.message, _LONGEST),
+        "description": cut(latest.description, _LONGEST),
         "tags": list(latest.tags),
         "count": count,
         "firstSeen": stamp(first),

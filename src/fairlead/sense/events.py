@@ -6,6 +6,7 @@ asked for. Nothing here knows a rule, a clock or the kernel; what is not known i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
@@ -126,6 +127,14 @@ def printable(text: str) -> str:
     )  # fmt: skip
 
 
+_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def safe_json(text: str) -> str:
+    r"""Return JSON with nothing in it that a terminal would obey: what JSON itself leaves unescaped is written as \u009b and so on."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 class Mount(NamedTuple):
     """One mount of a container, as its runtime was asked for it."""
 
@@ -198,6 +207,7 @@ class Process:
         "cgroup",
         "contained",
         "container",
+        "cut",
         "cwd",
         "egid",
         "env_raw",
@@ -269,6 +279,7 @@ class Process:
         self.started = self.exec_at = self.exited = 0
         self.exit_code = 0
         self.generation = 0  # how many ancestors are linked at most
+        self.cut = False  # there are more arguments than are here
         self.exec_id = 0  # how often it called exec since it is known
         self.forked_only = False
         self.known = False  # False: only its ids are known, nobody told of its executable

@@ -17,6 +17,7 @@ from fairlead.sense.events import (
     CGROUP,
     COMM,
     CONTAINED,
+    CUT,
     FLAGS,
     LENS,
     RET,
@@ -193,7 +194,7 @@ class Processes:
             process.pgid, process.vpgid, process.sid, process.vsid, process.tty, process.uid, process.gid, process.euid, process.egid,
             process.suid, process.sgid, process.fsuid, process.fsgid, process.loginuid, process.audit_session,
             n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, process.exe_dev, process.exe_mode, process.exe_nlink, process.exe_flags,
-            process.exe_uid, process.secbits, _argc,
+            process.exe_uid, process.secbits, argc,
         ) = records.EXEC_STRUCT.unpack_from(body)  # fmt: skip
         process.caps = (c0, c1, c2, c3, c4)
         process.ns = (n0, n1, n2, n3, n4, n5, n6, n7, n8, n9)
@@ -206,6 +207,9 @@ class Processes:
         process.args_raw = body[at : at + third]
         at += third
         process.env_raw = body[at : at + fourth]
+        process.cut = bool(raw[FLAGS] & CUT) and (
+            third >= records.LONG_TEXT or process.args_raw.count(b"\0") < argc - 1
+        )
         process.forget_texts()
         process.started = self.epoch + process.start
         process.known = True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fairlead.sense.events import printable
+from fairlead.sense.events import printable, safe_json
 from fairlead.tongues import conditions
 from fairlead.tongues.conditions import (
     BadCondition,
@@ -215,7 +215,8 @@ class Model:
 
     def json(self, event: Any, time: int, hostname: str, zone: int = 0) -> str:
         """Return the same as one line."""
-        return json.dumps(self.record(event, time, hostname, zone), separators=(",", ":"), ensure_ascii=False)
+        told = self.record(event, time, hostname, zone)
+        return safe_json(json.dumps(told, separators=(",", ":"), ensure_ascii=False))
 
 
 def whole(texts: Sequence[str], *, suggested: bool) -> str:

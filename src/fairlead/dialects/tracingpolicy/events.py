@@ -16,7 +16,7 @@ from typing import Any, Final
 from fairlead.dialects.tracingpolicy import jsonargs, operators
 from fairlead.dialects.tracingpolicy.jsonargs import clean, kept
 from fairlead.dialects.tracingpolicy.verdicts import Verdict
-from fairlead.sense.events import Container, Event, Process
+from fairlead.sense.events import Container, Event, Process, safe_json
 from fairlead.sense.rules import Detection
 
 NAMESPACES: Final = (
@@ -54,7 +54,7 @@ def timestamp(ns: int) -> str:
 
 def line(event: dict[str, Any]) -> str:
     """Return an event as one line of JSON."""
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return safe_json(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
 
 
 def signal_name(number: int) -> str:
@@ -258,6 +258,8 @@ def _some(processes: Iterator[Process], most: int) -> Iterator[Process]:
 def _flags(process: Process) -> str:
     """Return how Tetragon came to know of a process, as words."""
     words = ["execve" if process.exec_id else "procFS" if not process.forked_only else "execve"]
+    if process.cut:
+        words.append("truncArgs")
     if process.cwd == "/":
         words.append("rootcwd")
     if process.exec_id == 1 and process.parent is not None:
