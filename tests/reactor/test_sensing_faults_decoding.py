@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from fairlead.reactor.sensing_steps import Options
 from fairlead.sense import records
 from fairlead.sense.events import Process
 from fairlead.sense.fields import Around, Fields
-from fairlead.sense.findings import Ledger
+from fairlead.sense.findings import Ledger, message_of
 from fairlead.sense.judging import Engine
 from fairlead.sense.processes import Processes
 from fairlead.sense.records import Kind
@@ -118,17 +119,18 @@ def test_any_records_are_decoded_judged_and_told(
 ) -> None:
     made = engine()
     ledger = Ledger("node")
-    pen = Pen(colour=False)
+    stream = happenings.Stream(Pen(colour=False), 100)
     for one in [*made.feed(batches(found), until), *made.feed([], None)]:
-        for text in (happenings.event(one.event, pen), *(str(part) for part in one.event.texts)):
-            assert isinstance(text, str)
-        happenings.as_json(one.event)
+        stream.event(one.event)
+        orjson.dumps(happenings.as_json(one.event))
         for detection in one.detections:
             ledger.add(detection)
+            stream.detection(detection, message_of(detection))
             falco.json_line(detection, "stage")
             falco.line(detection)
     assert not made.errors, made.errors
     ledger.findings()
+    assert all(line.isprintable() for line in stream.lines())
 
 
 PLAN = engine().plan
