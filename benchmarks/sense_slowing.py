@@ -203,9 +203,9 @@ def _answers(port: int) -> bool:
 def sensing(rules: Sequence[Path], *, keep: bool = False) -> Iterator[Sensor]:
     """A sensor on its own processor, with these files of rules; with `keep` it notes how late detections come out of it."""
     port = _free_port()
-    # Without rules nothing is detected, and nothing is told either: what is measured is the watching.
-    form = "json" if rules else "falco"
-    command = [sys.executable, "-m", "fairlead.faces.cli.main", "sense", "-o", form, "--metrics", str(port)]
+    command = [sys.executable, "-m", "fairlead.faces.cli.main", "sense", "-o", "json", "--metrics", str(port)]
+    if not rules:  # nothing is detected then, and nothing is told: what is measured is the watching
+        command += ["--binary", "/none"]
     for one in rules:
         command += ["--rules", str(one)]
     with tempfile.TemporaryFile("w+") as said:

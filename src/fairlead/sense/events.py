@@ -380,7 +380,7 @@ class Process:
 def _split(raw: bytes) -> list[str]:
     if not raw:
         return []
-    return [text_of(one) for one in (raw[:-1] if raw.endswith(b"\0") else raw).split(b"\0")]
+    return text_of(raw[:-1] if raw.endswith(b"\0") else raw).split("\0")
 
 
 class Event:
@@ -502,7 +502,7 @@ class Event:
     def texts(self) -> tuple[str, ...]:
         """The four texts of the record, "" for those that are absent; `syscalls.texts(hook)` names them."""
         if self._texts is None:
-            self._texts = tuple(text_of(one) for one in self.blobs)
+            self._texts = tuple([text_of(one) if one else "" for one in self.blobs])
         return self._texts
 
     @property

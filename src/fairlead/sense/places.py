@@ -267,6 +267,10 @@ def _how(event: Event) -> bytes:
 
 
 _MAPPED = bytes(10) + b"\xff\xff"
+_NOWHERE = bytes(16)
+_FAMILY_CHARS = {AF_INET: "4", AF_INET6: "6", AF_UNIX: "u", 16: "n"}
+_PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp"}
+_BY_SORT = {1: "tcp", 2: "udp", 3: "raw"}
 
 
 def _family_char(sock: Sock) -> str:
@@ -274,7 +278,7 @@ def _family_char(sock: Sock) -> str:
         return "4"
     if sock.family == AF_INET6 and sock.raddr[:12] == _MAPPED:
         return "4"
-    return {AF_INET: "4", AF_INET6: "6", AF_UNIX: "u", 16: "n"}.get(sock.family, "o")
+    return _FAMILY_CHARS.get(sock.family, "o")
 
 
 def _packed(family: int, raw: bytes) -> bytes:
@@ -303,7 +307,7 @@ def _ends(event: Event) -> Ends | None:
     local: bytes | None = _packed(sock.family, sock.laddr)
     remote: bytes | None = _packed(sock.family, sock.raddr)
     kind = event.kind
-    if not sock.rport and not any(sock.raddr):
+    if not sock.rport and sock.raddr == _NOWHERE:
         remote = None
     served: bool | None
     if kind == "connect" or kind in SENDING:
@@ -348,9 +352,7 @@ def protocol(sock: Sock) -> str | None:
     """Return tcp, udp, icmp or raw for an IP socket, as Falco does; None for others."""
     if sock.family not in {AF_INET, AF_INET6}:
         return None
-    return {6: "tcp", 17: "udp", 1: "icmp", 58: "icmp"}.get(sock.proto) or {1: "tcp", 2: "udp", 3: "raw"}.get(
-        sock.type, "<NA>"
-    )
+    return _PROTOCOLS.get(sock.proto) or _BY_SORT.get(sock.type, "<NA>")
 
 
 def family_name(sock: Sock) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from operator import attrgetter
 from typing import Any
 
 from fairlead.sense import records
@@ -41,7 +40,18 @@ DEEPEST = 2048
 """Ancestors that are linked at most: when a process has more, the eldest half is let go. Those that ended live on by their descendants only."""
 
 _OWN = tuple(Process.__slots__)
-_own = attrgetter(*_OWN)
+
+
+def _copier() -> Callable[[Process, Process], None]:
+    """Return a function that sets all that one has to what another has: a loop over the names takes three times as long."""
+    lines = ["def copy(here, there):", *(f"    here.{name} = there.{name}" for name in _OWN)]
+    space: dict[str, Any] = {}
+    exec("\n".join(lines), space)  # noqa: S102  names of attributes, no text from elsewhere
+    found: Callable[[Process, Process], None] = space["copy"]
+    return found
+
+
+_copy = _copier()
 
 
 class Processes:
@@ -281,8 +291,7 @@ class Processes:
 def _twin(process: Process) -> Process:
     """Return another that is the same in all, faster than copy.copy."""
     twin = Process.__new__(Process)
-    for name, value in zip(_OWN, _own(process), strict=True):
-        setattr(twin, name, value)
+    _copy(twin, process)
     return twin
 
 
@@ -301,8 +310,7 @@ def _shorten(process: Process) -> None:
 def _fill(here: Process, told: Process) -> None:
     """Copy what was told onto what was known by its ids only."""
     kept = here.start, here.parent, here.cgroup, here.exited, here.exit_code, here.notes
-    for name in _OWN:
-        setattr(here, name, getattr(told, name))
+    _copy(here, told)
     start, parent, cgroup, here.exited, here.exit_code, here.notes = kept
     here.start = start or told.start
     here.parent = parent or told.parent
