@@ -269,8 +269,10 @@ class Stream:
         elif process.forked_only:
             self._under(process, one.time)
             depth, glyph = len(self._branch), "├ "
+        elif process.parent in self._branch:  # others of the same parent stand between
+            depth, glyph = self._branch.index(process.parent) + 1, "├ "
         else:
-            depth = self._branch.index(process.parent) + 1 if process.parent in self._branch else 1
+            depth = 1
         tree = self._indent(depth, glyph)
         head = [*self._head(one.time, process.container), (tree, _DIM), (f"{printable(process.name)} [{process.pid}]", _DIM)]  # fmt: skip
         self._add(_Block(head, len(head) - 1, ending))
