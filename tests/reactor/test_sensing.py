@@ -405,7 +405,12 @@ def test_without_root_it_says_why_and_is_not_started_again(
 
 
 def test_a_sensor_without_a_cluster_watches_all_the_same(tmp_path: Path) -> None:
-    sensor = Sensor(Serving(rules=(tmp_path,), data_dir=tmp_path))
-    assert sensor.watches() == "processes and failed calls"
-    assert sensor.without() == []
-    assert [name for name, loop in sensor._loops() if loop.close() is None] == ["reader", "rules", "audit"]
+    async def look() -> None:
+        sensor = Sensor(Serving(rules=(tmp_path,), data_dir=tmp_path))
+        assert sensor.watches() == "processes and failed calls"
+        assert sensor.without() == []
+        names = [name for name, loop in sensor._loops() if loop.close() is None]
+        assert names == ["reader", "rules", "audit"]
+        await sensor.sensing.stop()
+
+    asyncio.run(look())
