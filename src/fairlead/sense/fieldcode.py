@@ -305,18 +305,26 @@ class Helpers:
     def both_addresses(event: Event) -> list[bytes]:
         """Return the addresses of both ends."""
         ends = places.ends(event)
-        return [] if ends is None else [one for one in (ends.client, ends.server) if one is not None]
+        if ends is None:
+            return []
+        client, _, server, _, _ = ends
+        if client is None or server is None:
+            return [one for one in (client, server) if one is not None]
+        return [client, server]
 
     @staticmethod
     def both_ports(event: Event) -> list[int]:
         """Return the ports of both ends."""
         ends = places.ends(event)
-        return [] if ends is None else [one for one in (ends.client_port, ends.server_port) if one]
+        if ends is None:
+            return []
+        _, client, _, server, _ = ends
+        return [client, server] if client and server else [one for one in (client, server) if one]
 
     def host_names(self, event: Event, which: str) -> list[str]:
         """Return the names that stand for the address of an end."""
-        found = self.end(event, which)
-        return list(self.around.hosts.get(found, ())) if found is not None else []
+        found = self.around.hosts.get(self.end(event, which))
+        return list(found) if found else []
 
     def address_text(self, event: Event, which: str) -> str | None:
         """Return the address of an end in words, for printing."""

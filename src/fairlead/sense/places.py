@@ -304,29 +304,28 @@ def _ends(event: Event) -> Ends | None:
     sock = event.sock
     if sock is None or sock.family not in {AF_INET, AF_INET6}:
         return None
-    local: bytes | None = _packed(sock.family, sock.laddr)
-    remote: bytes | None = _packed(sock.family, sock.raddr)
+    family, _, _, state, lport, rport, _, laddr, raddr, _ = sock
+    local: bytes | None = _packed(family, laddr)
+    remote: bytes | None = None if not rport and raddr == _NOWHERE else _packed(family, raddr)
     kind = event.kind
-    if not sock.rport and sock.raddr == _NOWHERE:
-        remote = None
     served: bool | None
     if kind == "connect" or kind in SENDING:
         served = False
-    elif kind in ACCEPTING or kind in {"bind", "listen"} or sock.state == _LISTEN:
+    elif kind in ACCEPTING or kind in {"bind", "listen"} or state == _LISTEN:
         served = True
-    elif sock.rport and sock.lport:
-        served = sock.lport < sock.rport
+    elif rport and lport:
+        served = lport < rport
     else:
-        served = not sock.rport if sock.lport else None
-    if remote is None and not sock.lport and local is not None and not any(local):
+        served = not rport if lport else None
+    if remote is None and not lport and local is not None and not any(local):
         return (
             Ends(None, 0, None, 0, served)
             if kind not in {"bind", "listen"}
             else Ends(None, 0, local, 0, True)
         )
     if served:
-        return Ends(remote, sock.rport, local, sock.lport, True)
-    return Ends(local, sock.lport, remote, sock.rport, served)
+        return Ends(remote, rport, local, lport, True)
+    return Ends(local, lport, remote, rport, served)
 
 
 def socket_name(event: Event) -> str:

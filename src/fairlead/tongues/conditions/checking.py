@@ -220,11 +220,11 @@ def test_of(check: Check, x: str, y: str, names: Names) -> Test:
         return single(x)
     if check.op in {"=", "in"} and not check.mod and left.type is not Type.NETWORK:
         return Test(f"not {names.constant(frozenset(found))}.isdisjoint({x})")
-    # As a rule there is one value: a generator only for the others.
-    first, one = single(f"{x}[0]").code, single("one").code
+    # As a rule there is one value, or the two ends of a connection: a generator only for more.
+    first, last, one = single(f"{x}[0]").code, single(f"{x}[-1]").code, single("one").code
     if left.many is Many.BOTH and check.op == "!=":
-        return Test(f"{first} and (len({x}) < 2 or all({one} for one in {x}))")
-    return Test(f"({first} or (len({x}) > 1 and any({one} for one in {x})))")
+        return Test(f"{first} and (len({x}) < 2 or ({last} and (len({x}) < 3 or all({one} for one in {x}))))")
+    return Test(f"({first} or (len({x}) > 1 and ({last} or (len({x}) > 2 and any({one} for one in {x})))))")
 
 
 def _listed(op: str, of: Type, found: list[Any], x: str, names: Names) -> Test:
