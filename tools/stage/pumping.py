@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
+from unittest import mock
 
+from fairlead.drivers import kernel
 from fairlead.reactor.sensing import Options, Sensing, Started, Step
 from fairlead.sense.events import Event
 from fairlead.sense.findings import message_of
@@ -18,6 +21,7 @@ from fairlead.sense.rules import Detection
 from fairlead.words import Finding
 
 T = TypeVar("T")
+_tried = functools.cache(kernel.probe)
 
 
 class Pump:
@@ -71,12 +75,17 @@ class Pump:
 
 @contextlib.asynccontextmanager
 async def pumping(word: Callable[[Detection], str] = message_of, **options: Any) -> AsyncIterator[Pump]:
-    """Start a pump with small rings that asks no runtime, unless the options (those of Sensing) say otherwise; always stop it."""
+    """Start a pump with small rings that asks no runtime and keeps no flights, unless the options (those of Sensing) say otherwise; always stop it.
+
+    The kernel is tried once for all of them.
+    """
     options.setdefault("identify", False)
+    options.setdefault("recorder", False)
     options.setdefault("sizes", {"calls": 1 << 20, "named": 1 << 20, "long": 4 << 20, "alerts": 1 << 16})
     pump = Pump(word)
     pump.sensing = Sensing(Options(heard=pump.hear, **options))
-    pump.started = await pump.sensing.start()
+    with mock.patch.object(kernel, "probe", _tried):
+        pump.started = await pump.sensing.start()
     try:
         yield pump
     finally:
