@@ -92,6 +92,7 @@ enum fl_exe { FL_EXE_UPPER = 1, FL_EXE_MEMFD = 2, FL_EXE_SETUID = 4, FL_EXE_SETG
 
 enum fl_arg {          // how an argument is understood
     FL_NONE = 0, FL_INT, FL_FD, FL_STRING, FL_PATH, FL_SOCKADDR, FL_BUFFER, FL_IOVEC, FL_MSGHDR, FL_DIRFD,
+    FL_FDPATH, // a descriptor whose file's path is a text
     // of kernel functions (kprobe, fentry, LSM): pointers to kernel objects
     FL_K_FILE = 32, FL_K_PATH, FL_K_DENTRY, FL_K_SOCK, FL_K_SKB, FL_K_CRED, FL_K_BPRM, FL_K_STRING, FL_K_USERNS, FL_K_INODE,
     FL_K_SOCKADDR, FL_K_KIOCB, FL_K_LOADINFO, FL_K_MODULE, FL_K_SOCKET, FL_K_IOVITER,

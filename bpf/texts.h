@@ -70,6 +70,7 @@ INLINE void fl_add_argument(struct fl_room *room, struct fl_call *call, struct f
     struct fl_msghdr message = {};
     switch (hook->args[i]) {
     case FL_STRING: fl_add_string(room, value); break;
+    case FL_FDPATH: fl_add_file(room, fl_file_of((s32)value)); break;
     case FL_PATH: {
         u32 k = room->next, pos = room->end;
         fl_add_string(room, value);

@@ -31,6 +31,7 @@ class Arg(IntEnum):
     IOVEC = 7
     MSGHDR = 8
     DIRFD = 9
+    FDPATH = 10  # a descriptor whose file's path is a text
     K_FILE = 32
     K_PATH = 33
     K_DENTRY = 34

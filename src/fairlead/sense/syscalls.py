@@ -1,6 +1,6 @@
 """The system calls: their numbers, their arguments' names, and how the kernel's side must read those. Data; it decides nothing.
 
-One line a call in SIGNATURES: its arguments in order, each `name` (a number) or `name:how`, where how is f a descriptor, d a directory's
+One line a call in SIGNATURES: its arguments in order, each `name` (a number) or `name:how`, where how is f a descriptor, o one whose file's path is a text, d a directory's
 descriptor, p a path, s a string, a a socket's address, v an iovec, m a msghdr, b a buffer, whose length is in the argument after
 it or, written `b<n>`, in argument n, or in the return value (`br`). Then, after `->`, f where a descriptor is returned. `*` marks
 the descriptor that the call is about. A call that is not here has six numbers for arguments.
@@ -32,7 +32,7 @@ clone3 uargs size
 close fd:f*
 close_range fd max_fd flags
 connect fd:f* uservaddr:a addrlen
-copy_file_range fd_in:f* off_in fd_out off_out len flags
+copy_file_range fd_in:f* off_in fd_out:o off_out len flags
 creat pathname:p mode -> f
 delete_module name_user:s flags
 dup fildes:f* -> f
@@ -171,7 +171,7 @@ request_key _type:s _description:s _callout_info:s destringid
 rmdir pathname:p
 sched_setaffinity pid len user_mask_ptr
 seccomp op flags uargs
-sendfile out_fd:f* in_fd offset count
+sendfile out_fd:f* in_fd:o offset count
 sendmmsg fd:f* mmsg vlen flags
 sendmsg fd:f* msg:m flags
 sendto fd:f* buff:b len flags addr:a addr_len
@@ -195,7 +195,7 @@ signalfd ufd user_mask sizemask -> f
 signalfd4 ufd user_mask sizemask flags -> f
 socket family type protocol -> f
 socketpair family type protocol usockvec:b
-splice fd_in:f* off_in fd_out off_out len flags
+splice fd_in:f* off_in fd_out:o off_out len flags
 stat filename:p statbuf
 statfs pathname:p buf
 statx dfd:d filename:p flags mask buffer
@@ -226,7 +226,7 @@ writev fd:f* vec:v vlen
 """
 
 _HOW = {
-    "": Arg.INT, "f": Arg.FD, "d": Arg.DIRFD, "p": Arg.PATH, "s": Arg.STRING, "a": Arg.SOCKADDR, "v": Arg.IOVEC, "m": Arg.MSGHDR, "b": Arg.BUFFER,
+    "": Arg.INT, "f": Arg.FD, "o": Arg.FDPATH, "d": Arg.DIRFD, "p": Arg.PATH, "s": Arg.STRING, "a": Arg.SOCKADDR, "v": Arg.IOVEC, "m": Arg.MSGHDR, "b": Arg.BUFFER,
 }  # fmt: skip
 _LIMITS = {"pipe": 8, "pipe2": 8, "socketpair": 8, "openat2": 24, "capset": 24}
 """Calls with a buffer of a fixed size, which is always read: two descriptors, struct open_how, two sets of capabilities."""
@@ -261,7 +261,7 @@ def _positions(call: Call) -> dict[str, int]:
     for name, how in zip(call.names, call.args, strict=False):
         if how is Arg.PATH:
             order += [name, f"{name}@"]
-        elif how in {Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR}:
+        elif how in {Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.FDPATH}:
             order.append(name)
     return {name: at for at, name in enumerate(order[:4])}
 

@@ -147,12 +147,13 @@ def _number(
     if pushed.sort == "const":
         return _exact(check, *((ALWAYS, NEVER) if test(pushed.value) else (NEVER, ALWAYS)))
     if operator == "Mask":
+        bits &= pushed.mask or bits
         return _exact(
             check,
             ((Test(pushed.what, Op.ANYBITS, (bits,), pushed.index),),),
             ((Test(pushed.what, Op.NOBITS, (bits,), pushed.index),),),
         )
-    width = 0 if kind.bits == 64 else top
+    width = pushed.mask or (0 if kind.bits == 64 else top)
     return _exact(
         check,
         _in_spans(pushed.what, pushed.index, spans, top, width),

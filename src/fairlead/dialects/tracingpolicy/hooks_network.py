@@ -10,9 +10,10 @@ from fairlead.dialects.tracingpolicy.places import Row, no, row, spots
 _AFTER = "told at the call's return, with what the call returned"
 _STATE = "told by sock:inet_sock_set_state"
 _OTHER = "where the network causes it, the process is the one that was interrupted"
-_SENDING = "sendto sendmsg sendmmsg"
-_RECEIVING = "recvfrom recvmsg recvmmsg"
-_PACKETS = "packets that the kernel sends by itself, and sends by write"
+_SENDING = "sendto sendmsg sendmmsg write writev"
+_RECEIVING = "recvfrom recvmsg recvmmsg read readv"
+_TYPE = "arg1/15"  # without SOCK_CLOEXEC and SOCK_NONBLOCK, which the kernel takes off first
+_PACKETS = "packets that the kernel sends by itself"
 
 _connect = row(
     spots("sock_state", "0=sock", "arg0==7 arg1==2", "=0"),
@@ -33,7 +34,7 @@ _destroyed = row(
 
 def _sent(sock: int, packet: int, only: str = "") -> Row:
     return row(
-        spots(_SENDING, f"{sock}=sock {packet}=sock", "ret>=0", only=only),
+        spots(_SENDING, f"{sock}=sock {packet}=sock", "ret>=0 family!=0", only=only),
         differs="told at the return of the calls that send, once a call and not once a packet",
         lost=_PACKETS,
     )
@@ -78,28 +79,26 @@ NETWORK: Final[Mapping[str, Row]] = {
         lost="the message itself",
     ),
     "tcp_recvmsg": row(
-        spots("recvfrom", "0=sock 2=arg2", "proto==6", "ret"),
-        spots("recvmsg", "0=sock", "proto==6", "ret"),
+        spots("recvfrom read", "0=sock 2=arg2", "proto==6", "ret"),
+        spots("recvmsg readv", "0=sock", "proto==6", "ret"),
         differs=_AFTER,
-        lost="reads by read and splice",
+        lost="reads by splice",
     ),
     "udp_sendmsg": row(
-        spots("sendto", "0=sock 2=arg2", "proto==17 family==2", "ret"),
-        spots("sendmsg sendmmsg", "0=sock", "proto==17 family==2", "ret"),
+        spots("sendto write", "0=sock 2=arg2", "proto==17 family==2", "ret"),
+        spots("sendmsg sendmmsg writev", "0=sock", "proto==17 family==2", "ret"),
         differs=_AFTER,
-        lost="write on a connected socket",
     ),
     "udpv6_sendmsg": row(
-        spots("sendto", "0=sock 2=arg2", "proto==17 family==10", "ret"),
-        spots("sendmsg sendmmsg", "0=sock", "proto==17 family==10", "ret"),
+        spots("sendto write", "0=sock 2=arg2", "proto==17 family==10", "ret"),
+        spots("sendmsg sendmmsg writev", "0=sock", "proto==17 family==10", "ret"),
         differs=_AFTER,
-        lost="write on a connected socket",
     ),
     "udp_recvmsg": row(
-        spots("recvfrom", "0=sock 2=arg2", "proto==17", "ret"),
-        spots("recvmsg recvmmsg", "0=sock", "proto==17", "ret"),
+        spots("recvfrom read", "0=sock 2=arg2", "proto==17", "ret"),
+        spots("recvmsg recvmmsg readv", "0=sock", "proto==17", "ret"),
         differs=_AFTER,
-        lost="who sent it, where the socket is not connected; read",
+        lost="who sent it, where the socket is not connected",
     ),
     "inet_csk_listen_start": row(
         spots("sock_state", "0=sock", "arg1==10", "=0"), differs=f"{_STATE}, to LISTEN"
@@ -131,12 +130,14 @@ NETWORK: Final[Mapping[str, Row]] = {
     "security_unix_stream_connect": row(
         spots("connect", "0=sock", "family==1", "verdict"), differs=_AFTER, lost="the other end's socket"
     ),
-    "security_socket_create": _to("socket", "0=arg0 1=arg1 2=arg2 3==0"),
-    "security_socket_post_create": _to("socket", "0=sock 1=arg0 2=arg1 3=arg2 4==0", "ret>=0"),
+    "security_socket_create": _to("socket", f"0=arg0 1={_TYPE} 2=arg2 3==0"),
+    "security_socket_post_create": _to("socket", f"0=sock 1=arg0 2={_TYPE} 3=arg2 4==0", "ret>=0"),
     "__sock_create": row(
-        spots("socket", "1=arg0 2=arg1 3=arg2", returned="ret"), differs=_AFTER, lost="sockets of the kernel"
+        spots("socket", f"1=arg0 2={_TYPE} 3=arg2", returned="ret"),
+        differs=_AFTER,
+        lost="sockets of the kernel",
     ),
-    "sock_create": row(spots("socket", "0=arg0 1=arg1 2=arg2", returned="ret"), differs=_AFTER),
+    "sock_create": row(spots("socket", f"0=arg0 1={_TYPE} 2=arg2", returned="ret"), differs=_AFTER),
     "inet_create": row(spots("socket", "1=sock 2=arg2 3==0", "arg0==2", "ret"), differs=_AFTER),
     "inet6_create": row(spots("socket", "1=sock 2=arg2 3==0", "arg0==10", "ret"), differs=_AFTER),
     "sk_alloc": row(
@@ -148,19 +149,18 @@ NETWORK: Final[Mapping[str, Row]] = {
         spots("socketpair", returned="verdict"), differs=_AFTER, lost="both sockets"
     ),
     "security_socket_sendmsg": row(
-        spots("sendto", "0=sock 2=arg2", returned="verdict"),
-        spots("sendmsg sendmmsg", "0=sock", returned="verdict"),
+        spots("sendto write", "0=sock 2=arg2", "family!=0", "verdict"),
+        spots("sendmsg sendmmsg writev", "0=sock", "family!=0", "verdict"),
         differs=_AFTER,
-        lost="write",
     ),
     "sock_sendmsg": row(
-        spots("sendto sendmsg sendmmsg", "0=sock", returned="ret"), differs=_AFTER, lost="write"
+        spots(_SENDING, "0=sock", "family!=0", "ret"), differs=_AFTER, lost="sendfile and splice"
     ),
     "security_socket_recvmsg": row(
         spots("recvfrom", "0=sock 2=arg2 3=arg3", returned="verdict"),
-        spots("recvmsg recvmmsg", "0=sock", returned="verdict"),
+        spots("read", "0=sock 2=arg2 3==0", "family!=0", "verdict"),
+        spots("recvmsg recvmmsg readv", "0=sock", "family!=0", "verdict"),
         differs=_AFTER,
-        lost="read",
     ),
     "security_socket_shutdown": _to("shutdown", "0=sock 1=arg1"),
     "security_socket_setsockopt": _to("setsockopt", "0=sock 1=arg1 2=arg2"),
@@ -173,17 +173,17 @@ NETWORK: Final[Mapping[str, Row]] = {
     "ip_local_out": _sent(1, 2, "v4"),
     "__ip_local_out": _sent(1, 2, "v4"),
     "ip_send_skb": row(
-        spots(_SENDING, "1=sock", "ret>=0", only="v4"),
+        spots(_SENDING, "1=sock", "ret>=0 family!=0", only="v4"),
         differs="told at the return of the calls that send",
         lost=_PACKETS,
     ),
     "__cgroup_bpf_run_filter_skb": row(
-        spots(_SENDING, "0=sock 1=sock 2==1", "ret>=0"),
+        spots(_SENDING, "0=sock 1=sock 2==1", "ret>=0 family!=0"),
         differs="told at the return of the calls that send, once a call and not once a packet",
         lost=f"{_PACKETS}; packets that arrive",
     ),
     "sk_filter_trim_cap": row(
-        spots(_RECEIVING, "0=sock 1=peer", "ret>=0"),
+        spots(_RECEIVING, "0=sock 1=peer", "ret>=0 family!=0"),
         differs="told at the return of the calls that receive",
         lost="packets that nobody receives; who sent it, where the socket is not connected",
     ),

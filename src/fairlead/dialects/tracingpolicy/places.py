@@ -27,6 +27,7 @@ class Source:
     how: str
     at: int = 0
     name: str = ""
+    mask: int = 0  # bits of an argument that count; 0: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,14 @@ _WHATS: Final = {
 
 
 def source(text: str) -> Source:
-    """Return a source from its short form: `arg3`, `=2`, `text:name`, `path:name`, `buffer:name`, or one of the other words."""
+    """Return a source from its short form: `arg3`, `arg1/15` (its low four bits), `=2`, `text:name`, `path:name`, `buffer:name`, or one of the other words."""
     if text.startswith("="):
         return Source("const", int(text[1:]))
     if ":" in text:
         how, _, name = text.partition(":")
         return Source(how, name=name)
-    if found := re.fullmatch(r"arg(\d)", text):
-        return Source("arg", int(found[1]))
+    if found := re.fullmatch(r"arg(\d)(?:/(\d+))?", text):
+        return Source("arg", int(found[1]), mask=int(found[2] or 0))
     return Source(text)
 
 

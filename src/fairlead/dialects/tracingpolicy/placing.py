@@ -95,6 +95,10 @@ def place(function: str, abilities: frozenset[str], probe: Probe | None = None) 
     if sort:
         return _direct(function, "fentry" if sort == "fentry" else "kprobe", probe)
     found = ROWS.get(function)
+    if found is None and function.startswith("__sys_") and function.removeprefix("__sys_") in syscalls.EVERY:
+        return _syscall(
+            function, function.removeprefix("__sys_"), probe
+        )  # what the call hands its arguments to
     if found is None:
         return Placement(
             function, why="this kernel takes no kprobes, and nothing near this function is known"

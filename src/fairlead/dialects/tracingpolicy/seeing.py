@@ -30,7 +30,7 @@ class Pushed:
     """What the kernel can test of a value.
 
     `sort` is number (a record's number `what`, `index`, as wide as the type), text (the text `index`, whole), socket (its ends, `swapped`
-    where the value's own address is the remote end) or const (`value`).
+    where the value's own address is the remote end) or const (`value`). Of a number only the bits of `mask` count, where it is not 0.
     """
 
     sort: str
@@ -38,6 +38,7 @@ class Pushed:
     index: int = 0
     swapped: bool = False
     value: int = 0
+    mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,9 @@ def _number(source: Source, kind: Type) -> Subject | None:
     at = source.at
     match source.how:
         case "arg":
-            return Subject(
-                kind, lambda event: number_of(kind, event.args[at]), Pushed("number", What.ARG, at)
-            )
+            mask = source.mask or -1
+            pushed = Pushed("number", What.ARG, at, mask=source.mask)
+            return Subject(kind, lambda event: number_of(kind, event.args[at] & mask), pushed)
         case "ret":
             return Subject(kind, lambda event: number_of(kind, event.ret), Pushed("number", What.RET))
         case "const":

@@ -80,7 +80,9 @@ class Watcher:
             if place.hook is not None and event.hook is not None and _another(event.hook, place.hook):
                 continue
             if all(test(event) for test in place.conditions):
-                return self._judged(event, place)
+                found = self._judged(event, place)
+                if found:  # else another file of the same call may be meant
+                    return found
         return False
 
     def _judged(self, event: Event, place: Place) -> Verdict | bool:

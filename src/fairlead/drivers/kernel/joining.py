@@ -13,7 +13,7 @@ from typing import Final
 from fairlead.sense.plans import Arg, Clause, Hook, Plan, Test, What, merge
 
 _SINGLE: Final = frozenset({"process", "syscall", "kernel"})
-_ONE_TEXT: Final = frozenset({Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR})
+_ONE_TEXT: Final = frozenset({Arg.STRING, Arg.BUFFER, Arg.IOVEC, Arg.MSGHDR, Arg.FDPATH})
 _TEXTS: Final = 4
 
 
