@@ -274,10 +274,21 @@ def test_where_nothing_can_be_watched(how: str, told: str, tmp_path: Path) -> No
     done = without(how, "sense", "--seconds", "1", *data)
     assert done.returncode == 1, done.stderr
     first, *more = done.stderr.splitlines()
-    assert first.startswith("fairlead: error: nothing can be watched here: ")
+    assert first.startswith("fairlead: error: nothing can be watched here: "), done.stderr
     assert told.lower() in done.stderr.lower()
     assert len(more) <= 1
     assert done.stdout == ""
     doctor = without(how, "sense", "doctor", "-o", "json", *data)
     assert "Traceback" not in doctor.stderr
     assert doctor.returncode in {0, 1}
+
+
+def test_sockets_that_nobody_may_see_are_none(tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(mode=0o700)
+    code = f"""{NOBODY}
+from pathlib import Path
+assert inspecting.runtimes([Path({str(hidden / "containerd.sock")!r})]) is not None
+"""
+    done = subprocess.run([sys.executable, "-c", f"from fairlead.drivers.containers import inspecting\n{code}"], capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr

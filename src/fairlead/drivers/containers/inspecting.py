@@ -559,11 +559,18 @@ DOCKER_SOCKETS: Sequence[tuple[str, str]] = (
 
 def runtimes(own: Iterable[Path] = ()) -> list[Runtime]:
     """Return a connection to each runtime whose socket is there; `own` are sockets of fairlead's nodes, which come first."""
-    found: list[Runtime] = [Cri(socket) for socket in own if socket.is_socket()]
+    found: list[Runtime] = [Cri(socket) for socket in own if _there(socket)]
     found += [
         Cri(Path(socket), name, own_namespaces=name == "containerd")
         for socket, name in CRI_SOCKETS
-        if Path(socket).is_socket()
+        if _there(Path(socket))
     ]
-    found += [Docker(Path(socket), name) for socket, name in DOCKER_SOCKETS if Path(socket).is_socket()]
+    found += [Docker(Path(socket), name) for socket, name in DOCKER_SOCKETS if _there(Path(socket))]
     return found
+
+
+def _there(socket: Path) -> bool:
+    """Whether there is such a socket, as far as this process may see."""
+    with suppress(OSError):
+        return socket.is_socket()
+    return False
