@@ -142,6 +142,7 @@ class Sensing:
             )
         try:
             self.engine.place(self._source.slots)
+            self.engine.prepare()
             self._listen()
             self._flights = Flights(
                 self.identities,

@@ -24,6 +24,8 @@ from fairlead.words import Finding, Ref, Severity
 
 MOST_SETS = 512
 """Sets of rules that a function is made for; further ones are asked rule by rule."""
+WORTH = 64
+"""Events that a set of rules must have met until a function is made for it: to make one takes as long as to judge thousands of events."""
 MOST_SEEN = 65_536
 """Pairs of a slot and its bits whose rules are remembered."""
 
@@ -232,24 +234,62 @@ class Engine:
                 for rule in self.rules
                 if rule not in plain and any((one.sort, one.name, one.enter) == place for one in rule.hooks)
             ]
-        single = self._function(kind, trees, single=True) if kind in PATH_OF else None
-        return _Asked(self._function(kind, trees), single, tuple(plain))
+        asked = _Asked(None, None, tuple(plain))
+        if trees:
+            asked.function = self._early(asked, kind, trees, single=False)
+            asked.single = self._early(asked, kind, trees, single=True) if kind in PATH_OF else None
+        return asked
+
+    def _early(
+        self, asked: _Asked, kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool
+    ) -> _Judge:
+        """Return a function for some rules of a kind which is that of all the kind's rules until one of its own is worth making."""
+        every = self._kinds[kind].trees
+        if len(trees) == len(every) or self._key(kind, trees, single=single) in self._made:
+            return self._function(kind, trees, single=single)
+        keys = frozenset(rule.key for rule in trees)
+        whole: _Judge | None = None
+        left = WORTH
+
+        def early(event: Event) -> list[Rule]:
+            nonlocal whole, left
+            left -= 1
+            if left > 0:
+                if whole is None:
+                    whole = self._function(kind, every, single=single)
+                return [rule for rule in whole(event) if rule.key in keys]
+            own = self._function(kind, trees, single=single)
+            if single:
+                asked.single = own
+            else:
+                asked.function = own
+            return own(event)
+
+        return early
+
+    def prepare(self) -> None:
+        """Make the functions that many events will need now, and not when the first of them waits for its judgement."""
+        for kind, of in self._kinds.items():
+            if of.trees and kind not in RARE:
+                self._function(kind, of.trees, single=kind in PATH_OF)
 
     def _owning(self, named: frozenset[str]) -> list[Rule]:
         return [rule for key in named if key in self._hooked and (rule := self._by_key.get(key)) is not None]
 
-    def _function(
-        self, kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool = False
-    ) -> _Judge | None:
-        """The function for some rules of a kind: made when it is first called, and kept."""
-        if not trees:
-            return None
-        key = (kind, single, frozenset(rule.key for rule in trees))
+    @staticmethod
+    def _key(
+        kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool
+    ) -> tuple[str, bool, frozenset[str]]:
+        return (kind, single, frozenset(rule.key for rule in trees))
+
+    def _function(self, kind: str, trees: Mapping[Rule, conditions.Tree], *, single: bool = False) -> _Judge:
+        """The function for some rules of a kind: made when it is first asked for, and kept."""
+        key = self._key(kind, trees, single=single)
         known = self._made.get(key)
         if known is None:
             if len(self._made) >= MOST_SETS:
                 trees = self._kinds[kind].trees
-                key = (kind, single, frozenset(rule.key for rule in trees))
+                key = self._key(kind, trees, single=single)
                 known = self._made.get(key)
             if known is None:
                 known = self._made[key] = self._compile(kind, trees, single=single)
@@ -264,7 +304,7 @@ class Engine:
         for rule, tree in self._kinds[event.kind].trees.items():
             try:
                 function = self._function(event.kind, {rule: tree})
-                if function is not None and function(event):
+                if function(event):
                     yes.append(rule)
             except Exception as error:  # noqa: BLE001  a rule fails alone
                 self._fail(rule, error, event)
@@ -302,5 +342,7 @@ class Engine:
         return event.kind in planning.ALWAYS
 
 
+RARE = frozenset({"execve", "execveat", "openat2"})
+"""Kinds of which there are few events: their functions are made when one comes."""
 HOSTS = frozenset({"fd.cip.name", "fd.sip.name", "fd.lip.name", "fd.rip.name"})
 _NOTHING = _OfKind()
