@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fairlead.sense.events import printable
+from fairlead.sense.events import CUT, printable
 from fairlead.words import Severity
 
 if TYPE_CHECKING:
@@ -111,13 +111,14 @@ def lineage(process: Process, most: int = _GENERATIONS) -> str:
 
 def command(process: Process) -> str:
     """Return the executable and the arguments of a process, as a shell would want them."""
-    words, size = [printable(process.exe or process.name)], 0
+    words, size = [_word(process.exe or process.name)], 0
     for one in process.args[1:]:
         words.append(_word(one[:_LONGEST]))
         size += len(one)
         if size > _LONGEST:
-            words.append("…")
             break
+    if process.cut or size > _LONGEST:
+        words.append("…")
     return " ".join(words)
 
 
@@ -354,7 +355,7 @@ def _word(text: str) -> str:
 
 
 def as_json(one: Event) -> dict[str, Any]:
-    """Return an event as plain data: {time, kind, ret, process: {...}, container, texts, socket}."""
+    """Return an event as plain data: {time, kind, ret, process: {...}, container, texts, socket}; `cut` where a text is longer than what is here."""
     process, sock = one.process, one.sock
     found: dict[str, Any] = {
         "time": one.time,
@@ -366,6 +367,8 @@ def as_json(one: Event) -> dict[str, Any]:
     texts = [printable(text) for text in one.texts if text]
     if texts:
         found["texts"] = texts
+    if one.flags & CUT and one.kind != "exec":
+        found["cut"] = True
     if sock is not None and sock.family in {2, 10}:
         found["socket"] = {
             "local": sock.local,
@@ -386,6 +389,7 @@ def process_json(process: Process) -> dict[str, Any]:
         "name": printable(process.name),
         "exe": printable(process.exe),
         "args": [printable(one) for one in process.args[1:]],
+        **({"argsCut": True} if process.cut else {}),
         "cwd": printable(process.cwd),
         "uid": process.uid,
     }

@@ -218,7 +218,9 @@ def _check(args: argparse.Namespace) -> int:
         print(told(one))
     audit = len(found.auditor.rules) if found.auditor is not None else 0
     enabled = sum(rule.enabled for rule in found.rules)
-    print(f"{enabled} rules about processes, {audit} about audit events, {len(findings)} findings")
+    print(
+        f"{_many(enabled, 'rule')} about processes, {audit} about audit events, {_many(len(findings), 'finding')}"
+    )
     return 1 if any(one.severity != "info" for one in findings) else 0
 
 
@@ -342,13 +344,20 @@ async def metrics(sensing: Sensing, port: int | None) -> AsyncIterator[None]:
 
 
 def _begin(started: Started, args: argparse.Namespace) -> None:
-    """Say on standard error what is watched, and what cannot be."""
-    for line in [*map(told, started.findings), *started.remarks]:
+    """Say on standard error what cannot be watched, and to a person what is. Mere notes are counted: --check and the doctor tell them."""
+    grave = [one for one in started.findings if one.severity != "info"]
+    for line in [*map(told, grave), *started.remarks]:
         print(line, file=sys.stderr)
     if sys.stderr.isatty() and not args.replay:
         rules = sum(rule.enabled for rule in started.ruleset.rules)
-        what = f"{rules} rules" if rules else "every process"
-        print(f"watching {what}; Ctrl-C ends it", file=sys.stderr)
+        what = _many(rules, "rule") if rules else "every process"
+        notes = len(started.findings) - len(grave)
+        more = f" ({_many(notes, 'note')} on them: --check)" if notes else ""
+        print(f"watching {what}{more}; Ctrl-C ends it", file=sys.stderr)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 class Show:
