@@ -228,6 +228,7 @@ def test_text(hostile: Hostile, capsys: pytest.CaptureFixture[str]) -> None:
     lines = replayed(hostile[0], "text", capsys, "--events")
     harmless(*lines)
     assert any("\\x1b[2J" in one for one in lines)
+    assert any("…" in one for one in lines)
     coloured = replayed(hostile[0], "text", capsys, "--color", "always")
     harmless(*(re.sub(r"\x1b\[[0-9;]*m", "", one) for one in coloured))
 
@@ -239,3 +240,5 @@ def test_json(form: str, hostile: Hostile, capsys: pytest.CaptureFixture[str]) -
     for line in lines:
         harmless(line)
         json.loads(line)
+    marks = {"json": '"argsCut": true', "tetragon": "truncArgs"}
+    assert form not in marks or sum(marks[form] in line for line in lines) >= 3

@@ -31,6 +31,7 @@ from fairlead.reactor.sensing_audit import Tail, own, subject_of
 from fairlead.reactor.sensing_policies import Folder, Policies
 from fairlead.reactor.sensing_reports import Reports, Sighting
 from fairlead.sense import findings
+from fairlead.sense.events import Event
 from fairlead.sense.rules import Detection
 from fairlead.words import Finding, Ref, Severity
 
@@ -93,6 +94,7 @@ class Sensor:
                 data_dir=options.data_dir,
                 node=options.node,
                 spare=_platform(options.data_dir),
+                heard=self._hear,
             )
         )
         self.node = self.sensing.node
@@ -124,6 +126,7 @@ class Sensor:
                 )
             for name, loop in self._loops():
                 tasks.append(asyncio.create_task(loop, name=name))
+            self.sensing.dedicate()
             self._say_ready()
             waiter = asyncio.create_task(stop.wait(), name="stop")
             done, _ = await asyncio.wait({waiter, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -195,11 +198,13 @@ class Sensor:
         async for step in self.sensing.steps():
             self._take(step)
 
-    def _take(self, step: Step) -> None:
-
-        for detection in step.detections:
+    def _hear(self, _event: Event, detections: Sequence[Detection]) -> None:
+        """Tell of detections at once: later events change the processes that they name."""
+        for detection in detections:
             if detection.rule.findings:
                 self._tell(sighting_of(detection, self.node))
+
+    def _take(self, step: Step) -> None:
         for one in step.prevented:
             self._tell(
                 Sighting(
