@@ -170,6 +170,29 @@ def outputs(found: Detection) -> None:
     repr(found.event)
 
 
+def test_processes_that_nobody_reads_of_are_counted() -> None:
+    """What there was no room for is dropped and counted, and who is met later without its beginning is known by its own records."""
+    small = dict.fromkeys(kernel.SIZES, 1 << 15)
+    with kernel.open(Plan(recorder=False), sizes=small) as sensor:
+        done = subprocess.run([str(actor())], env={"ACT": script(("forks", 1000, actor()))}, check=True)
+        counts = sensor.counters()
+        assert done.returncode == 0
+        assert counts["process"].seen >= 3000
+        assert counts["process"].dropped > 2000
+        for count in counts.values():
+            assert count.seen >= count.sent + count.dropped
+        assert counts["process"].seen == counts["process"].sent + counts["process"].dropped
+        processes = Processes(epoch=procfs.booted())
+        decoder = Decoder(processes, machine=platform.machine())
+        kinds = Counter(one.kind for one in decoder.feed(sensor.read()))
+        assert sum(kinds.values()) <= counts["process"].sent + 50
+        again = subprocess.run([str(actor())], env={"ACT": script(("forks", 20, actor()))}, check=True)
+        assert again.returncode == 0
+        found = [one for one in decoder.feed(sensor.read()) if one.process.exe == str(actor())]
+        assert sum(one.kind == "exec" for one in found) >= 20
+        assert all(one.process.name == actor().name[:15] for one in found)
+
+
 COUNT = 50_000
 
 

@@ -18,6 +18,7 @@ from fairlead.sense import flagwords, records
 from fairlead.sense.events import (
     ARGS,
     CGROUP,
+    COMM,
     FLAGS,
     HEAD,
     KERNEL_KINDS,
@@ -27,8 +28,10 @@ from fairlead.sense.events import (
     SLOT,
     START,
     TGID,
+    TID,
     TIME,
     Event,
+    text_of,
 )
 from fairlead.sense.plans import Hook
 from fairlead.sense.processes import CHANGES, Processes
@@ -128,6 +131,8 @@ class Decoder:
                     if found is not None and found.start == raw[START]
                     else processes.of(raw[TGID], raw[START])
                 )
+                if not process.name and raw[TID] == raw[TGID]:  # nobody told of it: its first record does
+                    process.name = process.title = text_of(raw[COMM].partition(b"\0")[0])
                 if process.cgroup != raw[CGROUP]:
                     process.cgroup = raw[CGROUP]
                     process.container = containers.get(raw[CGROUP])
