@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from stage.pumping import pumping, run
 
 from fairlead.dialects import falco
+from fairlead.faces.cli.main import main
 from fairlead.reactor.sensing_recordings import BadRecording
 from fairlead.reactor.sensing_replaying import Replaying
 from fairlead.reactor.sensing_steps import Options
@@ -160,6 +162,32 @@ def test_frames_that_are_not_what_they_should_be(recorded: tuple[Path, list[str]
     other.write_text("- rule: no recording\n")
     with pytest.raises(BadRecording, match="no recording"):
         replay(other)
+
+
+def test_the_command_says_what_a_recording_lacks(
+    recorded: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, told = recorded
+    rules = tmp_path / "own.yaml"
+    rules.write_text(RULES)
+    command = ["sense", "--rules", str(rules), "-o", "falco", "--replay"]
+    assert main([*command, str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(one)["time"] for one in out.splitlines()] == [json.loads(one)["time"] for one in told]
+    assert err == ""
+    cut = tmp_path / "cut.fls"
+    cut.write_bytes(path.read_bytes()[:-20])
+    assert main([*command, str(cut)]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) > len(told) // 2
+    assert "the recording ends after" in err
+    assert "not written to its end" in err
+    cut.write_text("no recording")
+    assert main([*command, str(cut)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"fairlead: error: {cut} is no recording\n")
+    assert main([*command, str(tmp_path / "absent")]) == 2
+    assert "No such file" in capsys.readouterr().err
 
 
 @pytest.fixture
