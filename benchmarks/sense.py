@@ -34,9 +34,9 @@ from sense_slowing import (
     sensing,
     slowdowns,
 )  # isort: skip  it says where the stage is
+from stage import actor
 
 from fairlead.drivers import kernel
-from stage import actor
 
 ALWAYS, FULL = "always on", "full rules"
 LATE = 300

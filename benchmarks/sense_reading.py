@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from sense_slowing import WATCHER, WORKER
+from stage import Room, actor, script
 from stage.watching import around, describe
 
 from fairlead.dialects import falco
@@ -30,7 +31,6 @@ from fairlead.sense.planning import ALWAYS
 from fairlead.sense.plans import Arg, Clause, Hook, Plan
 from fairlead.sense.records import Kind
 from fairlead.sense.syscalls import NAMES, hook_of
-from stage import Room, actor, script
 
 PRODUCED = 1_500_000
 """Read and write calls that the reader has to keep up with."""

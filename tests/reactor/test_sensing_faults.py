@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stage import Room, actor, script
 from stage.pumping import Pump, pumping, run
 
 from fairlead.drivers import kernel
 from fairlead.reactor.sensing_steps import Source
 from fairlead.sense.events import Container
-from stage import Room, actor, script
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stage import actor, script
 from stage.pumping import pumping, run
 
 from fairlead.dialects import falco
@@ -20,7 +21,6 @@ from fairlead.reactor.sensing_recordings import BadRecording
 from fairlead.reactor.sensing_replaying import Replaying
 from fairlead.reactor.sensing_steps import Options
 from fairlead.sense.rules import Detection
-from stage import actor, script
 
 LOOK = """
 import os, sys

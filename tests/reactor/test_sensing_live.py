@@ -153,7 +153,10 @@ def test_policies_are_followed_and_told_where_they_are_seen(space: Any, sensor: 
 
 def test_the_sensor_has_few_rights(space: Any, sensor: dict[str, Any]) -> None:
     config = str(space.platform.data / "sensor.kubeconfig")
-    can = lambda *words: space.run("--kubeconfig", config, "auth", "can-i", *words).stdout.strip()  # noqa: E731
+
+    def can(*words: str) -> str:
+        return str(space.run("--kubeconfig", config, "auth", "can-i", *words).stdout.strip())
+
     assert can("create", "detections.fairlead.dev", "-n", space.name) == "yes"
     assert can("list", "pods") == "yes"
     assert can("get", "secrets") == "no"

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stage import Room, actor, deeds_incubating, deeds_sandbox, deeds_stable
+from stage.deeds import Deed
+from stage.watching import Watch, around, describe
 
 from fairlead.dialects import falco
 from fairlead.drivers import kernel
 from fairlead.sense.fields import Fields
-from stage import Room, actor, deeds_incubating, deeds_sandbox, deeds_stable
-from stage.deeds import Deed
-from stage.watching import Watch, around, describe
 
 FILES = {
     "falco_rules.yaml": (deeds_stable.DEEDS, ""),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stage import Room, actor, script
 from stage.watching import Watch, around
 
 from fairlead.dialects import falco
@@ -25,7 +26,6 @@ from fairlead.sense.findings import Ledger
 from fairlead.sense.plans import Plan
 from fairlead.sense.processes import DEEPEST, Processes
 from fairlead.sense.rules import Detection
-from stage import Room, actor, script
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 

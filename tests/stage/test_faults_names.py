@@ -13,15 +13,16 @@ from typing import TypeAlias
 
 import orjson
 import pytest
+from stage import Room, actor
 from stage.pumping import pumping, run
 
 from fairlead.dialects import falco
+from fairlead.drivers import kernel
 from fairlead.faces.cli.main import main
 from fairlead.reactor.sensing_reports import document, place_of
 from fairlead.reactor.sensing_serving import sighting_of
 from fairlead.sense.findings import Ledger
 from fairlead.sense.rules import Detection
-from stage import actor
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 
@@ -32,11 +33,12 @@ NAMES = [
     b"fl-\x7f\r\xc2\x9b31m\xe2\x80\xae\xef\xbb\xbf<script>",
     "fl-\U0001f980\u202e".encode(),
 ]
+CONTAINER = "lxc.payload.fl-\x1b[2J\x9b\udcff"
 FALCO = """
 - rule: Hostile file
   desc: x
   condition: evt.type in (open, openat, openat2) and fd.name contains fl-
-  output: "opened (file=%fd.name name=%proc.name command=%proc.cmdline cwd=%proc.cwd args=%proc.args env=%proc.env arg=%evt.arg.name raw=%fd.nameraw all=%evt.args)"
+  output: "opened (file=%fd.name name=%proc.name command=%proc.cmdline cwd=%proc.cwd args=%proc.args env=%proc.env container=%container.id %container.name arg=%evt.arg.name raw=%fd.nameraw all=%evt.args)"
   priority: WARNING
 - rule: Hostile program
   desc: x
@@ -158,6 +160,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
             ]
             done = await pump.during(lambda: subprocess.run(command, capture_output=True, check=False))
             assert done.returncode == 0, done.stderr.decode()
+            (folder / "room").mkdir()
+            room = Room(folder / "room", Path(kernel.hierarchy().mount), id_=CONTAINER)
+            try:
+                await pump.during(lambda: room.run("/bin/actor", act=[("open", "/tmp/fl-marked", "c")]))
+            finally:
+                room.close()
             assert not pump.sensing.engine.errors
             assert not pump.dropped
             return pump.detections, pump.said
@@ -196,6 +204,9 @@ def test_what_was_done_was_seen(hostile: Hostile) -> None:
     assert len(per["tracingpolicy"]) >= len(NAMES) * 3
     assert len(per["tracee"]) >= len(opened)
     assert len(said) == len(detections)
+    [inside] = [one for one in opened if one.event.process.container is not None]
+    assert inside.event.process.container is not None
+    assert inside.event.process.container.name == CONTAINER.removeprefix("lxc.payload.")
     cut = {one.event.process.args[0] for one in started if one.event.process.cut}
     assert cut == {"big", "long", "many"}
     assert all(

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stage import actor, script
 
 from fairlead.drivers import kernel
 from fairlead.drivers.kernel import pinning
 from fairlead.drivers.kernel.libbpf import library, loaded_programs
 from fairlead.sense.plans import Plan
 from fairlead.sense.syscalls import number_of
-from stage import actor, script
 
 pytestmark = [pytest.mark.kernel, pytest.mark.root]
 

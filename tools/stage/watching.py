@@ -6,6 +6,8 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 
+from stage import Room
+
 from fairlead.drivers import kernel, procfs
 from fairlead.sense.events import Container, Event, Mount
 from fairlead.sense.fieldcode import Account, Around
@@ -13,7 +15,6 @@ from fairlead.sense.findings import message_of
 from fairlead.sense.judging import Engine
 from fairlead.sense.processes import Processes
 from fairlead.sense.rules import Detection, Rule
-from stage import Room
 
 HOSTS = {"kubernetes.default.svc.cluster.local": "127.0.0.77"}
 """Names that rules know hosts by, and what they stand for on this stage."""
@@ -83,9 +84,9 @@ def around() -> tuple[Around, dict[int, Container]]:
 class _Users(dict[tuple[str, int], Account]):
     """Every container has the same users."""
 
-    def get(self, key: tuple[str, int], default: object = None) -> Account | None:  # type: ignore[override]
+    def get(self, key: tuple[str, int], default: Account | None = None) -> Account | None:  # type: ignore[override]
         name = USERS.get(key[1])
-        return Account(name, "/", "/bin/sh") if name is not None else None
+        return Account(name, "/", "/bin/sh") if name is not None else default
 
 
 def describe(container: Container, words: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stage import Room
 
 from fairlead.dialects import tracee
 from fairlead.drivers import kernel
@@ -14,7 +15,6 @@ from fairlead.sense.fields import Around
 from fairlead.sense.judging import Engine
 from fairlead.sense.processes import Processes
 from fairlead.sense.rules import Detection
-from stage import Room
 
 pytestmark = pytest.mark.kernel
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stage import Room
 from stage.watching import Watch, around
 
 from fairlead.dialects.tracingpolicy.assembling import Loaded, load
@@ -17,7 +18,6 @@ from fairlead.dialects.tracingpolicy.events import Exporter
 from fairlead.dialects.tracingpolicy.filters import Host
 from fairlead.drivers import kernel, procfs
 from fairlead.sense.syscalls import number_of
-from stage import Room
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 

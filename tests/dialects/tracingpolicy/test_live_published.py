@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from stage import Room
 from stage.watching import Watch, around
 
 from fairlead.dialects.tracingpolicy.assembling import load
@@ -18,7 +19,6 @@ from fairlead.dialects.tracingpolicy.events import Exporter
 from fairlead.dialects.tracingpolicy.filters import Host
 from fairlead.drivers import kernel, procfs
 from fairlead.sense.syscalls import number_of
-from stage import Room
 
 pytestmark = [pytest.mark.kernel, pytest.mark.corpus, pytest.mark.slow]
 
