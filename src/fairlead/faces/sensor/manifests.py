@@ -6,7 +6,6 @@ containers, and write what it finds.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,7 +74,7 @@ After=local-fs.target
 Before=containerd.service docker.service kubelet.service
 
 [Service]
-ExecStart={shlex.join(command)}
+ExecStart={" ".join(map(_quoted, command))}
 Restart=always
 RestartSec=2
 User=root
@@ -96,6 +95,14 @@ StateDirectoryMode=0700
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def _quoted(word: str) -> str:
+    """Return a word as systemd reads it: it has specifiers, variables and C's escapes, and no quotes within words."""
+    escaped = word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
+    if escaped and not any(one.isspace() or one in "'\"" for one in escaped):
+        return escaped
+    return "'" + escaped.replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def _object(api_version: str, kind: str, namespace: str, **parts: Any) -> Resource:
