@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from fairlead.drivers import procfs
 from fairlead.drivers.containers.inspecting import Runtime, Unanswered, probes
-from fairlead.sense.events import Container
+from fairlead.sense.events import Container, printable
 from fairlead.sense.fieldcode import Account
 from fairlead.tongues.paths import mapping, mappings, strings, text
 from fairlead.words import Resource
@@ -77,9 +77,11 @@ def parse(path: str) -> Named | None:
         elif _TASK.match(part):
             found = Named(part, "containerd", pod)
         elif (match := _LXC.match(part)) or (before == "lxc" and part):
-            found = Named(match[1] if match else part, "lxc", "")
+            found = Named(
+                printable(match[1] if match else part), "lxc", ""
+            )  # a cgroup may be called anything
         elif (match := _NSPAWN.match(part)) is not None:
-            found = Named(_unescaped(match[1] or match[2]), "nspawn", "")
+            found = Named(printable(_unescaped(match[1] or match[2])), "nspawn", "")
         before = part
     return found
 
