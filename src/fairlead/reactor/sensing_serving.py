@@ -31,7 +31,7 @@ from fairlead.reactor.sensing_audit import Tail, own, subject_of
 from fairlead.reactor.sensing_policies import Folder, Policies
 from fairlead.reactor.sensing_reports import Reports, Sighting
 from fairlead.sense import findings
-from fairlead.sense.events import Event
+from fairlead.sense.events import Event, printable
 from fairlead.sense.rules import Detection
 from fairlead.words import Finding, Ref, Severity
 
@@ -210,7 +210,7 @@ class Sensor:
                 Sighting(
                     rule=one.owner.partition("/")[2] or one.owner or "guarded file", dialect=one.owner.partition("/")[0] or "guards",
                     severity=Severity.WARNING, subject=Ref("", "Node", "", self.node), at=one.time,
-                    message=f"prevented: {one.what} of {one.path} by {one.exe or one.comm} (process {one.pid}, user {one.uid})",
+                    message=printable(f"prevented: {one.what} of {one.path} by {one.exe or one.comm} (process {one.pid}, user {one.uid})"),
                 )
             )  # fmt: skip
         for finding in step.findings:
