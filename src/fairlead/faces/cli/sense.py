@@ -26,6 +26,7 @@ from fairlead.faces.cli import happenings
 from fairlead.faces.cli.diagnose import colour_option, pen
 from fairlead.faces.cli.lifecycle import data_dir_option, places
 from fairlead.faces.cli.problems import Problem
+from fairlead.sense.events import printable
 
 if TYPE_CHECKING:
     from fairlead.faces.cli.stories import Pen
@@ -225,10 +226,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def told(one: Finding) -> str:
-    """Return a finding about a rule file in one line."""
-    return f"{one.severity}: {str(one.where) or one.subject.name}: {one.message}" + (
-        f" {one.cause}" if one.cause else ""
-    )
+    """Return a finding about a rule file in one line, with nothing that a terminal would obey."""
+    where = str(one.where) or one.subject.name
+    return printable(f"{one.severity}: {where}: {one.message}" + (f" {one.cause}" if one.cause else ""))
 
 
 def _unpin() -> int:
@@ -316,6 +316,7 @@ def _platform(args: argparse.Namespace) -> Path | None:
 
 async def _pump(sensing: Sensing, show: Show, stop: asyncio.Event, seconds: float | None) -> None:
     """Show one step after the other, and at the end what came until then."""
+    sensing.dedicate()
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds if seconds is not None else None
     while not stop.is_set() and (until is None or loop.time() < until):
