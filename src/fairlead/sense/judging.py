@@ -86,6 +86,7 @@ class Engine:
         self._slots: dict[int, tuple[tuple[str, ...], ...]] = {}
         self._asked: dict[tuple[str, int, int], _Asked] = {}
         self._made: dict[tuple[str, bool, frozenset[str]], _Judge] = {}
+        self._may_make = True  # one function in each `feed`, so that no event waits for several
         self.place(dict(enumerate(self.plan.hooks, 1)))
 
     def _take(self, rule: Rule, known: dict[str, planning.Specialist]) -> None:
@@ -147,6 +148,7 @@ class Engine:
 
     def feed(self, batches: Iterable[Batch | Sequence[bytes]], until: int | None = None) -> Iterator[Judged]:
         """Decode batches and judge each event, eldest first. See Decoder.feed for `until`. The iterator must be used up."""
+        self._may_make = True
         new, judge = tuple.__new__, self.judge  # the constructor of a named tuple takes twice as long
         for event in self.decoder.feed(batches, until):
             yield new(Judged, (event, judge(event)))
@@ -254,10 +256,11 @@ class Engine:
         def early(event: Event) -> list[Rule]:
             nonlocal whole, left
             left -= 1
-            if left > 0:
+            if left > 0 or not self._may_make:
                 if whole is None:
                     whole = self._function(kind, every, single=single)
                 return [rule for rule in whole(event) if rule.key in keys]
+            self._may_make = False
             own = self._function(kind, trees, single=single)
             if single:
                 asked.single = own
@@ -271,7 +274,9 @@ class Engine:
         """Make the functions that many events will need now, and not when the first of them waits for its judgement."""
         for kind, of in self._kinds.items():
             if of.trees and kind not in RARE:
-                self._function(kind, of.trees, single=kind in PATH_OF)
+                self._function(kind, of.trees)
+                if kind in PATH_OF:
+                    self._function(kind, of.trees, single=True)
 
     def _owning(self, named: frozenset[str]) -> list[Rule]:
         return [rule for key in named if key in self._hooked and (rule := self._by_key.get(key)) is not None]
@@ -342,7 +347,7 @@ class Engine:
         return event.kind in planning.ALWAYS
 
 
-RARE = frozenset({"execve", "execveat", "openat2"})
+RARE = frozenset({"execveat", "openat2"})
 """Kinds of which there are few events: their functions are made when one comes."""
 HOSTS = frozenset({"fd.cip.name", "fd.sip.name", "fd.lip.name", "fd.rip.name"})
 _NOTHING = _OfKind()
