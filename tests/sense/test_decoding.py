@@ -179,6 +179,30 @@ def test_calls_change_their_process() -> None:
     assert (one.sid, one.pgid) == (4, 4)
 
 
+ROOT = (0xFF, 0xFF, 0, 0xFF, 0)
+NOBODY = 0xFFFFFFFF
+
+
+def became(*calls: tuple[str, tuple[int, ...]], secbits: int = 0) -> tuple[int, int]:
+    """Return the effective and permitted capabilities of a root process after calls."""
+    table = Processes()
+    one = Process(4)
+    one.known, one.caps, one.secbits = True, ROOT, secbits
+    for name, args in calls:
+        table.note(make_event(name, one, args=args))
+    return one.caps[:2]
+
+
+def test_who_stops_being_root_loses_its_capabilities() -> None:
+    assert became(("setuid", (1000,))) == (0, 0)
+    assert became(("setresuid", (1000, 1000, 1000))) == (0, 0)
+    assert became(("setreuid", (1000, 1000))) == (0, 0)
+    assert became(("setresuid", (NOBODY, 1000, NOBODY))) == (0, 0xFF)
+    assert became(("setresuid", (NOBODY, 1000, NOBODY)), ("setresuid", (NOBODY, 0, NOBODY))) == (0xFF, 0xFF)
+    assert became(("setuid", (0,))) == (0xFF, 0xFF)
+    assert became(("setuid", (1000,)), secbits=4) == (0xFF, 0xFF)
+
+
 def test_addresses_are_written_as_usual() -> None:
     assert address(AF_INET, bytes([10, 0, 0, 1]) + bytes(12)) == "10.0.0.1"
     assert address(10, bytes.fromhex("20010db8000000000000000000000001")) == "2001:db8::1"

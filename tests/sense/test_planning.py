@@ -298,7 +298,8 @@ def test_fields_that_change_bring_the_calls_that_change_them() -> None:
         "evt.type = unshare and not thread.cap_permitted contains CAP_SYS_ADMIN and proc.cwd = /x/"
     )
     engine = Engine([Rule(key="a", dialect="t", name="a", condition=tree)])
-    assert {hook.name for hook in engine.plan.hooks} == {"unshare", "capset", "chdir", "fchdir"}
+    uids = {"setuid", "setreuid", "setresuid"}
+    assert {hook.name for hook in engine.plan.hooks} == {"unshare", "capset", *uids, "chdir", "fchdir"}
 
 
 def test_buffers_are_read_when_a_rule_wants_them() -> None:

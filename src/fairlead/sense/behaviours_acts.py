@@ -15,6 +15,9 @@ from fairlead.sense.syscalls import hook_of, texts
 
 OPENING = ("open", "openat", "openat2", "creat", "open_by_handle_at")
 RENAMING = ("rename", "renameat", "renameat2")
+COPYING = "copy_file_range"
+"""Copies within the kernel, which shows no bytes: that its source may be executed has to do."""
+_MAY_RUN = 0o111
 WRITING = ("write", "pwrite64", "writev", "pwritev", "pwritev2")
 DUPLICATING = ("dup", "dup2", "dup3", "fcntl")
 ELF = b"\x7fELF"
@@ -160,9 +163,9 @@ class Connected(NamedTuple):
     path: str
 
 
-def connected(event: Event) -> Connected | None:
-    """Return where a socket was connected to."""
-    if event.kind != "connect" or (event.ret < 0 and event.ret != _IN_PROGRESS):
+def connected(event: Event, *, tried: bool = False) -> Connected | None:
+    """Return where a socket was connected to or, with `tried`, was to be."""
+    if event.kind != "connect" or (event.ret < 0 and event.ret != _IN_PROGRESS and not tried):
         return None
     sock, fd = event.sock, event.args[0] & 0xFFFFFFFF
     if sock is None:
@@ -193,7 +196,10 @@ def duplicated(event: Event) -> Duplicated | None:
 
 
 def wrote_program(event: Event) -> str | None:
-    """Return the path of the regular file that the beginning of an ELF file was written to."""
+    """Return the path of the regular file that the beginning of an ELF file was written to, or a file that may be executed was copied to."""
+    if event.kind == COPYING:
+        copied = event.file
+        return event.texts[1] or None if copied and copied.mode & _MAY_RUN and event.ret >= len(ELF) else None
     if event.kind not in WRITING or event.ret < len(ELF) or not event.blobs[1].startswith(ELF):
         return None
     file = event.file
@@ -223,9 +229,10 @@ def renaming(owner: str, *needs: Test) -> tuple[Hook, ...]:
     return hooks_of(RENAMING, owner, [(SUCCEEDED, *needs)])
 
 
-def connecting(owner: str, *needs: Test) -> tuple[Hook, ...]:
-    """Return the hooks that see sockets connected, at once or in progress."""
-    return hooks_of(("connect",), owner, [(Test(What.RET, Op.INSET, (0, _IN_PROGRESS)), *needs)])
+def connecting(owner: str, *needs: Test, tried: bool = False) -> tuple[Hook, ...]:
+    """Return the hooks that see sockets connected, at once or in progress; with `tried` also in vain."""
+    made = () if tried else (Test(What.RET, Op.INSET, (0, _IN_PROGRESS)),)
+    return hooks_of(("connect",), owner, [(*made, *needs)])
 
 
 def duplicating(owner: str, *needs: Test) -> tuple[Hook, ...]:
@@ -241,7 +248,11 @@ def duplicating(owner: str, *needs: Test) -> tuple[Hook, ...]:
 def writing_programs(owner: str, *needs: Test) -> tuple[Hook, ...]:
     """Return the hooks that see the beginning of an ELF file written."""
     enough = Test(What.RET, Op.GE, (len(ELF),))
-    return hooks_of(WRITING, owner, [(enough, *needs, Test(What.TEXT, Op.PREFIX, (ELF,), index=1))], limit=20)
+    copied = Test(What.FILEMODE, Op.ANYBITS, (_MAY_RUN,))
+    return (
+        *hooks_of(WRITING, owner, [(enough, *needs, Test(What.TEXT, Op.PREFIX, (ELF,), index=1))], limit=20),
+        *hooks_of((COPYING,), owner, [(enough, *needs, copied)]),
+    )
 
 
 def whole(*paths: str) -> Alternatives:

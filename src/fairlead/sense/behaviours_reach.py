@@ -49,6 +49,7 @@ def _watch_docker(owner: str) -> tuple[Hook, ...]:
             acts.IN_CONTAINER,
             Test(What.FAMILY, Op.EQ, (AF_UNIX,)),
             Test(What.TEXT, Op.SUFFIX, (b"docker.sock",)),
+            tried=True,
         ),
     )
 
@@ -56,17 +57,17 @@ def _watch_docker(owner: str) -> tuple[Hook, ...]:
 def _docker(event: Event) -> dict[str, Any] | None:
     if not acts.started(event):
         return None
-    reached, opened = acts.connected(event), acts.opened(event)
+    reached, opened = acts.connected(event, tried=True), acts.opened(event)
     path = reached.path if reached else opened.path if opened and opened.writes else ""
     return {"path": path} if path.endswith("docker.sock") else None
 
 
 def _watch_api(owner: str) -> tuple[Hook, ...]:
-    return acts.connecting(owner, acts.IN_CONTAINER, _OVER_IP)
+    return acts.connecting(owner, acts.IN_CONTAINER, _OVER_IP, tried=True)
 
 
 def _api(event: Event) -> dict[str, Any] | None:
-    reached = acts.connected(event)
+    reached = acts.connected(event, tried=True)
     if reached is None or not reached.address or not acts.started(event):
         return None
     process = event.process

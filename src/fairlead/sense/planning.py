@@ -44,7 +44,8 @@ _KEEPERS: Mapping[str, tuple[str, ...]] = {
     "proc.sid.exepath": ("setsid",), "proc.is_sid_leader": ("setsid",), "proc.tty": ("setsid",),
     **dict.fromkeys(("proc.vpgid", "proc.vpgid.name", "proc.vpgid.exe", "proc.vpgid.exepath", "proc.is_vpgid_leader", "proc.pgid",
                      "proc.pgid.name", "proc.pgid.exe", "proc.pgid.exepath", "proc.is_pgid_leader"), ("setsid", "setpgid")),
-    **dict.fromkeys(("thread.cap_permitted", "thread.cap_effective", "thread.cap_inheritable"), ("capset",)),
+    **dict.fromkeys(("thread.cap_permitted", "thread.cap_effective", "thread.cap_inheritable"),
+                    ("capset", "setuid", "setreuid", "setresuid")),
 }  # fmt: skip
 """Fields that calls change between one exec and the next -> those calls, which are watched for the table of processes."""
 _BY_KIND = frozenset({

@@ -357,11 +357,51 @@ def _capset(event: Event) -> None:
     event.process.caps = (effective, permitted, inheritable, *event.process.caps[3:])
 
 
+def _setuid(event: Event) -> None:
+    """Who stops being root loses what root may (capabilities(7), "Effect of user ID changes"). PR_SET_KEEPCAPS is not seen; capset follows it."""
+    one = event.process
+    if one.secbits & _NO_FIXUP:
+        return
+    notes = one.notes if one.notes is not None else {}
+    since, before = notes.get("uids", (-1, ()))
+    if since != one.exec_id:
+        before = (one.uid, one.euid, one.suid)
+    asked = [value & _NOBODY for value in event.args[:3]]
+    real, effective, saved = before
+    if event.kind == "setuid":
+        real, effective, saved = (asked[0],) * 3 if one.caps[0] & _SETUID else (real, asked[0], saved)
+    else:
+        real, effective = (
+            was if new == _NOBODY else new for was, new in zip((real, effective), asked, strict=False)
+        )
+        if event.kind == "setresuid":
+            saved = saved if asked[2] == _NOBODY else asked[2]
+        elif asked[0] != _NOBODY or (asked[1] != _NOBODY and asked[1] != before[0]):
+            saved = effective
+    notes["uids"] = (one.exec_id, (real, effective, saved))
+    one.notes = notes
+    current, permitted, *rest = one.caps
+    if 0 in before and 0 not in (real, effective, saved) and not one.secbits & _KEEP:
+        permitted = 0
+    if before[1] == 0 and effective:
+        current = 0
+    elif before[1] and effective == 0:
+        current = permitted
+    one.caps = (current & permitted, permitted, rest[0], rest[1], rest[2])
+
+
+_NOBODY = 0xFFFFFFFF
+_SETUID = 1 << 7  # CAP_SETUID
+_NO_FIXUP, _KEEP = 4, 16  # securebits
+
 CHANGES: Mapping[str, Callable[[Event], None]] = {
     "chdir": _chdir,
     "fchdir": _fchdir,
     "setsid": _setsid,
     "setpgid": _setpgid,
     "capset": _capset,
+    "setuid": _setuid,
+    "setreuid": _setuid,
+    "setresuid": _setuid,
 }
 """Calls that change their process, and how."""
