@@ -35,6 +35,7 @@ from fairlead.reactor.flights import Died, Flights
 from fairlead.reactor.identities import Accounts, Identities
 from fairlead.reactor.sensing_metrics import Metrics
 from fairlead.reactor.sensing_recordings import Header, Names, Recorder
+from fairlead.reactor.sensing_refusals import KIND, refused
 from fairlead.reactor.sensing_rules import Ruleset, Surroundings, load
 from fairlead.reactor.sensing_steps import Options, Source, Started, Step
 from fairlead.sense.events import Event
@@ -384,6 +385,8 @@ class Sensing:
         elif kind == "cgroup":
             if not event.args[0] and self._flights is not None:
                 self._flights.removed(event.args[1], event.time)
+        elif kind == KIND:
+            self._pending.prevented += refused(event)
         elif kind == _EXEC and self._guards is not None and event.process.contained:
             self._cover(event)
         if self.options.always:

@@ -21,6 +21,7 @@ from fairlead.reactor.sensing_recordings import (
     Read,
     frames,
 )
+from fairlead.reactor.sensing_refusals import KIND, refused
 from fairlead.reactor.sensing_rules import Ruleset, Surroundings, load
 from fairlead.reactor.sensing_steps import Options, Started, Step
 from fairlead.sense.events import Container
@@ -122,6 +123,8 @@ class Replaying:
             step.read += 1
             if self._options.always:
                 step.events.append(event)
+            if event.kind == KIND:
+                step.prevented += refused(event)
             found = self.engine.judge(event) if not self._sieved or self.engine.sieve(event) else ()
             step.detections += found
             if self._options.heard is not None:

@@ -106,7 +106,7 @@ class Step:
     """What one read brought. `events` are those that `always` asks for, in the order of their time.
 
     `dropped` tells how many events each class lost since the step before. `died` are containers that ended badly, `prevented` what
-    guards refused.
+    guards of files and cgroup hooks refused.
     """
 
     events: list[Event] = field(default_factory=list)

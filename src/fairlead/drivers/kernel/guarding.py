@@ -38,9 +38,12 @@ class GuardsRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prevented:
-    """An open or execve that was refused: of what file (as its opener sees it), by whom, for which rule. `time` is ns since the epoch."""
+    """An open or execve that was refused: of what file (as its opener sees it), by whom, for which rule. `time` is ns since the epoch.
 
-    what: Literal["open", "exec"]
+    What cgroup hooks refuse is told in the same words; `path` is the address and port then.
+    """
+
+    what: Literal["open", "exec", "connect", "bind", "sendmsg", "socket"]
     path: str
     pid: int
     uid: int

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 _MARKS = {Severity.CRITICAL: ("✖", "31;1"), Severity.WARNING: ("▲", "33;1"), Severity.INFO: ("·", "36")}
 _ACTED = ((4, "killed", "31;1"), (8, "prevented", "35;1"))
+_REFUSED = {
+    "open": "opening",
+    "exec": "executing",
+    "connect": "connecting to",
+    "bind": "binding to",
+    "sendmsg": "sending to",
+    "socket": "making a socket of",
+}
 _DIM = "2"
 _PLACE = 24
 _NARROW = 14
@@ -180,8 +188,8 @@ class Stream:
         self._branch.clear()
 
     def prevented(self, one: Prevented) -> None:
-        """Take note of an open or execution that a guard of files refused."""
-        what = "executing" if one.what == "exec" else "opening"
+        """Take note of what was refused before it had any effect."""
+        what = _REFUSED[one.what]
         who = printable(one.exe or one.comm)
         head = [
             *self._head(one.time, None),
@@ -352,6 +360,25 @@ def _word(text: str) -> str:
         if shown and not set(shown) & set(" \t'\"\\$`|&;<>()*?[]#~")
         else "'" + shown.replace("'", "'\\''") + "'"
     )
+
+
+def refusal_json(one: Prevented) -> dict[str, Any]:
+    """Return a refusal as plain data: {time, kind, rule: {name}, action, what, about, process: {pid, name, exe, uid}}."""
+    process = {"pid": one.pid, "name": printable(one.comm), "exe": printable(one.exe), "uid": one.uid}
+    told = {"what": one.what, "about": printable(one.path), "process": process}
+    return {"time": one.time, "kind": "prevented", "rule": {"name": one.owner}, "action": "prevented", **told}
+
+
+def death_json(one: Died) -> dict[str, Any]:
+    """Return a container's end as plain data: {kind, container, pod, death}, the last as a FlightRecord has it."""
+    container = one.container
+    found: dict[str, Any] = {
+        "kind": "died",
+        "container": {"id": container.id, "name": printable(container.name)},
+    }
+    if container.pod:
+        found["pod"] = {"namespace": container.pod_namespace, "name": container.pod}
+    return {**found, "death": one.death}
 
 
 def as_json(one: Event) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fnmatch
 import json
 import math
@@ -274,6 +275,8 @@ async def _watch(args: argparse.Namespace) -> int:
         except BrokenPipeError:
             raise
         except OSError as error:
+            if error.errno == errno.ENOSPC:  # no reading runs into that: it is the output's
+                raise
             raise Problem(f"{args.replay}: {error.strerror or error}", code=2) from error
         except BadRecording as error:
             raise Problem(str(error), code=2) from error
@@ -389,8 +392,7 @@ class Show:
 
     def step(self, step: Step) -> None:
         """Print what was written down, and what else one step brought."""
-        if not self._roots and not self._args.binary:
-            self._aside(step)
+        self._aside(step)
         lines, self._lines = self._lines, []
         for line in (*lines, *self._stream.lines()):
             print(line)
@@ -405,17 +407,25 @@ class Show:
         sys.stdout.flush()
 
     def _aside(self, step: Step) -> None:
-        """Write down what comes by other ways than events: refusals by guards of files, and containers that ended badly."""
-        if self._args.pod:
-            died = [one for one in step.died if any(_is_pod(one.container, name) for name in self._args.pod)]
-        else:
-            died = step.died
-            self.detections += len(step.prevented)
-        if self._args.output == "text":
-            for refusal in () if self._args.pod else step.prevented:
-                self._stream.prevented(refusal)
-            for one in () if self._args.rule else died:
-                self._stream.died(one, time.time_ns())
+        """Write down what comes by other ways than rules: what was refused, and containers that ended badly."""
+        args = self._args
+        for refusal in step.prevented if not args.pod else ():
+            if not self._roots or refusal.pid in self._roots:
+                name = refusal.owner.partition("/")[2].lower()
+                if (not args.binary or _fits(refusal.exe, args.binary)) and (
+                    not args.rule or _fits(name, [one.lower() + "*" for one in args.rule])
+                ):
+                    self.detections += 1
+                    if args.output == "text":
+                        self._stream.prevented(refusal)
+                    elif args.output == "json":
+                        self._lines.append(json.dumps(happenings.refusal_json(refusal)))
+        for died in step.died if not (args.pid or args.binary or args.rule) else ():
+            if not args.pod or any(_is_pod(died.container, one) for one in args.pod):
+                if args.output == "text":
+                    self._stream.died(died, time.time_ns())
+                elif args.output == "json":
+                    self._lines.append(json.dumps(happenings.death_json(died)))
 
     def end(self) -> int:
         """Return the exit code: 1 when a run that was to end by itself found something."""
@@ -425,15 +435,13 @@ class Show:
         process = event.process
         if self._roots and not _descends(process, self._roots):
             return False
-        if self._args.binary and not any(fnmatch.fnmatchcase(process.exe, one) for one in self._args.binary):
+        if self._args.binary and not _fits(process.exe, self._args.binary):
             return False
         return not self._args.pod or any(_is_pod(process.container, one) for one in self._args.pod)
 
     def _ruled(self, one: Detection) -> bool:
-        name = one.rule.name.lower()
-        return not self._args.rule or any(
-            fnmatch.fnmatchcase(name, pattern.lower()) for pattern in self._args.rule
-        )
+        wanted = self._args.rule
+        return not wanted or _fits(one.rule.name.lower(), [name.lower() for name in wanted])
 
     def _text(self) -> Callable[[Event | Detection], Iterator[str]]:
         from fairlead.sense.findings import message_of
@@ -514,6 +522,10 @@ class Show:
 
 def _descends(process: Process, roots: set[int]) -> bool:
     return process.pid in roots or any(one.pid in roots for one in process.ancestors())
+
+
+def _fits(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(text, one) for one in patterns)
 
 
 def _is_pod(container: Container | None, pattern: str) -> bool:
