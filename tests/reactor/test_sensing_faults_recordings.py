@@ -190,6 +190,19 @@ def test_the_command_says_what_a_recording_lacks(
     assert "No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_output_that_is_full_is_one_clear_error(
+    form: str, recorded: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    rules = tmp_path / "own.yaml"
+    rules.write_text(RULES)
+    command = [sys.executable, "-m", "fairlead.faces.cli.main", "sense", "--rules", str(rules), "-o", form, "--replay", str(recorded[0])]  # fmt: skip
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "fairlead: error: the output cannot be written: No space left on device\n"
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 KiB."""

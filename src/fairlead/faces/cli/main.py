@@ -7,6 +7,8 @@ are findings; 2 the command or its input cannot be understood. Imports of engine
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -68,6 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename:
+            raise
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left of it is not tried again
+        print(f"fairlead: error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     return code
 
 
