@@ -81,13 +81,16 @@ OUTPUTS = """
 
 | `-o` | what |
 | --- | --- |
-| `text` | lines for a person: processes as a tree, or what rules found; without rules, processes; `--events` gives both |
-| `json` | a JSON object each line: `time` (ns since the epoch), `kind`, `process`, `ancestors`, and for a detection `rule` and `message` |
+| `text` | lines for a person: processes as a tree or, with rules, what these found (`--events` gives both), what was refused, and containers that ended badly |
+| `json` | a JSON object each line: `time` (ns since the epoch), `kind`, `process`, `ancestors`, and for a detection `rule`, `message` and `action`; a refusal has the kind `prevented`, a container's end the kind `died` |
 | `falco` | detections of Falco's rules, as Falco's JSON output has them |
 | `tetragon` | every execution and exit, and what TracingPolicies found, as Tetragon's export has them |
 | `tracee` | detections of Tracee's policies and detectors, as Tracee's JSON output has them |
 
-`--pid`, `--pod`, `--binary`, `--rule` and `--priority` choose what is shown. `--record FILE` keeps what the kernel told; `--replay FILE` judges it
+In text, a process' start and its end are one line where nothing lies between, and what a rule says of one process again and again at once is told
+once, with how often. On a terminal no line is wider than it, and control characters in names are shown as `\\x1b`.
+
+`--pid` (with descendants), `--pod`, `--binary`, `--rule` and `--priority` choose what is shown. `--record FILE` keeps what the kernel told; `--replay FILE` judges it
 again, on any machine and without root, with the same findings. The exit code is 0 when it ended as asked, 1 when it could not go on, or when a
 replay or a run with `--seconds` found something, and 2 when the command, a rule or a recording cannot be understood. `--check` gives 1 when a
 rule has a fault.
