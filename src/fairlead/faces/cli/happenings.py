@@ -39,6 +39,7 @@ _PLACE = 24
 _NARROW = 14
 """Columns of the place at most, and where there are few."""
 _FEW = 90
+_WIDE = 120
 _GENERATIONS = 6
 _DEEPEST = 12
 """Steps to the right at most."""
@@ -181,7 +182,9 @@ class Stream:
         name = f"{mark} {printable(rule.name)}"
         whose = f"{rule.dialect} {rule.priority.lower()}".strip()
         head = [*self._head(about.time, process.container), (name, code), (f"  {whose}", _DIM)]
-        above = lineage(process)
+        above = lineage(
+            process, _GENERATIONS if not self._width or self._width >= _WIDE else _GENERATIONS // 2
+        )
         who = [(f"{above} → " if above else "", _DIM), (printable(process.cmdline[:_LONGEST] or process.name), ""),
                (f" [{process.pid}]", ""), (f" uid {process.uid}", _DIM)]  # fmt: skip
         self._add(_Block(head, -1, _acted(about), process, rule.key, 1, {told: None}, who))
