@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,10 @@ def held(pid: int) -> dict[str, set[int]]:
     """Return the kernel's ids of the programs, maps and links that a process holds."""
     found: dict[str, set[int]] = {"prog": set(), "map": set(), "link": set()}
     for one in Path(f"/proc/{pid}/fdinfo").iterdir():
-        for line in one.read_text().splitlines():
+        text = ""
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            text = one.read_text()
+        for line in text.splitlines():
             name, _, value = line.partition(":")
             if name.removesuffix("_id") in found and name.endswith("_id"):
                 found[name.removesuffix("_id")].add(int(value))
@@ -193,7 +196,8 @@ def test_the_supervisor_starts_a_killed_sensor_again(tmp_path: Path) -> None:
         ids = held(first)
         assert ids["prog"]
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: pid() not in {0, first} and held(pid())["prog"])
+        eventually(lambda: pid() not in {0, first})
+        assert held(pid())["prog"]
         assert not left(ids)
         state = json.loads(
             subprocess.run(
