@@ -24,6 +24,7 @@ from fairlead.dialects import falco
 from fairlead.drivers import kernel
 from fairlead.drivers.kernel import Batch
 from fairlead.drivers.kernel.placing import machine
+from fairlead.reactor.sensing import Sensing
 from fairlead.sense.events import Container
 from fairlead.sense.fields import Fields
 from fairlead.sense.judging import Engine
@@ -35,7 +36,7 @@ from fairlead.sense.syscalls import NAMES, hook_of
 PRODUCED = 1_500_000
 """Read and write calls that the reader has to keep up with."""
 REST = 0.005
-ROUNDS = 5
+ROUNDS = 8
 ENOUGH = 20_000
 """Events that one round judges."""
 FILES = (
@@ -140,6 +141,7 @@ def rates(files: Sequence[Path]) -> Judged:
             narrow = _taken(room, engine.plan.hooks)
         finally:
             room.close()
+    Sensing.dedicate()  # as in the sensor's own process
     engine.place(wide.slots)
     for _ in engine.feed(wide.batches):  # the processes are known from here on
         continue

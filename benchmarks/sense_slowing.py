@@ -33,7 +33,7 @@ CALLS = 250_000
 FORKS = 1000
 PROGRAMS = 150
 FILES = 5
-TURNS = 3
+TURNS = 4
 """Rounds with each sensor."""
 LOOPS = 6
 """How often the short loops are run in a round."""
@@ -246,15 +246,16 @@ def _note(sensor: Sensor) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How much longer a workload took: the median of its rounds, the least and the most, and the median by processor time.
+    """How much longer a workload took: the median of its rounds, the least and the most, the median by processor time, and the best runs compared.
 
-    `before` and `after` are ns for one unit without and with.
+    `before` and `after` are ns of processor time for one unit without and with.
     """
 
     wall: float
     least: float
     most: float
     cpu: float
+    best: float
     before: float
     after: float
 
@@ -295,13 +296,11 @@ def slowdowns(
 def _ratio(many: Sequence[tuple[Spent, Spent, Spent]], count: int) -> Ratio:
     walls = sorted(2 * with_.wall / (before.wall + after.wall) for before, with_, after in many)
     cpus = [2 * with_.cpu / (before.cpu + after.cpu) for before, with_, after in many]
-    without = statistics.median((before.wall + after.wall) / 2 for before, _, after in many)
-    taken = statistics.median(with_.wall for _, with_, _ in many)
-    return Ratio(
-        statistics.median(walls),
-        walls[0],
-        walls[-1],
-        statistics.median(cpus),
-        without / count * 1e9,
-        taken / count * 1e9,
+    without = statistics.median((before.cpu + after.cpu) / 2 for before, _, after in many)
+    taken = statistics.median(with_.cpu for _, with_, _ in many)
+    best = min(with_.wall for _, with_, _ in many) / min(
+        min(before.wall, after.wall) for before, _, after in many
     )
+    return Ratio(
+        statistics.median(walls), walls[0], walls[-1], statistics.median(cpus), best, without / count * 1e9, taken / count * 1e9,
+    )  # fmt: skip
