@@ -50,6 +50,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     "datagrams": probe("udp_sendmsg", {0: "sock", 2: "int"}, (0, "DPort", "9053")),
     "sent": probe("security_socket_sendmsg", {0: "socket", 2: "int"}, (0, "DPort", "9054")),
     "root": probe("__sys_setuid", {0: "int"}, (0, "Equal", "0")),
+    "script": probe("security_bprm_check", {0: "linux_binprm"}, (0, "Equal", "{at}/run")),
     "packets": probe("__sys_socket", {0: "int", 1: "int", 2: "int"}, (0, "Equal", "17")),
 }
 # what is done, which policies see it; all others must not
@@ -79,6 +80,9 @@ ATTACKS: dict[str, tuple[str, set[str]]] = {
         {"sent"},
     ),
     "written to another": (UDP.replace(", 0)", ", 9055)") + "os.write(s.fileno(), b'x')", set()),
+    "a script": ("import os; os.execv('{at}/run', ['x', 'y'])", {"script"}),
+    "a script from where it is": ("import os; os.chdir('{at}'); os.execv('./run', ['x'])", {"script"}),
+    "another script": ("import os; os.execv('{at}/walk', ['{at}/run'])", set()),
     "root again": ("import os; os.setuid(0)", {"root"}),
     "root no more": ("import os; os.setuid(1)", set()),
 }
@@ -99,6 +103,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watch, str
     Path(at, "kept").mkdir()
     for name in ("free", "kept/f"):
         Path(at, name).write_text("text")
+    for name in ("run", "walk"):
+        Path(at, name).write_text("#!/bin/sh -e\n")
+        Path(at, name).chmod(0o755)
     documents = [
         {
             "apiVersion": "cilium.io/v1alpha1",

@@ -221,16 +221,18 @@ class _Maker:
                 continue
             found, returns = made
             rows, trusted = self._wide(fixed, (*found, *returns))
-            watches.append(
-                Watch(
-                    selector, tuple(found), tuple(returns), ask.post, ask.name, ask.return_name, ask.rate, ask.deeds, trusted and not executing,
-                    frozenset(map(told_apart, rows)),
-                )
-            )  # fmt: skip
             signal = ask.late_signal or ask.signal
             acted = bool(signal) and self._signal(
                 placement, placed, replace(ask, signal=signal), found, returns, before, fixed, key, clauses
             )
+            # An event never tells of a signal that nobody could send.
+            name, late = (ask.name, ask.return_name) if acted or not signal else ("Post", "Post")
+            watches.append(
+                Watch(
+                    selector, tuple(found), tuple(returns), ask.post, name, late, ask.rate, ask.deeds, trusted and not executing,
+                    frozenset(map(told_apart, rows)),
+                )
+            )  # fmt: skip
             if ask.post:
                 silent_before = [one for one in clauses if one.signal]
                 clauses += [

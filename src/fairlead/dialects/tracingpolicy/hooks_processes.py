@@ -9,9 +9,16 @@ from fairlead.dialects.tracingpolicy.places import Row, fields, no, row, spots
 
 _AFTER = "told at the call's return, with what the call returned"
 _EXEC_DIFFERS = "told when the exec has succeeded; matchBinaries then compares the parent's executable, which is the caller's where it forked"
-_EXEC_LOST = "executions that fail; and the caller's own binary where it executes without having forked"
+_EXEC_LOST = "executions that fail; the caller's own binary where it executes without having forked; scripts are told of, and not signalled"
 
-_exec = row(spots("exec", "0=exe", returned="=0"), differs=_EXEC_DIFFERS, lost=_EXEC_LOST)
+_exec = row(
+    spots("exec", "0=exe", returned="=0"),
+    spots(
+        "exec", "0=script", returned="=0"
+    ),  # the kernel asks twice: about the script, and about what interprets it
+    differs=_EXEC_DIFFERS,
+    lost=_EXEC_LOST,
+)
 _CHECKED = "capability/cap_capable"
 _CHECK = "told when the check has been made"
 _BEFORE = "everything, on kernels before 6.14, which have no such tracepoint"

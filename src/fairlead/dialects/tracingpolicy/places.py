@@ -19,7 +19,7 @@ class Source:
     """Where a value is.
 
     `how` is arg (the record's argument `at`), ret, place (the file that the call is about), text (the text of the argument `name`, as
-    passed), path (the same with the directory it starts from), buffer (its bytes), sock, local (the socket's own end), const (`at`), exe (the executable of an exec), cred,
+    passed), path (the same with the directory it starts from), buffer (its bytes), sock, local (the socket's own end), const (`at`), exe (the executable of an exec), script (what it interprets), cred,
     userns, call (which system call), verdict (0, or the errno of a refusal), accmode (how a file was opened), module (a module's name),
     flags (arguments of clone and unshare), first (the first text).
     """

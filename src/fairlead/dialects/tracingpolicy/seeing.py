@@ -206,6 +206,8 @@ def _file(source: Source, kind: Type, hook: Hook) -> Subject | None:
             lambda event: FileValue(event.process.exe, event.process.exe_mode or None),
             Pushed("text", index=0),
         )
+    if source.how == "script":
+        return Subject(kind, _script)
     if source.how == "place":
         return Subject(kind, _place, Pushed("text", index=0))
     if source.how not in {"path", "text"}:
@@ -232,6 +234,25 @@ def _place(event: Event) -> FileValue | None:
     if file is None and not event.texts[0]:
         return None
     return FileValue(event.texts[0], file.mode if file else None)
+
+
+def _script(event: Event) -> FileValue | None:
+    """The script that an exec was of, None where it was of a program: whose file gave the name, and is not what runs.
+
+    The kernel hands an interpreter its own name, at most one argument of the script's first line, and the script's path as it was passed.
+    """
+    process = event.process
+    if process.name == _short(process.exe):
+        return None
+    for path in process.args[1:3]:
+        if process.name == _short(path):
+            return FileValue(plain_path(path if path.startswith("/") else f"{process.cwd}/{path}"))
+    return None
+
+
+def _short(path: str) -> str:
+    """A file's name as the kernel gives it to a process."""
+    return path.rpartition("/")[2].encode("utf-8", "surrogateescape")[:15].decode("utf-8", "surrogateescape")
 
 
 def _socket(source: Source, kind: Type, hook: Hook) -> Subject | None:
