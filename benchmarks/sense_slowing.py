@@ -33,9 +33,9 @@ CALLS = 250_000
 FORKS = 1000
 PROGRAMS = 150
 FILES = 5
-TURNS = 4
+TURNS = 3
 """Rounds with each sensor."""
-LOOPS = 6
+LOOPS = 8
 """How often the short loops are run in a round."""
 RULES = ("falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml")
 _MOUNTS = 0x20000

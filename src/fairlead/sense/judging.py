@@ -171,14 +171,17 @@ class Engine:
             function = asked.single
         if function is None and not plain:
             return ()
-        found: list[Detection] = []
+        yes: list[Rule] = []
         if function is not None:
             try:
                 yes = function(event)
             except Exception:  # noqa: BLE001  a rule fails alone
                 yes = self._one_by_one(event)
-            for rule in yes:
-                self._conclude(rule, event, found)
+            if not yes and not plain:
+                return ()
+        found: list[Detection] = []
+        for rule in yes:
+            self._conclude(rule, event, found)
         for rule in plain:
             self._conclude(rule, event, found)
         return tuple(found)

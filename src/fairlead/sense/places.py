@@ -140,8 +140,8 @@ def _opened(event: Event, argument: str) -> tuple[str, ...]:
         return (found,) if found else ()
     at = positions(event)[argument]
     if at == 1:  # as nearly always; the other texts need not be decoded
-        end = raw[LENS] + raw[LENS + 1]
-        place, passed = event.blob[: raw[LENS]], event.blob[raw[LENS] : end]
+        first, blob = raw[LENS], event.blob
+        place, passed = blob[:first], blob[first : first + raw[LENS + 1]]
     else:
         place, passed = event.blobs[0], event.blobs[at]
     if not passed.startswith(b"/") or place == passed or not passed:
