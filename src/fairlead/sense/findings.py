@@ -63,7 +63,9 @@ class Seen:
             rule=self.rule.key,
             severity=self.rule.severity,
             subject=self.subject,
-            message=self.message + times,
+            message=f"{self.rule.name}: {self.message}{times}"
+            if self.rule.name not in self.message
+            else self.message + times,
             cause=self.rule.description,
             evidence=tuple(evidence),
             where=self.rule.where,

@@ -176,7 +176,7 @@ WRITTEN: dict[int, tuple[TextIO, TextIO]] = {}
 
 
 def ended(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[str, str, int]:
-    """Tell a sensor to end, and return what it wrote and its exit code."""
+    """Tell a sensor to end, and return what it wrote (besides that it has begun to watch) and its exit code."""
     if number:
         process.send_signal(number)
     code = process.wait(timeout=60)
@@ -184,7 +184,7 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[
     for file in WRITTEN[process.pid]:
         file.seek(0)
         texts.append(file.read())
-    return texts[0], texts[1], code
+    return texts[0], re.sub(r"watching [^\n]*; Ctrl-C ends it\n", "", texts[1]), code
 
 
 def programs_of(pid: int) -> set[int]:
@@ -346,6 +346,17 @@ def test_a_recording_gives_the_same_detections(run: Run, replay: Replay) -> None
     assert again == [one for one in run.lines if "rule" in one]
     _, lines, _ = replay("-o", "json", "--events")
     assert [json.loads(line) for line in lines] == run.lines
+
+
+def test_the_same_again_is_one_finding_with_a_count(run: Run, replay: Replay) -> None:
+    code, lines, _ = replay("-o", "findings")
+    heads = [line for line in lines if line[:1] in "✖▲·"]
+    assert code == 1
+    assert lines[-1] == f"{len(heads)} findings"
+    names = {one["rule"]["name"] for one in run.lines if one.get("rule", {}).get("dialect") == "falco"}
+    assert names
+    assert all(name in " ".join(" ".join(lines).split()) for name in names)
+    assert replay("-o", "findings")[1] == lines
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import fnmatch
 import json
 import math
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ from fairlead.faces.cli.diagnose import colour_option, pen
 from fairlead.faces.cli.lifecycle import data_dir_option, places
 from fairlead.faces.cli.problems import Problem
 from fairlead.sense.events import printable
+from fairlead.sense.findings import Ledger
 
 if TYPE_CHECKING:
     from fairlead.faces.cli.stories import Pen
@@ -77,8 +79,9 @@ def declare(verbs: Verbs) -> None:
         "--behaviours", action="store_true", help="fairlead's own detectors of hostile behaviour"
     )
     parser.add_argument("--check", action="store_true", help="read the rules, say what is wrong, and end")
-    parser.add_argument("-o", "--output", choices=("text", "json", "yaml", "table", "falco", "tetragon", "tracee"), default="text",
-                        help="text, json (a line each), falco (JSON lines), tetragon, tracee; doctor: table, json, yaml")  # fmt: skip
+    parser.add_argument("-o", "--output", choices=("text", "findings", "json", "yaml", "table", "falco", "tetragon", "tracee"), default="text",
+                        help="text, findings (counted, at the end), json (a line each), falco (JSON lines), tetragon, tracee; "
+                             "doctor: table, json, yaml")  # fmt: skip
     shown = parser.add_argument_group("what is shown")
     shown.add_argument(
         "--pid",
@@ -167,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
             "a stream is text, json, falco, tetragon or tracee",
             code=2,
         )
-    if args.output in {"falco", "tracee"} and not (args.rules or args.behaviours):
+    if args.output in {"falco", "tracee", "findings"} and not (args.rules or args.behaviours):
         raise Problem(f"-o {args.output} tells what rules find", "name some with --rules", code=2)
     if args.record and args.replay:
         raise Problem("--record and --replay exclude each other", code=2)
@@ -348,16 +351,16 @@ async def metrics(sensing: Sensing, port: int | None) -> AsyncIterator[None]:
 
 
 def _begin(started: Started, args: argparse.Namespace) -> None:
-    """Say on standard error what cannot be watched, and to a person what is. Mere notes are counted: --check and the doctor tell them."""
+    """Say on standard error what cannot be watched, and that the watching has begun. Mere notes are counted: --check and the doctor tell them."""
     grave = [one for one in started.findings if one.severity != "info"]
     for line in [*map(told, grave), *started.remarks]:
         print(line, file=sys.stderr)
-    if sys.stderr.isatty() and not args.replay:
+    if not args.replay:
         rules = sum(rule.enabled for rule in started.ruleset.rules)
         what = _many(rules, "rule") if rules else "every process"
         notes = len(started.findings) - len(grave)
         more = f" ({_many(notes, 'note')} on them: --check)" if notes else ""
-        print(f"watching {what}{more}; Ctrl-C ends it", file=sys.stderr)
+        print(f"watching {what}{more}; Ctrl-C ends it", file=sys.stderr, flush=True)
 
 
 def _many(count: int, what: str) -> str:
@@ -373,7 +376,9 @@ class Show:
     def __init__(self, args: argparse.Namespace, pen_: Pen, *, silent: bool) -> None:
         self._args = args
         self._stream = happenings.Stream(pen_, _width())
+        self._pen = pen_
         self._lines: list[str] = []
+        self._ledger = Ledger(platform.node())
         self._told: Callable[[Event | Detection], Iterator[str]] = getattr(self, f"_{args.output}")()
         self._roots = set(args.pid)
         self.silent = silent
@@ -428,7 +433,13 @@ class Show:
                     self._lines.append(json.dumps(happenings.death_json(died)))
 
     def end(self) -> int:
-        """Return the exit code: 1 when a run that was to end by itself found something."""
+        """Tell the findings, where those are asked for. Return the exit code: 1 when a run that was to end by itself found something."""
+        if self._args.output == "findings":
+            from fairlead.faces.cli import stories
+
+            for one in self._ledger.findings():
+                print("\n".join(stories.finding(one, self._pen, command="")))
+            print(_many(len(self._ledger), "finding"))
         return 1 if self.detections and (self._args.replay or self._args.seconds is not None) else 0
 
     def _wanted(self, event: Event) -> bool:
@@ -480,9 +491,17 @@ class Show:
 
         return lines
 
-    def _falco(self) -> Callable[[Event | Detection], Iterator[str]]:
-        import platform
+    def _findings(self) -> Callable[[Event | Detection], Iterator[str]]:
+        from fairlead.sense.rules import Detection
 
+        def lines(one: Event | Detection) -> Iterator[str]:
+            if isinstance(one, Detection):
+                self._ledger.add(one)
+            return iter(())
+
+        return lines
+
+    def _falco(self) -> Callable[[Event | Detection], Iterator[str]]:
         from fairlead.dialects import falco
         from fairlead.sense.rules import Detection
 
@@ -493,12 +512,12 @@ class Show:
         return lines
 
     def _tetragon(self) -> Callable[[Event | Detection], Iterator[str]]:
-        import platform
-
-        from fairlead.dialects.tracingpolicy import events
+        from fairlead.dialects.tracingpolicy import Host, events
+        from fairlead.drivers import procfs
         from fairlead.sense.rules import Detection
 
-        exporter = events.Exporter(node=platform.node(), machine=platform.machine())
+        home = Host(namespaces=procfs.namespaces(1)).home
+        exporter = events.Exporter(node=platform.node(), machine=platform.machine(), home=home)
 
         def lines(one: Event | Detection) -> Iterator[str]:
             found = exporter.detected(one) if isinstance(one, Detection) else exporter.event(one)
@@ -508,8 +527,6 @@ class Show:
         return lines
 
     def _tracee(self) -> Callable[[Event | Detection], Iterator[str]]:
-        import platform
-
         from fairlead.dialects.tracee import writing
         from fairlead.sense.rules import Detection
 
