@@ -345,7 +345,9 @@ def test_a_recording_gives_the_same_detections(run: Run, replay: Replay) -> None
     assert (code, errors) == (1, "")
     assert again == [one for one in run.lines if "rule" in one]
     _, lines, _ = replay("-o", "json", "--events")
-    here = str(run.place.path)  # who else is busy on this machine may be in containers that were named meanwhile
+    here = str(
+        run.place.path
+    )  # who else is busy on this machine may be in containers that were named meanwhile
     mine = [line for line in lines if here in line]
     assert len(mine) > 4
     assert [json.loads(line) for line in mine] == [one for one in run.lines if here in json.dumps(one)]
