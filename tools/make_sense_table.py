@@ -82,6 +82,7 @@ OUTPUTS = """
 | `-o` | what |
 | --- | --- |
 | `text` | lines for a person: processes as a tree or, with rules, what these found (`--events` gives both), what was refused, and containers that ended badly |
+| `findings` | at the end, one finding for each rule, place and program, with how often it was seen and the trees of processes behind it |
 | `json` | a JSON object each line: `time` (ns since the epoch), `kind`, `process`, `ancestors`, and for a detection `rule`, `message` and `action`; a refusal has the kind `prevented`, a container's end the kind `died` |
 | `falco` | detections of Falco's rules, as Falco's JSON output has them |
 | `tetragon` | every execution and exit, and what TracingPolicies found, as Tetragon's export has them |

@@ -246,3 +246,11 @@ def test_nothing_pinned_is_nothing_to_unpin() -> None:
         ["unshare", "-m", "sh", "-c", script, "sh", *COMMAND, "unpin"], capture_output=True, text=True, timeout=60, check=False
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "nothing was pinned\n", "")
+
+
+def test_elsewhere_it_says_why_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    assert main(["sense"]) == 1
+    assert "watching needs Linux" in capsys.readouterr().err

@@ -158,6 +158,10 @@ def _port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the command asks; return the exit code."""
+    if platform.system() != "Linux":
+        raise Problem(
+            "nothing can be watched here: watching needs Linux", "the rest of fairlead works without it"
+        )
     if args.action == "doctor":
         from fairlead.faces.cli import sensedoctor
 
@@ -167,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output in {"yaml", "table"}:
         raise Problem(
             f"-o {args.output} is for `fairlead sense doctor`",
-            "a stream is text, json, falco, tetragon or tracee",
+            "a stream is text, findings, json, falco, tetragon or tracee",
             code=2,
         )
     if args.output in {"falco", "tracee", "findings"} and not (args.rules or args.behaviours):
