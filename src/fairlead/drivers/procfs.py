@@ -169,12 +169,6 @@ class Cgroups:
                 return (self._root / path.lstrip("/")).stat().st_ino, path
         return 0, ""
 
-    def id_of(self, path: str) -> int:
-        """Return the id of the cgroup at a path, 0 when there is none."""
-        with suppress(OSError):
-            return (self._root / path.lstrip("/")).stat().st_ino
-        return 0
-
     def walk(self, most: int = 65_536) -> dict[int, str]:
         """Return the path of every cgroup by its id, as far as so many go."""
         found: dict[int, str] = {}

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import Any, NamedTuple
 
 from fairlead.sense.plans import Hook
+from fairlead.sense.records import CALL_STRUCT, FILE_STRUCT, SOCK_STRUCT
 
 ENTER, CUT, KILLED, DENIED, CONTAINED, PLACE_FILE, PLACE_SOCK, SILENT = (1 << bit for bit in range(8))
 """Flags of a record (enum fl_flag)."""
@@ -37,17 +37,16 @@ KERNEL_KINDS: Mapping[int, str] = {
 }
 """Kinds of events that are no system calls (enum fl_kind); the kind of a system call is its name."""
 
-HEAD = Struct("<QQQQqIIHHIII16s4H6Q64s")
+HEAD = CALL_STRUCT
 """A record as far as its place (struct fl_call): 200 bytes, the fields of Event.raw in this order."""
 TIME, START, CGROUP, CLAUSES, RET, TGID, TID, NUMBER, SLOT, FLAGS, UID, GID, COMM, LENS, ARGS, PLACE = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 17, 23,
 )  # fmt: skip
 """Where in Event.raw a field is; LENS and ARGS are the first of four and of six."""
 
-_FILE = Struct("<QIIIIQII24x")
-_SOCK = Struct("<6HI16s16sI12x")
+_FILE, _SOCK = FILE_STRUCT, SOCK_STRUCT
 
-AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6 = 0, 1, 2, 10
+AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
 _new = tuple.__new__  # the constructor of a named tuple takes twice as long
 
 

@@ -17,20 +17,9 @@ from fairlead.dialects.tracingpolicy import jsonargs, operators
 from fairlead.dialects.tracingpolicy.jsonargs import clean, kept
 from fairlead.dialects.tracingpolicy.verdicts import Verdict
 from fairlead.sense.events import Container, Event, Process, safe_json
+from fairlead.sense.records import NAMESPACES
 from fairlead.sense.rules import Detection
 
-NAMESPACES: Final = (
-    "uts",
-    "ipc",
-    "mnt",
-    "pid",
-    "pid_for_children",
-    "net",
-    "time",
-    "time_for_children",
-    "cgroup",
-    "user",
-)
 _SIGNALS: Final = (
     "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE",
     "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ",

@@ -27,12 +27,11 @@ from fairlead.dialects.tracingpolicy.policies import (
     Selector,
     WorkloadFilter,
 )
+from fairlead.sense import records
 from fairlead.tongues import regexes, selectors
 from fairlead.words import Page, Where
 
-NAMESPACES: Final = (
-    "uts", "ipc", "mnt", "pid", "pidforchildren", "net", "time", "timeforchildren", "cgroup", "user",
-)  # fmt: skip
+NAMESPACES: Final = tuple(name.replace("_", "") for name in records.NAMESPACES)
 """Sorts of namespaces, in the order of Process.ns."""
 SETS: Final = ("effective", "permitted", "inheritable")
 """Sets of capabilities, in the order of Process.caps."""

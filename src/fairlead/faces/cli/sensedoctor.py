@@ -35,9 +35,10 @@ class _Row:
 def run(args: argparse.Namespace) -> int:
     """Print the report in the form that is asked for."""
     from fairlead.drivers import kernel
-    from fairlead.faces.cli.sense import ruleset, told
+    from fairlead.faces.cli.sense import ruleset
+    from fairlead.faces.cli.showing import told
 
-    if args.output in {"falco", "tetragon", "tracee"}:
+    if args.output in {"findings", "falco", "tetragon", "tracee"}:
         raise Problem(f"-o {args.output} is for a stream", "the doctor writes table, json or yaml", code=2)
     try:
         abilities = kernel.probe()
