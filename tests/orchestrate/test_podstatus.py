@@ -175,6 +175,14 @@ def test_sidecars_count_for_readiness_and_not_for_the_end() -> None:
     assert ended["phase"] == "Succeeded"
 
 
+def test_a_pod_is_not_over_while_a_sidecar_runs() -> None:
+    side = [{"name": "side", "image": "s", "restartPolicy": "Always"}]
+    one = pod(policy="Never", initContainers=side)
+    for code in (0, 1):
+        ending = look(one, seen("side"), seen(state="exited", code=code))
+        assert (ending["phase"], condition(ending, "Initialized")[0]) == ("Running", "True")
+
+
 def test_readiness_and_gates() -> None:
     states: dict[Kind, State] = {"Readiness": State(passing=False)}
     sick = Memory(health={"web0": Health("web0", states, frozenset({"Readiness"}))})

@@ -27,6 +27,8 @@ from fairlead.words import Resource
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 """The conditions that a node writes; PodScheduled is the scheduler's, and gates are their owners'."""
 
+_OVER = frozenset({"Succeeded", "Failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -46,8 +48,10 @@ def status(pod: Resource, observed: Observed, memory: Memory, place: Place, now:
     reason, message = "", ""
     if memory.ended:
         phase, (reason, message) = "Failed", memory.ended
-    if old.get("phase") in {"Succeeded", "Failed"}:
+    if old.get("phase") in _OVER:
         phase = old["phase"]
+    elif phase in _OVER and any("running" in each["state"] for each in (*inits, *regular)):
+        phase = "Running"  # not over while a sidecar is still to be stopped
     new: dict[str, Any] = {
         "phase": phase,
         "conditions": _conditions(pod, old, phase, observed, inits, regular, now),
