@@ -94,7 +94,8 @@ class Severity(StrEnum):
 class Evidence:
     """One observed fact behind a Finding: what kind of fact, whose, its text, and the place to look it up.
 
-    `kind` is one of field, event, log, exit, condition, absence, call (one that the kernel refused), process (a line of ancestors).
+    `kind` is one of field, event, log, exit, condition, absence, call (one that the kernel refused), process (a line of ancestors),
+    metric (usage against a request or limit), change (what was changed before it broke).
     """
 
     kind: str
@@ -136,14 +137,21 @@ class Fix:
     title: str
     changes: tuple[Change, ...]
     risk: str = ""
+    origin: str = ""
+    """"" for what the rules propose, else who does: `model`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """Something that is wrong only because the Finding it hangs under is."""
+    """Something that is wrong only because the Finding it hangs under is.
+
+    `rule` is the name of the fact, and `after` the object that it directly follows from: another symptom's subject, or the finding's.
+    """
 
     subject: Ref
     message: str
+    rule: str = ""
+    after: Ref | None = None
 
 
 Confidence: TypeAlias = Literal["certain", "likely", "possible"]

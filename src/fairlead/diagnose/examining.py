@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 from fairlead.diagnose import (
     addresses,
@@ -26,7 +27,13 @@ from fairlead.diagnose import (
 from fairlead.diagnose.causes import Fact, roots
 from fairlead.diagnose.inventories import Inventory, Locate, Scope
 from fairlead.diagnose.revisions import way_back
-from fairlead.words import Finding, Need, View
+from fairlead.words import Finding, Need, Resource, View
+
+Look: TypeAlias = Callable[[Inventory, Resource], Iterator[Fact]]
+"""What an analyzer asks of one object. It reads the world through the Inventory alone."""
+Table: TypeAlias = Mapping[tuple[str, str], Look]
+"""By (group, kind); ANY_KIND is for every object but Events."""
+ANY_KIND = ("*", "*")
 
 ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     grounds.facts,
@@ -42,6 +49,11 @@ ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     detections.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
+
+UNITS: Sequence[Table] = ()
+"""Tables of what is asked of each object of a kind: what is broken, or will be."""
+ADVICE: Sequence[Table] = ()
+"""Tables of what is asked only when advice is wanted: hygiene, of severity info."""
 
 
 def needs(view: View, *, now: datetime) -> list[Need]:
@@ -61,15 +73,31 @@ def examine(
     answers: Mapping[Need, str] | None = None,
     unseen: Collection[tuple[str, str]] = (),
     locate: Locate | None = None,
+    advice: bool = False,
 ) -> list[Finding]:
     """Return one Finding per root cause, the gravest first.
 
     `now` is aware UTC. `unseen` names the (group, kind) pairs that could not be listed: their absence proves nothing.
-    `locate` turns an object and a path in it into a place in a file.
+    `locate` turns an object and a path in it into a place in a file. `advice` asks for hygiene too.
     """
     inventory = Inventory(view, scope=scope, now=now, answers=answers, unseen=unseen, locate=locate)
-    found = roots(fact for analyzer in ANALYZERS for fact in analyzer(inventory))
+    tables = (*UNITS, *ADVICE) if advice else UNITS
+    found = roots(
+        [*(fact for analyzer in ANALYZERS for fact in analyzer(inventory)), *_asked(inventory, tables)]
+    )
     return [_with_way_back(inventory, one) for one in found] if inventory.live else found
+
+
+def _asked(inventory: Inventory, tables: Sequence[Table]) -> Iterator[Fact]:
+    """Ask every object what the tables have for its kind."""
+    for table in tables:
+        for (group, kind), look in table.items():
+            if (group, kind) == ANY_KIND:
+                for one in inventory.everything:
+                    yield from look(inventory, one)
+            else:
+                for one in inventory.of_kind(group, kind):
+                    yield from look(inventory, one)
 
 
 def _with_way_back(inventory: Inventory, finding: Finding) -> Finding:

@@ -163,6 +163,10 @@ class Inventory:
         """Return the namespace of a namespaced object, `default` where files leave it open."""
         return ref.namespace or "default"
 
+    def of_kind(self, group: str, kind: str, namespace: str | None = None) -> Sequence[Resource]:
+        """Return the objects of a kind, in one namespace or in all, sorted by namespace and name."""
+        return self.view.list(group, kind, namespace)
+
     def beside(self, group: str, kind: str, ref: Ref) -> list[Resource]:
         """Return the objects of a kind that live where the given object lives (everywhere, for kinds without a namespace)."""
         everyone = self.view.list(group, kind)
@@ -189,6 +193,17 @@ class Inventory:
     def edges(self) -> list[Edge]:
         """Every reference between objects."""
         return [edge for one in self.everything for edge in edges(one)]
+
+    @cached_property
+    def _referrers(self) -> Mapping[Ref, Sequence[Edge]]:
+        found: dict[Ref, list[Edge]] = {}
+        for edge in self.edges:
+            found.setdefault(edge.target, []).append(edge)
+        return found
+
+    def referrers(self, target: Ref) -> Sequence[Edge]:
+        """Return every reference to the object, by whatever names it."""
+        return self._referrers.get(target, ())
 
     def owner(self, resource: Resource) -> Resource | None:
         """Return the object that controls this one, if it is here."""
