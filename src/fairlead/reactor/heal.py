@@ -19,7 +19,7 @@ from fairlead.keep.errors import Refusal
 from fairlead.reactor.carrying import carry_out
 from fairlead.reactor.examine import Examined, examine_cluster
 from fairlead.reactor.trial import ADMIN, Step
-from fairlead.tongues.paths import mapping
+from fairlead.tongues.paths import mapping, pointed
 from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity
 
 MANAGER = "fairlead-fix"
@@ -38,7 +38,7 @@ class Healing:
 
     finding: Finding
     fix: Fix
-    outcome: Literal["healthy", "rolled back", "unhealthy", "refused"] = "refused"
+    outcome: Literal["begun", "healthy", "rolled back", "unhealthy", "refused"] = "refused"
     steps: list[Step] = field(default_factory=list)
     undo: list[Change] = field(default_factory=list)
     started: str = ""
@@ -56,23 +56,29 @@ async def heal(
     patience: float,
     namespace: str = "",
     seen: Callable[[str], None] = lambda _: None,
+    note: Callable[[Healing], None] = lambda _: None,
 ) -> Healing:
     """Carry a fix out and watch for at most `patience` seconds; `seen` is told of every turn in a few words.
 
-    `before` is what was found when the fix was offered. Raises Unreachable when the cluster is lost on the way.
+    `before` is what was found when the fix was offered. `note` gets the Healing before anything is written and after every step, so
+    that what was begun can be undone whatever comes between. Raises Unreachable when the cluster is lost on the way.
     """
     healing = Healing(finding, fix, started=now().isoformat(timespec="seconds"))
     begun = time.monotonic()
     try:
         originals = await _originals(cluster, fix)
         healing.undo = undo(fix, originals)
-        await _rehearse(cluster, fix)
+        await rehearse(cluster, fix.changes)
     except Refusal as refusal:
         healing.steps.append(Step("the server takes it in a dry run", False, refusal.message))
         return healing
     healing.steps.append(Step("the server takes it in a dry run", True))
+    healing.outcome = "begun"
+    note(healing)
     if not await _carry_out(cluster, healing, fix.changes, now):
+        note(healing)
         return healing
+    note(healing)
     seen("applied")
     verdict, examined = await _watch(
         cluster, finding, before, now, patience - (time.monotonic() - begun), namespace, seen
@@ -85,6 +91,7 @@ async def heal(
         detail = "" if verdict == "healthy" else f"not well after {patience:.0f} s; the change stays"
         healing.steps.append(Step("all is well again", verdict == "healthy", detail))
     healing.seconds = time.monotonic() - begun
+    note(healing)
     return healing
 
 
@@ -147,33 +154,27 @@ def inverse(operations: Sequence[dict[str, Any]], original: Resource) -> list[di
         if operation["op"] == "test":
             continue
         if operation["op"] == "remove":
-            back.append({"op": "add", "path": operation["path"], "value": _at(original, operation["path"])})
+            back.append(
+                {"op": "add", "path": operation["path"], "value": pointed(original, operation["path"])}
+            )
             continue
         test = {"op": "test", "path": operation["path"], "value": operation["value"]}
         if operation["op"] == "replace":
-            old = _at(original, operation["path"])
+            old = pointed(original, operation["path"])
             back += [test, {"op": "replace", "path": operation["path"], "value": old}]
         else:
             back += [test, {"op": "remove", "path": operation["path"]}]
     return back
 
 
-def _at(resource: Resource, pointer: str) -> Any:
-    found: Any = resource
-    for step in pointer.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        found = found[int(name)] if isinstance(found, list) else found[name]
-    return found
-
-
-async def _rehearse(cluster: AsyncCluster, fix: Fix) -> None:
+async def rehearse(cluster: AsyncCluster, changes: Sequence[Change]) -> None:
     """Ask the server to check every change without making it. Raises Refusal.
 
     An object that is to be created anew bears another name meanwhile, since the old one still has it.
     """
     params = {"dryRun": "All", "fieldManager": MANAGER}
-    deleted = {change.ref for change in fix.changes if change.verb == "delete"}
-    for change in fix.changes:
+    deleted = {change.ref for change in changes if change.verb == "delete"}
+    for change in changes:
         ref = change.ref
         if change.verb == "create":
             body = change.body
@@ -204,6 +205,7 @@ async def _carry_out(
                 await _gone(cluster, change)
         except Refusal as refusal:
             healing.steps.append(Step("the change is carried out", False, refusal.message))
+            healing.outcome = "refused"
             if done:
                 await _roll_back(cluster, healing, now)
             return False
@@ -292,8 +294,19 @@ def _waits(examined: Examined, finding: Finding) -> str:
 
 async def _roll_back(cluster: AsyncCluster, healing: Healing, now: Callable[[], datetime]) -> None:
     """Take back what was done, as far as it can be, and say so."""
+    failures = await take_back(cluster, healing.undo, now)
+    healing.outcome = "rolled back" if not failures else "unhealthy"
+    healing.steps.append(
+        Step("things got worse: the change is taken back", not failures, "; ".join(failures))
+    )
+
+
+async def take_back(
+    cluster: AsyncCluster, changes: Iterable[Change], now: Callable[[], datetime]
+) -> list[str]:
+    """Carry out the changes of an undo, each whatever becomes of the others; return what could not be done. Raises Unreachable."""
     failures = []
-    for change in healing.undo:
+    for change in changes:
         try:
             await carry_out(change, cluster, now(), ADMIN, MANAGER)
             if change.verb == "delete":
@@ -301,7 +314,4 @@ async def _roll_back(cluster: AsyncCluster, healing: Healing, now: Callable[[], 
         except Refusal as refusal:
             if not (change.verb == "delete" and refusal.code == 404):
                 failures.append(f"{change.ref}: {refusal.message}")
-    healing.outcome = "rolled back" if not failures else "unhealthy"
-    healing.steps.append(
-        Step("things got worse: the change is taken back", not failures, "; ".join(failures))
-    )
+    return failures

@@ -66,6 +66,8 @@ class Trial:
     unproven: list[str] = field(default_factory=list)
     diffs: list[str] = field(default_factory=list)
     after: list[Finding] = field(default_factory=list)
+    state: Snapshot | None = field(default=None, repr=False)
+    """The copy as the fix has left it, for the next fix to be tried on."""
 
     @property
     def proven(self) -> bool:
@@ -146,6 +148,7 @@ def try_fix(
     forecasts = _concerned(forecasts, view, copied, cured)
     _judge_pods(trial, forecasts, copied)
     trial.after = examine(copied, scope="live", now=copied.now, unseen=unseen)
+    trial.state = copied
     _judge_findings(trial, before)
     trial.unproven = list(expected(forecasts.values())) or [_doubt(fix)]
     return trial

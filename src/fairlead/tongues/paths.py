@@ -61,6 +61,14 @@ def find(content: Any, path: Path) -> Any:
     return content
 
 
+def pointed(content: Any, pointer: str) -> Any:
+    """Return what lies at a JSON pointer. Raises KeyError, IndexError, ValueError or TypeError where there is no such place."""
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        content = content[int(name)] if isinstance(content, list) else content[name]
+    return content
+
+
 def mapping(content: Any, *path: str | int) -> dict[str, Any]:
     """Return the mapping at the path, or an empty one: foreign objects may hold anything anywhere."""
     found = find(content, path)

@@ -1,16 +1,14 @@
 """`fairlead fix`: a fix for a finding, tried on a copy of the cluster; with --apply carried out, watched, and undone if it harms.
 
-Exit code 0 when the fix is proven (and, with --apply, all is well again), 1 when not, 2 when it could not try.
+With --all, fixes for everything that is wrong, each tried on what the one before it leaves. With --patch or -f, the fix as a change of the
+files that the objects came from. Exit code 0 when the fix is proven (and, with --apply, all is well again), 1 when not, 2 when it could not try.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fairlead.faces.cli import diagnose
@@ -18,6 +16,7 @@ from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
+    from fairlead.reactor.examine import Examined
     from fairlead.reactor.heal import Healing
     from fairlead.reactor.trial import Trial
     from fairlead.words import Finding
@@ -29,7 +28,12 @@ examples:
   fairlead fix 1a2b3c4d                     show the patch and try it on a copy; nothing is changed
   fairlead fix 1a2b3c4d --apply             the same, ask, carry it out, watch, undo it if things get worse
   fairlead fix 1a2b3c4d --apply --yes --timeout 300
+  fairlead fix --all --plan                 fixes for all that is wrong, each tried on what the one before leaves
+  fairlead fix --all -n shop --apply --yes  carry the proven ones out, one by one; stop at the first that does not help
+  fairlead fix 1a2b3c4d --patch deploy/ > fix.patch    the fix as a change of the files, for `git apply`
+  fairlead fix 1a2b3c4d -f deploy/ --write  a finding of `fairlead diagnose -f deploy/`, mended in its file
 
+`fairlead undo` takes back what was carried out.
 exit codes: 0 proven (and healthy, with --apply), 1 not, 2 it could not try
 """
 
@@ -43,7 +47,15 @@ def declare(verbs: Verbs) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "finding", metavar="FINDING", help="a finding's id, or its beginning, from `fairlead diagnose`"
+        "finding",
+        metavar="FINDING",
+        nargs="?",
+        default="",
+        help="a finding's id, or its beginning, from `fairlead diagnose`",
+    )
+    parser.add_argument("--all", action="store_true", help="fix everything that is wrong (with -n: there)")
+    parser.add_argument(
+        "--plan", action="store_true", help="only show what would be done: the default without --apply"
     )
     parser.add_argument("--apply", action="store_true", help="carry the fix out when it is proven")
     parser.add_argument("--yes", action="store_true", help="do not ask before carrying it out")
@@ -54,6 +66,16 @@ def declare(verbs: Verbs) -> None:
         metavar="SECONDS",
         help="how long to watch for health (default: 180)",
     )
+    files = parser.add_argument_group("files instead of the cluster")
+    files.add_argument(
+        "--patch", action="append", default=[], metavar="PATH",
+        help="print the proven fix as a patch of the files that the objects came from",
+    )  # fmt: skip
+    files.add_argument(
+        "-f", "--filename", action="append", default=[], metavar="PATH",
+        help="fix a finding of `fairlead diagnose -f PATH`, without a cluster",
+    )  # fmt: skip
+    files.add_argument("--write", action="store_true", help="write the files instead of printing a patch")
     parser.add_argument("-o", "--output", choices=("text", "json", "yaml"), default="text")
     diagnose.colour_option(parser)
     diagnose.cluster_options(parser)
@@ -62,54 +84,64 @@ def declare(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Try the fix, carry it out if asked to, and return the exit code."""
+    if bool(args.finding) == args.all:
+        raise Problem(
+            "say which finding to fix", "`fairlead diagnose` lists them; --all means every one", code=2
+        )
+    if args.apply and (args.plan or args.patch or args.filename):
+        raise Problem("--apply changes the cluster: leave out --plan, --patch and -f", code=2)
+    if args.write and not (args.patch or args.filename):
+        raise Problem("--write wants the files to write", "name them with --patch or -f", code=2)
     if args.apply and not args.yes and not sys.stdin.isatty():
         raise Problem(
             "--apply asks before it changes anything, and there is nobody to ask", "add --yes", code=2
         )
+    if args.filename:
+        from fairlead.faces.cli import fixfiles
+
+        return fixfiles.fix_files(args)
     return asyncio.run(_run(args))
 
 
 async def _run(args: argparse.Namespace) -> int:
     from fairlead.drivers.cluster import Unreachable
     from fairlead.keep.errors import Refusal
+    from fairlead.reactor.planning import look
 
     async with diagnose.connect(args) as cluster:
         try:
-            return await _fix(cluster, args)
+            looked = await look(cluster, diagnose.now())
+            if args.all:
+                return await _all(cluster, looked, args)
+            return await _one(cluster, looked, args)
         except Unreachable as error:
             raise diagnose.unreachable(error) from error
         except Refusal as refusal:
             raise Problem(f"the cluster refuses: {refusal.message}", code=2) from refusal
 
 
-async def _fix(cluster: AsyncCluster, args: argparse.Namespace) -> int:
-    from fairlead.diagnose.examining import examine, needs
+async def _one(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace) -> int:
     from fairlead.drivers.definitions import load
-    from fairlead.reactor.examine import answer, gather
-    from fairlead.reactor.trial import kinds_to_copy, policy_kinds, try_fix
+    from fairlead.reactor.planning import try_fixes
 
-    view, unseen = await gather(cluster, "", kinds_to_copy())
-    policies, _ = await gather(cluster, "", policy_kinds(view))
-    for policy in policies:
-        view.put(policy)
-    moment = diagnose.now()
-    answers = await answer(cluster, needs(view, now=moment))
-    before = examine(view, scope="live", now=moment, answers=answers, unseen=unseen)
-    finding = _chosen(before, args.finding)
-    if not finding.fixes:
-        raise Problem(
-            f"{finding.subject}: {finding.message}: no fix is known for this",
-            "`fairlead diagnose` shows what is known of its cause",
-            code=1,
-        )
-    trial = try_fix(
-        view, finding, finding.fixes[0], now=moment, before=before, definitions=load(), unseen=unseen
+    finding = chosen(looked.findings, args.finding)
+    trial = try_fixes(
+        looked.view,
+        finding,
+        now=diagnose.now(),
+        before=looked.findings,
+        definitions=load(),
+        unseen=looked.unseen,
     )
+    if args.patch:
+        from fairlead.faces.cli import fixfiles
+
+        return fixfiles.patch_for(trial, looked, args)
     _tell_trial(trial, args)
     healed: Healing | None = None
     record = ""
-    if args.apply and trial.proven and _agreed(args):
-        healed, record = await _heal(cluster, trial, before, args)
+    if args.apply and trial.proven and _agreed("Carry it out?", args):
+        healed, record = await _heal(cluster, trial, looked.findings, args)
     if args.output != "text":
         from fairlead.faces.cli import findings
 
@@ -119,17 +151,64 @@ async def _fix(cluster: AsyncCluster, args: argparse.Namespace) -> int:
     return 0 if trial.proven else 1
 
 
-def _chosen(found: list[Finding], name: str) -> Finding:
-    """Return the finding whose id begins with the name. Raises Problem."""
-    matching = [one for one in found if name and one.id.startswith(name.lower())]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
+async def _all(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace) -> int:
+    from fairlead.drivers.definitions import load
+    from fairlead.faces.cli import plans
+    from fairlead.reactor.planning import plan
+
+    progress = Progress(args)
+    made = plan(
+        looked.view,
+        looked.findings,
+        wanted=lambda one: not args.namespace or one.subject.namespace == args.namespace,
+        now=diagnose.now(),
+        definitions=load(),
+        unseen=looked.unseen,
+        tried=lambda trial: progress.say(f"tried: {trial.fix.title}"),
+    )
+    progress.end()
+    if args.output == "text":
+        print("\n".join(plans.story(made, diagnose.pen(args), applying=args.apply)), flush=True)
+    healings: list[tuple[Trial, Healing, str]] = []
+    agreed = args.apply and made.proven and _agreed(f"Carry out these {len(made.proven)}?", args)
+    for trial in made.proven if agreed else ():
+        if args.output == "text":
+            print(f"\n  {trial.finding.subject}: {trial.fix.title}")
+        healed, record = await _heal(cluster, trial, looked.findings, args)
+        healings.append((trial, healed, record))
+        if healed.outcome != "healthy":
+            break
+    if args.output != "text":
+        diagnose.print_document(plans.document(made, healings), args.output)
+    if args.apply:
+        return (
+            0
+            if len(healings) == len(made.trials) and all(one.outcome == "healthy" for _, one, _ in healings)
+            else 1
+        )
+    return 0 if len(made.proven) == len(made.trials) and not made.unfixed else 1
+
+
+def chosen(found: list[Finding], name: str) -> Finding:
+    """Return the finding whose id begins with the name, if it has a fix. Raises Problem."""
+    matching = [one for one in found if one.id.startswith(name.lower())]
+    if len(matching) > 1:
         ids = ", ".join(one.id for one in matching)
         raise Problem(f"{name} is the beginning of several findings: {ids}", code=2)
-    raise Problem(
-        f"there is no finding {name} now", "`fairlead diagnose` lists them; it may be gone already", code=2
-    )
+    if not matching:
+        raise Problem(
+            f"there is no finding {name} now",
+            "`fairlead diagnose` lists them; it may be gone already",
+            code=2,
+        )
+    finding = matching[0]
+    if not finding.fixes:
+        raise Problem(
+            f"{finding.subject}: {finding.message}: no fix is known for this",
+            "`fairlead diagnose` shows what is known of its cause",
+            code=1,
+        )
+    return finding
 
 
 def _tell_trial(trial: Trial, args: argparse.Namespace) -> None:
@@ -139,29 +218,46 @@ def _tell_trial(trial: Trial, args: argparse.Namespace) -> None:
         print("\n".join(stories.trial(trial, diagnose.pen(args), applying=args.apply)), flush=True)
 
 
-def _agreed(args: argparse.Namespace) -> bool:
+def _agreed(question: str, args: argparse.Namespace) -> bool:
     if args.yes:
         return True
-    return input("  Carry it out? [y/N] ").strip().lower() in {"y", "yes"}
+    return input(f"  {question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
 async def _heal(
     cluster: AsyncCluster, trial: Trial, before: list[Finding], args: argparse.Namespace
 ) -> tuple[Healing, str]:
+    from fairlead.faces.cli import findings, records
     from fairlead.reactor.heal import heal
 
-    progress = _Progress(args)
-    healed = await heal(
-        cluster,
-        trial.finding,
-        trial.fix,
-        before=before,
-        now=diagnose.now,
-        patience=args.timeout,
-        seen=progress.say,
-    )
+    progress = Progress(args)
+    place = records.folder(diagnose.kubeconfig(args))
+
+    def note(healing: Healing) -> None:
+        path = place / records.name_of(healing.started, trial.finding.id)
+        records.Record(path, findings.trial(trial, healing, str(path))).save()
+
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        healed = await heal(
+            cluster,
+            trial.finding,
+            trial.fix,
+            before=before,
+            now=diagnose.now,
+            patience=args.timeout,
+            seen=progress.say,
+            note=note,
+        )
+    except OSError as error:
+        raise Problem(
+            f"what is done cannot be written down: {error}",
+            "nothing is changed that could not be undone; what was begun, `fairlead undo --list` tells",
+            code=2,
+        ) from error
     progress.end()
-    record = _write_down(trial, healed, args)
+    path = place / records.name_of(healed.started, trial.finding.id)
+    record = str(path) if path.exists() else ""
     if args.output == "text":
         from fairlead.faces.cli import stories
 
@@ -169,37 +265,18 @@ async def _heal(
     return healed, record
 
 
-class _Progress:
+class Progress:
     """One line on a terminal that says what is being waited for."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._shown = args.output == "text" and sys.stdout.isatty()
 
     def say(self, what: str) -> None:
+        """Show what is going on now."""
         if self._shown:
             print(f"\r\x1b[K  … {what[:90]}", end="", flush=True)
 
     def end(self) -> None:
+        """Take the line away."""
         if self._shown:
             print("\r\x1b[K", end="", flush=True)
-
-
-def _write_down(trial: Trial, healed: Healing, args: argparse.Namespace) -> str:
-    """Write what was done to a file that only its owner can read, and return its path ("" if that cannot be done)."""
-    from fairlead.faces.cli import findings
-
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    source = diagnose.kubeconfig(args)
-    folder = (
-        source.parent / "fixes" if (source.parent / "pki").is_dir() else Path(state) / "fairlead" / "fixes"
-    )
-    name = f"{healed.started.replace(':', '').replace('+0000', 'Z')}-{trial.finding.id}.json"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / name
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(findings.trial(trial, healed, str(path)), file, indent=2)
-    except OSError as error:
-        print(f"fairlead: what was done could not be written down: {error}", file=sys.stderr)
-        return ""
-    return str(path)

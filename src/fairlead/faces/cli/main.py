@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, sense, serve
+from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, sense, serve, undo
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     image.declare(verbs)
     diagnose.declare(verbs)
     fix.declare(verbs)
+    undo.declare(verbs)
     judge.declare(verbs)
     judgetests.declare(verbs)
     sense.declare(verbs)

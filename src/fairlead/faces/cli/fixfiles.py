@@ -1,0 +1,118 @@
+"""`fairlead fix --patch` and `-f`: a fix as a change of the files that the objects came from.
+
+Prints one patch for `git apply`, or writes the files. A finding of the cluster is proven on the copy as ever; one of files alone by
+examining the patched files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead.faces.cli import diagnose
+from fairlead.faces.cli.fix import chosen
+from fairlead.faces.cli.problems import Problem
+
+if TYPE_CHECKING:
+    from fairlead.reactor.examine import Examined
+    from fairlead.reactor.patching import Patched
+    from fairlead.reactor.trial import Trial
+
+
+def patch_for(trial: Trial, looked: Examined, args: argparse.Namespace) -> int:
+    """Write a fix that was tried on a copy of the cluster into files. Return the exit code."""
+    from fairlead.faces.cli import stories
+    from fairlead.reactor.examine import read_files
+    from fairlead.reactor.patching import write
+
+    if not trial.proven:
+        print("\n".join(stories.trial(trial, diagnose.pen(args), applying=False)), file=sys.stderr)
+        return 1
+    texts = diagnose.read_paths(args.patch)
+    documents, _ = read_files(texts)
+    originals = {
+        change.ref: found
+        for change in trial.fix.changes
+        if (
+            found := looked.view.get(change.ref.group, change.ref.kind, change.ref.namespace, change.ref.name)
+        )
+    }
+    patched = write(trial.fix, texts, documents, originals)
+    return _give(patched, args)
+
+
+def fix_files(args: argparse.Namespace) -> int:
+    """Fix findings of files, prove it by examining what they would say, and print or write it. Return the exit code."""
+    from fairlead.reactor.examine import examine_files, read_files
+    from fairlead.reactor.patching import proof, write
+
+    texts = diagnose.read_paths(args.filename)
+    before = examine_files(texts, diagnose.now()).findings
+    wanted = [one for one in before if one.fixes] if args.all else [chosen(before, args.finding)]
+    changed: Patched | None = None
+    held = True
+    current = dict(texts)
+    for finding in wanted:
+        documents, _ = read_files(current)
+        patched = write(finding.fixes[0], current, documents)
+        trial = {**current, **patched.texts}
+        steps = proof(before, examine_files(trial, diagnose.now()).findings, finding) if patched.whole else []
+        for name, ok, detail in steps:
+            if not ok:
+                patched.left.append(f"{finding.subject}: not proven: {name}: {detail}")
+        if patched.left:
+            held = False
+            for said in patched.left:
+                print(f"fairlead: {said}", file=sys.stderr)
+            continue
+        current = trial
+        changed = patched if changed is None else _joined(changed, patched)
+    if changed is None:
+        return 0 if held else 1
+    return max(_give(changed, args), 0 if held else 1)
+
+
+def _joined(first: Patched, second: Patched) -> Patched:
+    first.before = {**second.before, **first.before}
+    first.texts = {**first.texts, **second.texts}
+    return first
+
+
+def _give(patched: Patched, args: argparse.Namespace) -> int:
+    """Print the patch, or write the files."""
+    for said in patched.left:
+        print(f"fairlead: {said}", file=sys.stderr)
+    if patched.left:
+        return 1
+    if not patched.texts:
+        print("fairlead: the files say this already: apply them", file=sys.stderr)
+        return 0
+    if not args.write:
+        print(patched.diff(_names(patched)), end="")
+        return 0
+    for name, text in patched.texts.items():
+        path = Path(name)
+        try:
+            fresh = path.with_name(f".{path.name}.fairlead")
+            fresh.write_text(text)
+            fresh.chmod(path.stat().st_mode & 0o777)
+            fresh.replace(path)
+        except OSError as error:
+            raise Problem(f"cannot write {name}: {error.strerror}", code=2) from error
+        print(f"{name} is mended")
+    return 0
+
+
+def _names(patched: Patched) -> dict[str, str]:
+    """Return the files' names from the top of their repository, for those in one."""
+    from fairlead.drivers.git import Repository
+
+    names: dict[str, str] = {}
+    for file in patched.texts:
+        repository = Repository.around(Path(file))
+        if repository is not None:
+            with repository:
+                names[file] = repository.name_of(Path(file))
+    return names
