@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.tongues.paths import Path, mapping, mappings, text, whole
+from fairlead.diagnose.hosts import Spoken, arguments, named, setting, written
+from fairlead.tongues.paths import Path, mapping, mappings, strings, text, whole, words
 from fairlead.words import Ref, Resource
 
 TEMPLATES: Mapping[tuple[str, str], Path] = {
@@ -54,7 +55,9 @@ class Edge:
     """`source` names `target` at `path`; `key` is the one key of it that is needed, "" for all of it.
 
     `relation` is one of owner, config, secret, claim, account, priority, runtime, image, node, pull-secret, class, volume,
-    scales, role, backend, tls, webhook, governs. `container` is the container that asks, where one does.
+    scales, role, backend, tls, webhook, governs, address. `container` is the container that asks, where one does.
+    An address is a host in a text that stands for a Service if it is in the cluster at all; `key` is the setting's name, `port` 0 where
+    none is told. The target of a short name lies in the namespace of who uses the text.
     """
 
     source: Ref
@@ -223,6 +226,43 @@ def pod_edges(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edge
             )
 
 
+def _spoken_of(source: Ref, one: Spoken, path: Path, key: str, container: str = "") -> Iterator[Edge]:
+    for target in named(one.host, source.namespace):
+        yield Edge(
+            source=source,
+            relation="address",
+            target=Ref("", "Service", target.namespace, target.service),
+            path=path,
+            key=key,
+            container=container,
+            port=one.port,
+        )
+
+
+def _addresses(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edge]:
+    """The hosts that containers are told: in their variables, and in their commands and arguments."""
+    for container in containers(spec, path):
+        for index, entry in mappings(container.content, "env"):
+            name = text(entry, "name")
+            for one in setting(name, text(entry, "value")):
+                yield from _spoken_of(
+                    source, one, (*container.path, "env", index, "value"), name, container.name
+                )
+        line = [*words(container.content, "command"), *words(container.content, "args")]
+        first = len(words(container.content, "command"))
+        for index, option, one in arguments(line):
+            field, at = ("command", index) if index < first else ("args", index - first)
+            yield from _spoken_of(source, one, (*container.path, field, at), option, container.name)
+
+
+def _settings(source: Ref, resource: Resource) -> Iterator[Edge]:
+    """The hosts in the settings and files of a ConfigMap."""
+    for key, value in strings(resource, "data").items():
+        found = written(value) if "\n" in value.strip() else setting(key, value)
+        for one in found:
+            yield from _spoken_of(source, one, ("data", key), key)
+
+
 def _ingress(source: Ref, resource: Resource) -> Iterator[Edge]:
     places: list[tuple[Mapping[str, Any], Path]] = [
         (mapping(resource, "spec", "defaultBackend", "service"), ("spec", "defaultBackend", "service"))
@@ -325,6 +365,7 @@ def _binding(source: Ref, resource: Resource) -> Iterator[Edge]:
 
 _READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = {
     ("networking.k8s.io", "Ingress"): _ingress,
+    ("", "ConfigMap"): _settings,
     ("", "PersistentVolumeClaim"): _claim,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("apps", "StatefulSet"): _stateful,
@@ -351,6 +392,7 @@ def edges(resource: Resource) -> Iterator[Edge]:
     path = template_path(resource)
     if path is not None:
         yield from pod_edges(source, mapping(resource, *path, "spec"), (*path, "spec"))
+        yield from _addresses(source, mapping(resource, *path, "spec"), (*path, "spec"))
     reader = _READERS.get((source.group, source.kind))
     if reader is not None:
         yield from reader(source, resource)
