@@ -8,13 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fairlead.diagnose.records import change, finding, fix, ref, where
 from fairlead.diagnose.rules import RULES
-from fairlead.words import Change, Evidence, Finding, Fix, Ref, Where
 
 if TYPE_CHECKING:
     from fairlead.reactor.examine import Examined
     from fairlead.reactor.heal import Healing
     from fairlead.reactor.trial import Step, Trial
+
+__all__ = [
+    "FIELDS",
+    "VERSION",
+    "change",
+    "diagnosis",
+    "document",
+    "finding",
+    "fix",
+    "healing",
+    "ref",
+    "trial",
+    "where",
+]
 
 VERSION = "fairlead.dev/v1alpha1"
 
@@ -37,10 +51,18 @@ FIELDS: Sequence[tuple[str, str, str]] = (
     (
         "Finding",
         "evidence",
-        "observed facts: kind (field, event, log, exit, condition, absence, call, process), subject, text, where",
+        "observed facts: kind (field, event, log, exit, condition, absence, call, process, metric, change), subject, text, where",
     ),
-    ("Finding", "symptoms", "what is wrong only because of this: subject, message"),
-    ("Finding", "fixes", "ways out: title, risk, changes"),
+    (
+        "Finding",
+        "symptoms",
+        "what is wrong only because of this: subject, message, rule, and after (the object that it directly follows from)",
+    ),
+    (
+        "Finding",
+        "fixes",
+        "ways out: title, risk, origin (`rules`, or `model` when a model proposed it), changes",
+    ),
     ("Finding", "where", "the place to change: file, line, path; unknown parts are left out"),
     ("Change", "verb", "`create`, `update`, `patch` or `delete`"),
     ("Change", "apiVersion, ref", "the object"),
@@ -57,58 +79,6 @@ FIELDS: Sequence[tuple[str, str, str]] = (
     ),
 )
 """What each field of the JSON means: (object, field, meaning)."""
-
-
-def ref(one: Ref) -> dict[str, Any]:
-    """Return a Ref as JSON, without an empty namespace."""
-    found = {"group": one.group, "kind": one.kind, "namespace": one.namespace, "name": one.name}
-    return {key: value for key, value in found.items() if value or key in {"kind", "name"}}
-
-
-def where(one: Where) -> dict[str, Any]:
-    """Return a place as JSON, its known parts only."""
-    found = {"file": one.file, "line": one.line, "path": one.path}
-    return {key: value for key, value in found.items() if value}
-
-
-def _evidence(one: Evidence) -> dict[str, Any]:
-    return {"kind": one.kind, "subject": ref(one.subject), "text": one.text, "where": where(one.where)}
-
-
-def change(one: Change) -> dict[str, Any]:
-    """Return a Change as JSON."""
-    found = {
-        "verb": one.verb,
-        "apiVersion": one.api_version,
-        "ref": ref(one.ref),
-        "subresource": one.subresource,
-        "patch": one.patch,
-        "body": one.body,
-        "why": one.why,
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-def fix(one: Fix) -> dict[str, Any]:
-    """Return a Fix as JSON."""
-    return {"title": one.title, "risk": one.risk, "changes": [change(item) for item in one.changes]}
-
-
-def finding(one: Finding) -> dict[str, Any]:
-    """Return a Finding as JSON."""
-    return {
-        "id": one.id,
-        "rule": one.rule,
-        "severity": str(one.severity),
-        "confidence": one.confidence,
-        "subject": ref(one.subject),
-        "message": one.message,
-        "cause": one.cause,
-        "evidence": [_evidence(item) for item in one.evidence],
-        "symptoms": [{"subject": ref(item.subject), "message": item.message} for item in one.symptoms],
-        "fixes": [fix(item) for item in one.fixes],
-        "where": where(one.where),
-    }
 
 
 def diagnosis(examined: Examined) -> dict[str, Any]:
