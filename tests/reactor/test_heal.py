@@ -277,3 +277,75 @@ def test_undo_is_the_inverse() -> None:
     }
     gone = Change(verb="delete", ref=Ref.of(pod), api_version="v1")
     assert undo(Fix(title="x", changes=(gone,)), {Ref.of(pod): pod}) == [], "its controller makes it again"
+
+
+def test_a_fix_is_undone_by_its_record_and_not_when_somebody_went_on(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data-dir", str(data)]
+    with_cluster(data, broken)
+    assert main(["diagnose", *where, "-n", "shop", "-o", "json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert main(["fix", found["id"], *where, "--apply", "--yes"]) == 0
+    assert main(["undo", *where]) == 2, "nobody is there to ask"
+    capsys.readouterr()
+    assert main(["undo", "--list", *where, "-o", "json"]) == 0
+    first = json.loads(capsys.readouterr().out)["fixes"][0]
+    assert (first["finding"], first["outcome"]) == (found["id"], "healthy")
+    with_cluster(data, lambda cluster: select(cluster, "web", "other"))
+    assert main(["undo", found["id"], "--yes", *where]) == 1
+    assert "changed since the fix" in capsys.readouterr().err
+    assert with_cluster(data, lambda cluster: selected(cluster, "web")) == "other", "nothing is lost"
+    with_cluster(data, lambda cluster: select(cluster, "web", "web"))
+    assert main(["undo", found["id"], "--yes", *where]) == 0
+    assert "taken back: select app=web" in capsys.readouterr().out
+    assert with_cluster(data, lambda cluster: selected(cluster, "web")) == "wbe"
+    assert main(["undo", "--list", *where]) == 0
+    assert f"{found['id']}  undone" in capsys.readouterr().out
+
+
+def test_everything_is_fixed_by_one_command(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--data-dir", str(data)]
+    with_cluster(data, lambda cluster: select(cluster, "web", "wbe"))
+    with_cluster(data, lambda cluster: select(cluster, "api", "apj"))
+    assert main(["fix", "--all", "--plan", "-n", "shop", *where]) == 0
+    said = capsys.readouterr().out
+    assert "1. Service shop/api: select app=api" in said
+    assert "2 of 2 fixes proven" in said
+    assert with_cluster(data, lambda cluster: selected(cluster, "web")) == "wbe", "a plan changes nothing"
+    assert main(["fix", "--all", "-n", "shop", "--apply", "--yes", "-o", "json", *where]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert [one["applied"]["outcome"] for one in done["fixes"]] == ["healthy", "healthy"]
+    assert main(["diagnose", *where, "-n", "shop"]) == 0
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["abc", "--all"], ["--all", "--plan", "--apply"], ["abc", "--write"], ["abc", "-f", "x", "--apply"]]
+)  # fmt: skip
+def test_words_that_contradict_each_other(
+    words: list[str], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fix", *words, "--data-dir", str(data)]) == 2
+    assert capsys.readouterr().err.startswith("fairlead: ")
+
+
+def test_what_was_begun_is_on_disk_before_the_first_write(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[tuple[str, int]] = []
+
+    async def step(cluster: AsyncCluster) -> None:
+        finding, before = await broken(cluster)
+
+        async def nothing(*_: Any, **__: Any) -> None:
+            assert noted == [("begun", 1)]
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(healing, "carry_out", nothing)
+        await heal(
+            cluster, finding, finding.fixes[0], before=before, now=now, patience=1,
+            note=lambda one: noted.append((one.outcome, len(one.undo))),
+        )  # fmt: skip
+
+    with pytest.raises(KeyboardInterrupt):
+        with_cluster(data, step)

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dulwich.errors import NotGitRepository
+from dulwich.errors import NotGitRepository, NotTreeError
 from dulwich.object_store import tree_lookup_path
-from dulwich.objects import Blob, Commit
+from dulwich.objects import Blob, Commit, SubmoduleEncountered
 from dulwich.repo import Repo
 
 _LARGEST = 4 << 20
@@ -70,7 +70,7 @@ class Repository:
             assert isinstance(found, Commit)
             _, sha = tree_lookup_path(self._repo.get_object, found.tree, name.encode())
             blob = self._repo[sha]
-        except (KeyError, AssertionError, NotADirectoryError):
+        except (KeyError, AssertionError, NotTreeError, SubmoduleEncountered):
             return None
         if not isinstance(blob, Blob) or blob.raw_length() > _LARGEST:
             return None
