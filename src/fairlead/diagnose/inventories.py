@@ -2,124 +2,73 @@
 
 The inventory answers questions about objects and judges none of them. Absent facts are unknown unless the scope says
 that everything of a kind was seen.
+
+Who reads through it alone can be asked again at the right time: while `reading` is on, each answer leaves a token, and `put` and `drop`
+return the tokens whose answers they changed. Indexes are built when they are first asked for, and kept current from then on.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Collection, Hashable, KeysView, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
-from fairlead.diagnose.references import (
-    CLUSTER_SCOPED,
-    Container,
-    Edge,
-    containers,
-    edges,
-    template_path,
-)
-from fairlead.tongues.paths import Path, dotted, mapping, mappings, strings, text
-from fairlead.words import Evidence, Need, Ref, Resource, View, Where
+from fairlead.diagnose.hiding import SHORTEST, secret_texts
+from fairlead.diagnose.indexes import INDEXES, Place, Shelf, place
+from fairlead.diagnose.makers import Member, Template, ready
+from fairlead.diagnose.moments import Noted, moment, noted, span, unit_of
+from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, edges, template_path
+from fairlead.tongues.paths import Path, dotted, mapping, mappings, text
+from fairlead.words import Evidence, Need, Ref, Resource, Snapshot, View, Where
 
 Scope: TypeAlias = Literal["live", "files"]
 Locate: TypeAlias = Callable[[Ref, str], Where]
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
-_SHORTEST_SECRET = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """An object that makes pods (or is one), with the pod's labels and spec and where they lie in it."""
-
-    ref: Ref
-    resource: Resource
-    path: Path
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """The labels that its pods get."""
-        return strings(self.resource, *self.path, "metadata", "labels")
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        """The pod spec."""
-        return mapping(self.resource, *self.path, "spec")
-
-    @property
-    def spec_path(self) -> Path:
-        """Where the pod spec lies in the object."""
-        return (*self.path, "spec")
-
-    def containers(self) -> list[Container]:
-        """Its containers, with paths in the object."""
-        return list(containers(self.spec, self.spec_path))
-
-    def container(self, name: str) -> Container | None:
-        """The container of that name."""
-        return next((one for one in self.containers() if one.name == name), None)
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""The time until which an answer holds that read the clock itself: none."""
+EVERYTHING = ""
+"""The token of a look at all objects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A live pod and the object at the top of its owners (itself, where nobody owns it)."""
+@dataclass(slots=True)
+class Reads:
+    """What somebody read: the tokens of the answers, and until when those hold that hang on the clock (None: for ever)."""
 
-    ref: Ref
-    pod: Resource
-    top: Template
+    tokens: set[Hashable] = field(default_factory=set)
+    until: datetime | None = None
 
-    @property
-    def node(self) -> str:
-        """The node it was bound to, or ""."""
-        return text(self.pod, "spec", "nodeName")
+    def add(self, other: Reads) -> None:
+        """Count in what another read."""
+        self.tokens |= other.tokens
+        self.hold(other.until)
 
-    def statuses(self) -> Iterator[tuple[Container, dict[str, Any]]]:
-        """Each container of the pod with its status ({} before there is one)."""
-        seen = {
-            text(status, "name"): status
-            for field in ("initContainerStatuses", "containerStatuses")
-            for _, status in mappings(self.pod, "status", field)
-        }
-        for container in containers(mapping(self.pod, "spec"), ("spec",)):
-            yield container, seen.get(container.name, {})
+    def hold(self, until: datetime | None) -> None:
+        """Count in a time until which an answer holds."""
+        if until is not None and (self.until is None or until < self.until):
+            self.until = until
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A Kubernetes Event about an object. `last` is None where it bears no readable time."""
+class _Crews:
+    """The live pods of each object that makes pods, by its Ref."""
 
-    reason: str
-    message: str
-    count: int
-    last: datetime | None
-    warning: bool
-    source: Ref
+    __slots__ = ("_inventory",)
 
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
 
-def moment(value: Any) -> datetime | None:
-    """Return the time of an RFC 3339 text, or None."""
-    if not isinstance(value, str) or not value:
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at if at.tzinfo is not None else None
-
-
-def ready(pod: Resource) -> bool:
-    """Say whether the pod's Ready condition is True."""
-    return any(
-        text(item, "type") == "Ready" and item.get("status") == "True"
-        for _, item in mappings(pod, "status", "conditions")
-    )
+    def get(self, ref: Ref, default: Sequence[Member] = ()) -> Sequence[Member]:
+        """Return the pods at the top of whose owners the object stands."""
+        return self._inventory.crew(ref) or default
 
 
 class Inventory:
-    """Everything that is there, indexed. Indexes are built when first asked for; the View must not change meanwhile."""
+    """Everything that is there, indexed.
+
+    The View must not change but by `put` and `drop`. `kept` remembers what is worked out for several askers.
+    """
 
     def __init__(
         self,
@@ -133,10 +82,158 @@ class Inventory:
     ) -> None:
         self.view = view
         self.scope: Scope = scope
-        self.now = now
-        self.answers: Mapping[Need, str] = answers or {}
+        self._now = now
+        self._answers: Mapping[Need, str] = answers or {}
         self._unseen = frozenset(unseen)
         self._locate = locate
+        self._shelves: dict[str, Shelf[Resource]] = {}
+        self._targets: Shelf[Edge] | None = None
+        self._templates: dict[Ref, Template] = {}
+        self._kept: dict[Hashable, tuple[Any, Reads]] = {}
+        self._reading: Reads | None = None
+        self.crews = _Crews(self)
+
+    # What is read, and what a change touches
+
+    def reading(self, reads: Reads | None) -> None:
+        """Note from now on what is read; None ends it."""
+        self._reading = reads
+
+    def kept(
+        self,
+        work: Callable[Concatenate[Inventory, Arguments], Answer],
+        *args: Arguments.args,
+        **more: Arguments.kwargs,
+    ) -> Answer:
+        """Return what the function makes of this inventory and the arguments, worked out once for all who ask.
+
+        The function reads only through the inventory; the arguments are hashable, and given by their places. The answer is shared: nobody may change it.
+        """
+        key = (work, *args)
+        held = self._kept.get(key)
+        outer = self._reading
+        if held is None:
+            if outer is None:
+                answer = work(self, *args, **more)
+                self._kept[key] = (answer, _NOTHING)
+                return answer
+            inner = self._reading = Reads()
+            try:
+                answer = work(self, *args, **more)
+            finally:
+                self._reading = outer
+            held = self._kept[key] = (answer, inner)
+        if outer is not None:
+            outer.add(held[1])
+        found: Answer = held[0]
+        return found
+
+    def put(self, resource: Resource) -> set[Hashable]:
+        """Add an object, or replace the one of the same name; return the tokens of the answers that changed.
+
+        The View must be a Snapshot.
+        """
+        return self._change(Ref.of(resource), resource)
+
+    def drop(self, ref: Ref) -> set[Hashable]:
+        """Forget an object, if it is here; return the tokens of the answers that changed."""
+        return self._change(ref, None)
+
+    def _change(self, ref: Ref, after: Resource | None) -> set[Hashable]:
+        view = self.view
+        if not isinstance(view, Snapshot):
+            raise TypeError("only a Snapshot can be kept current")
+        before = view.get(ref.group, ref.kind, ref.namespace, ref.name)
+        if after is None:
+            view.drop(ref)
+        else:
+            view.put(after)
+        if before is None and after is None:
+            return set()
+        touched: set[Hashable] = {ref, ("kind", (ref.group, ref.kind))}
+        touched.add(("kind in", (ref.group, ref.kind, ref.namespace)))
+        if ref.kind != "Event":
+            touched.add(EVERYTHING)
+        self._templates.pop(ref, None)
+        where = (ref.group, ref.kind, ref.namespace, ref.name)
+        for name, shelf in self._shelves.items():
+            index = INDEXES[name]
+            if not index.covers(ref.group, ref.kind):
+                continue
+            old = dict.fromkeys(index.keys(before)) if before is not None else {}
+            new = dict.fromkeys(index.keys(after)) if after is not None else {}
+            shelf.remove(where, old)
+            if after is not None:
+                shelf.add((key, after) for key in new)
+            touched.update((name, key) for key in old.keys() | new.keys())
+            if old.keys() != new.keys():
+                touched.add(name)
+        if self._targets is not None and ref.kind != "Event":
+            left = [edge.target for edge in edges(before)] if before is not None else []
+            made = list(edges(after)) if after is not None else []
+            self._targets.remove(where, dict.fromkeys(left))
+            self._targets.add((edge.target, edge) for edge in made)
+            touched.update(("target", target) for target in left)
+            touched.update(("target", edge.target) for edge in made)
+        return touched
+
+    def forget(self, touched: Collection[Hashable]) -> None:
+        """Forget what was worked out from answers that have changed, or that the time has overtaken."""
+        stale = [
+            key
+            for key, (_, reads) in self._kept.items()
+            if (reads.until is not None and reads.until <= self._now) or not reads.tokens.isdisjoint(touched)
+        ]
+        for key in stale:
+            del self._kept[key]
+
+    # What it is about
+
+    @property
+    def now(self) -> datetime:
+        """The time, aware UTC. Who reads it is asked again at every update: `ago` and `past` say when it matters."""
+        if self._reading is not None:
+            self._reading.hold(ALWAYS)
+        return self._now
+
+    @now.setter
+    def now(self, now: datetime) -> None:
+        self._now = now
+
+    def ago(self, at: datetime) -> str:
+        """Return how long ago a time was, in its largest unit: `42s`, `7m`, `3h`, `12d`."""
+        length = self._now - at
+        if self._reading is not None:
+            seconds = max(0, int(length.total_seconds()))
+            unit = unit_of(seconds)
+            self._reading.hold(at + timedelta(seconds=(seconds // unit + 1) * unit))
+        return span(length)
+
+    def past(self, at: datetime, length: timedelta) -> bool:
+        """Say whether a time is at least so long ago."""
+        due = at + length
+        if due <= self._now:
+            return True
+        if self._reading is not None:
+            self._reading.hold(due)
+        return False
+
+    @property
+    def answers(self) -> Mapping[Need, str]:
+        """What the reactor fetched. `answer` is the narrow way to read it."""
+        if self._reading is not None:
+            self._reading.tokens.add("answers")
+        return self._answers
+
+    @answers.setter
+    def answers(self, answers: Mapping[Need, str]) -> None:
+        self._answers = answers
+
+    def answer(self, need: Need) -> str:
+        """Return what the reactor fetched for a need, "" where it did not."""
+        if self._reading is not None:
+            self._reading.tokens.add(need)
+        return self._answers.get(need, "")
 
     @property
     def live(self) -> bool:
@@ -151,12 +248,65 @@ class Inventory:
         """Say whether the object is known not to exist."""
         return self.seen_all(ref.group, ref.kind) and self.get(ref) is None
 
+    # Objects
+
+    def at(self, index: str, key: Hashable) -> Sequence[Resource]:
+        """Return the objects that an index has under the key, in the order of their kinds, namespaces and names.
+
+        Not a copy: it must not be changed. `diagnose/indexes.py` has the table of what there is, and the keys of each. Raises KeyError for another name.
+        """
+        if self._reading is not None:
+            self._reading.tokens.add((index, key))
+        shelf = self._shelves.get(index)
+        if shelf is None:
+            if index in {"kind", "kind in"}:
+                parts: Any = key
+                return self.view.list(*parts)
+            if index == "target":
+                found = {edge.source: None for edge in self._references().at(key)}
+                return [
+                    one
+                    for ref in found
+                    if (one := self.view.get(ref.group, ref.kind, ref.namespace, ref.name))
+                ]
+            shelf = self._built(index)
+        return shelf.at(key)
+
+    def keys(self, index: str) -> KeysView[Any]:
+        """Return the keys under which an index has something."""
+        if self._reading is not None:
+            self._reading.tokens.add(index)
+        return (self._shelves.get(index) or self._built(index)).keys()
+
+    def _built(self, name: str) -> Shelf[Resource]:
+        index = INDEXES[name]
+        shelf: Shelf[Resource] = Shelf(place)
+        for group, kind in sorted(self.view.kinds()):
+            if index.covers(group, kind):
+                for one in self.view.list(group, kind):
+                    shelf.append((key, one) for key in dict.fromkeys(index.keys(one)))
+        self._shelves[name] = shelf
+        return shelf
+
+    def _references(self) -> Shelf[Edge]:
+        if self._targets is None:
+            self._targets = Shelf(_source)
+            for group, kind in sorted(self.view.kinds()):
+                if kind != "Event":
+                    for one in self.view.list(group, kind):
+                        self._targets.append((edge.target, edge) for edge in edges(one))
+        return self._targets
+
     def get(self, ref: Ref) -> Resource | None:
         """Return the object; in files, no namespace and `default` are one, as kubectl would have it."""
+        if self._reading is not None:
+            self._reading.tokens.add(ref)
         found = self.view.get(ref.group, ref.kind, ref.namespace, ref.name)
         if found is None and not self.live and ref.namespace in {"", "default"}:
-            other = "" if ref.namespace else "default"
-            found = self.view.get(ref.group, ref.kind, other, ref.name)
+            other = Ref(ref.group, ref.kind, "" if ref.namespace else "default", ref.name)
+            if self._reading is not None:
+                self._reading.tokens.add(other)
+            found = self.view.get(other.group, other.kind, other.namespace, other.name)
         return found
 
     def space(self, ref: Ref) -> str:
@@ -165,23 +315,28 @@ class Inventory:
 
     def of_kind(self, group: str, kind: str, namespace: str | None = None) -> Sequence[Resource]:
         """Return the objects of a kind, in one namespace or in all, sorted by namespace and name."""
-        return self.view.list(group, kind, namespace)
+        if namespace is None:
+            return self.at("kind", (group, kind))
+        return self.at("kind in", (group, kind, namespace))
 
     def beside(self, group: str, kind: str, ref: Ref) -> list[Resource]:
         """Return the objects of a kind that live where the given object lives (everywhere, for kinds without a namespace)."""
-        everyone = self.view.list(group, kind)
         if (group, kind) in CLUSTER_SCOPED:
-            return list(everyone)
+            return list(self.of_kind(group, kind))
         space = self.space(ref)
-        return [one for one in everyone if self.space(Ref.of(one)) == space]
+        if self.live or space != "default":
+            return list(self.of_kind(group, kind, space))
+        return [*self.of_kind(group, kind, ""), *self.of_kind(group, kind, space)]
 
     def names(self, target: Ref, asker: Ref) -> list[str]:
         """Return the names of the objects of the target's kind that the asker could have meant."""
-        return [Ref.of(one).name for one in self.beside(target.group, target.kind, asker)]
+        return [place(one)[3] for one in self.beside(target.group, target.kind, asker)]
 
-    @cached_property
+    @property
     def everything(self) -> list[Resource]:
-        """Every object but Events."""
+        """Every object but Events. A wide look: who takes it is asked again after any change."""
+        if self._reading is not None:
+            self._reading.tokens.add(EVERYTHING)
         return [
             one
             for group, kind in sorted(self.view.kinds())
@@ -189,31 +344,33 @@ class Inventory:
             for one in self.view.list(group, kind)
         ]
 
-    @cached_property
+    @property
     def edges(self) -> list[Edge]:
-        """Every reference between objects."""
+        """Every reference between objects. A wide look."""
         return [edge for one in self.everything for edge in edges(one)]
 
-    @cached_property
-    def _referrers(self) -> Mapping[Ref, Sequence[Edge]]:
-        found: dict[Ref, list[Edge]] = {}
-        for edge in self.edges:
-            found.setdefault(edge.target, []).append(edge)
-        return found
-
     def referrers(self, target: Ref) -> Sequence[Edge]:
-        """Return every reference to the object, by whatever names it."""
-        return self._referrers.get(target, ())
+        """Return every reference to the object, by whatever names it. Not a copy: it must not be changed."""
+        if self._reading is not None:
+            self._reading.tokens.add(("target", target))
+        return self._references().at(target)
+
+    # Owners, templates and pods
 
     def owner(self, resource: Resource) -> Resource | None:
         """Return the object that controls this one, if it is here."""
-        space = Ref.of(resource).namespace
-        for _, owner in mappings(resource, "metadata", "ownerReferences"):
+        meta = resource.get("metadata")
+        if not isinstance(meta, dict) or not meta.get("ownerReferences"):
+            return None
+        for _, owner in mappings(meta, "ownerReferences"):
             if owner.get("controller") is not True:
                 continue
             group, kind = text(owner, "apiVersion").rpartition("/")[0], text(owner, "kind")
-            where = "" if (group, kind) in CLUSTER_SCOPED else space
-            found = self.view.get(group, kind, where, text(owner, "name"))
+            where = "" if (group, kind) in CLUSTER_SCOPED else meta.get("namespace") or ""
+            name = text(owner, "name")
+            if self._reading is not None:
+                self._reading.tokens.add(Ref(group, kind, where, name))
+            found = self.view.get(group, kind, where, name)
             if found is not None and text(found, "metadata", "uid") == text(owner, "uid"):
                 return found
         return None
@@ -239,105 +396,76 @@ class Inventory:
     def template_of(self, resource: Resource) -> Template | None:
         """Return the object as something that makes pods, or None."""
         path = template_path(resource)
-        return None if path is None else Template(Ref.of(resource), resource, path)
+        if path is None:
+            return None
+        ref = Ref.of(resource)
+        held = self._templates.get(ref)
+        if held is None or held.resource is not resource:
+            held = self._templates[ref] = Template(ref, resource, path)
+        return held
 
-    @cached_property
+    def maker(self, resource: Resource) -> Template | None:
+        """Return the object as something that makes pods and that no other object here made, nor somebody deletes; else None."""
+        if mapping(resource, "metadata").get("deletionTimestamp") or template_path(resource) is None:
+            return None
+        return None if self.owner(resource) is not None else self.template_of(resource)
+
+    @property
     def templates(self) -> list[Template]:
-        """Every object that makes pods and that no other object here made."""
-        found = []
-        for one in self.everything:
-            template = self.template_of(one)
-            if template is None or self.owner(one) is not None:
-                continue
-            if mapping(one, "metadata").get("deletionTimestamp"):
-                continue
-            found.append(template)
-        return found
+        """Every object that makes pods and that no other object here made. A wide look."""
+        return [found for one in self.everything if (found := self.maker(one)) is not None]
 
-    @cached_property
+    def templates_in(self, namespace: str) -> list[Template]:
+        """Return those of one namespace (`default` for what files put in none)."""
+        return [found for one in self.at("template", namespace) if (found := self.maker(one)) is not None]
+
+    def member(self, pod: Resource) -> Member | None:
+        """Return a live pod with what stands at the top of its owners; None in files, and for one that is being deleted."""
+        if not self.live or mapping(pod, "metadata").get("deletionTimestamp"):
+            return None
+        return self.kept(_member, Ref.of(pod))
+
+    @property
     def members(self) -> list[Member]:
-        """Every live pod that is not finished and not being deleted; none in files."""
-        if not self.live:
-            return []
-        found = []
-        for pod in self.view.list("", "Pod"):
-            if mapping(pod, "metadata").get("deletionTimestamp"):
-                continue
-            ref = Ref.of(pod)
-            top = self.template_of(self.top(pod)) or Template(ref, pod, ())
-            found.append(Member(ref, pod, top))
-        return found
+        """Every live pod that is not being deleted; none in files. A wide look."""
+        return [found for pod in self.of_kind("", "Pod") if (found := self.member(pod)) is not None]
 
-    @cached_property
-    def crews(self) -> Mapping[Ref, Sequence[Member]]:
-        """The live pods of each object that makes pods."""
-        found: dict[Ref, list[Member]] = {}
-        for member in self.members:
-            found.setdefault(member.top.ref, []).append(member)
-        return found
+    def crew(self, ref: Ref) -> Sequence[Member]:
+        """Return the live pods at the top of whose owners the object stands; a pod that nobody owns is its own."""
+        return self.kept(_crew, ref) if self.live else ()
 
     def selected(self, selector: Mapping[str, str], ref: Ref) -> list[Member]:
         """Return the live pods beside the object that have all these labels."""
-        key, value = next(iter(selector.items()), ("", ""))
-        return [
-            one
-            for one in self._labelled.get((ref.namespace, key, str(value)), ())
-            if selector.items() <= strings(one.pod, "metadata", "labels").items()
-        ]
-
-    @cached_property
-    def _labelled(self) -> Mapping[tuple[str, str, str], Sequence[Member]]:
-        """The live pods by namespace and label."""
-        found: dict[tuple[str, str, str], list[Member]] = {}
-        for one in self.members:
-            for key, value in strings(one.pod, "metadata", "labels").items():
-                found.setdefault((one.ref.namespace, key, str(value)), []).append(one)
-        return found
+        if not self.live:
+            return []
+        pods = self._rarest("label", ref.namespace, selector)
+        found = (self.member(pod) for pod in pods if _has(pod, ("metadata", "labels"), selector))
+        return [one for one in found if one is not None]
 
     def described(self, selector: Mapping[str, str], ref: Ref) -> list[Template]:
         """Return the templates beside the object whose pods have all these labels."""
-        key, value = next(iter(selector.items()), ("", ""))
-        return [
-            one
-            for one in self._describing.get((self.space(ref), key, str(value)), ())
-            if selector.items() <= one.labels.items()
-        ]
+        makers = self._rarest("template label", self.space(ref), selector)
+        found = (self.maker(one) for one in makers)
+        return [one for one in found if one is not None and selector.items() <= one.labels.items()]
 
-    @cached_property
-    def _describing(self) -> Mapping[tuple[str, str, str], Sequence[Template]]:
-        """The templates by namespace and label of their pods."""
-        found: dict[tuple[str, str, str], list[Template]] = {}
-        for one in self.templates:
-            for key, value in one.labels.items():
-                found.setdefault((self.space(one.ref), key, str(value)), []).append(one)
-        return found
+    def _rarest(self, index: str, space: str, selector: Mapping[str, str]) -> Sequence[Resource]:
+        """Return the objects that have the label of the selector that the fewest have."""
+        shelf = self._shelves.get(index) or self._built(index)
+        keys = [(space, key, str(value)) for key, value in selector.items()]
+        return self.at(index, min(keys, key=lambda key: len(shelf.at(key)))) if keys else ()
 
-    @cached_property
-    def _events(self) -> Mapping[Ref, Sequence[Noted]]:
-        found: dict[Ref, list[Noted]] = {}
-        for group, field in (("", "involvedObject"), ("events.k8s.io", "regarding")):
-            for event in self.view.list(group, "Event"):
-                about = mapping(event, field) or mapping(event, "involvedObject")
-                ref = Ref(
-                    text(about, "apiVersion").rpartition("/")[0],
-                    text(about, "kind"),
-                    text(about, "namespace"),
-                    text(about, "name"),
-                    text(about, "uid"),
-                )
-                found.setdefault(ref, []).append(_noted(event, ref))
-        for notes in found.values():
-            notes.sort(key=lambda note: note.last.timestamp() if note.last else 0.0)
-        return found
+    # Events, places and quotes
 
     def events(self, ref: Ref, *reasons: str) -> list[Noted]:
         """Return the Kubernetes Events about the object, the oldest first, of these reasons only if any are given.
 
         Events of an earlier object of the same name are left out.
         """
+        if not self.at("about", ref):
+            return []
         return [
             note
-            for note in self._events.get(ref, ())
+            for note in self.kept(_notes, ref)
             if (not reasons or note.reason in reasons)
             and (not note.source.uid or not ref.uid or note.source.uid == ref.uid)
         ]
@@ -354,75 +482,90 @@ class Inventory:
     def noted(self, ref: Ref, note: Noted) -> Evidence:
         """Return a Kubernetes Event as evidence, with how often and how long ago."""
         times = f" (x{note.count}" if note.count > 1 else " ("
-        ago = f"{span(self.now - note.last)} ago" if note.last else "at an unknown time"
+        ago = f"{self.ago(note.last)} ago" if note.last else "at an unknown time"
         joint = " over time, last " if note.count > 1 else ""
         return Evidence("event", ref, f"{note.reason}: {self.quote(note.message, ref)}{times}{joint}{ago})")
 
-    @cached_property
-    def _names(self) -> frozenset[str]:
-        """Every name of an object or namespace: a secret that is one is no secret."""
-        refs = [Ref.of(one) for one in self.everything]
-        return frozenset({ref.name for ref in refs} | {ref.namespace for ref in refs})
-
-    @cached_property
-    def _secrets(self) -> Mapping[str, Mapping[str, str]]:
-        """For each namespace, the secret texts that must never be shown, with what stands for them."""
-        found: dict[str, dict[str, str]] = {}
-        for one in self.view.list("", "Secret"):
-            ref = Ref.of(one)
-            for key, value in _secret_texts(one):
-                if len(value) >= _SHORTEST_SECRET and value not in self._names:
-                    found.setdefault(self.space(ref), {})[value] = f"[secret {ref.name}/{key}]"
-        return found
-
     def quote(self, foreign: str, ref: Ref, limit: int = 400) -> str:
         """Return text that came from outside (logs, events), on one line, shortened, with secret values replaced."""
-        for value, stand_in in self._secrets.get(self.space(ref), {}).items():
-            foreign = foreign.replace(value, stand_in)
+        for value, stand_in in self.kept(_stand_ins, self.space(ref)):
+            if value in foreign:
+                foreign = foreign.replace(value, stand_in)
         line = " ".join(foreign.split())
         return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _secret_texts(secret: Resource) -> Iterable[tuple[str, str]]:
-    for key, value in mapping(secret, "stringData").items():
-        if isinstance(value, str):
-            yield key, value.strip()
-    for key, value in mapping(secret, "data").items():
-        if not isinstance(value, str):
-            continue
-        yield key, value
-        try:
-            yield key, base64.b64decode(value, validate=True).decode().strip()
-        except (binascii.Error, ValueError):
-            continue
+_NOTHING = Reads()
 
 
-def _noted(event: Resource, ref: Ref) -> Noted:
-    series = mapping(event, "series")
-    last = (
-        moment(series.get("lastObservedTime"))
-        or moment(event.get("lastTimestamp"))
-        or moment(event.get("deprecatedLastTimestamp"))
-        or moment(event.get("eventTime"))
-        or moment(event.get("firstTimestamp"))
-        or moment(mapping(event, "metadata").get("creationTimestamp"))
-    )
-    counts = (series.get("count"), event.get("count"), event.get("deprecatedCount"))
-    count = next((one for one in counts if isinstance(one, int) and one > 0), 1)
-    return Noted(
-        reason=text(event, "reason"),
-        message=text(event, "message") or text(event, "note"),
-        count=count,
-        last=last,
-        warning=event.get("type") == "Warning",
-        source=ref,
-    )
+def _source(edge: Edge) -> Place:
+    source = edge.source
+    return (source.group, source.kind, source.namespace, source.name)
 
 
-def span(length: timedelta) -> str:
-    """Return a length of time in its largest unit: `42s`, `7m`, `3h`, `12d`."""
-    seconds = max(0, int(length.total_seconds()))
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= size * (1 if unit != "m" else 2):
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+def _has(resource: Resource, path: Path, wanted: Mapping[str, str]) -> bool:
+    labels = mapping(resource, *path)
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _member(inventory: Inventory, ref: Ref) -> Member:
+    pod = inventory.get(ref) or {}
+    top = inventory.template_of(inventory.top(pod)) or Template(ref, pod, ())
+    return Member(Ref.of(pod), pod, top)
+
+
+def _crew(inventory: Inventory, ref: Ref) -> Sequence[Member]:
+    found: list[Member] = []
+    resource = inventory.get(ref)
+    if resource is None:
+        return found
+    heads = [resource]
+    seen = set()
+    for head in heads:
+        uid = text(head, "metadata", "uid")
+        if (head.get("kind"), head.get("apiVersion")) == ("Pod", "v1"):
+            member = inventory.member(head)
+            if member is not None and member.top.ref == ref:
+                found.append(member)
+        if uid and uid not in seen:
+            seen.add(uid)
+            heads.extend(inventory.at("controller", uid))
+    return sorted(found, key=lambda one: (one.ref.namespace, one.ref.name))
+
+
+def _notes(inventory: Inventory, ref: Ref) -> list[Noted]:
+    notes = [noted(event) for event in inventory.at("about", ref)]
+    return sorted(notes, key=lambda note: note.last.timestamp() if note.last else 0.0)
+
+
+def _stand_ins(inventory: Inventory, space: str) -> list[tuple[str, str]]:
+    """Return the secret texts of a namespace that must never be shown, the longest first, with what stands for each.
+
+    A secret that is the name of an object or namespace is none.
+    """
+    found: dict[str, str] = {}
+    for one in inventory.beside("", "Secret", Ref("", "Secret", space, "")):
+        for key, value in secret_texts(one):
+            if (
+                len(value) >= SHORTEST
+                and not inventory.at("name", value)
+                and not inventory.at("namespace", value)
+            ):
+                found[value] = f"[secret {place(one)[3]}/{key}]"
+    return sorted(found.items(), key=lambda pair: (-len(pair[0]), pair))
+
+
+__all__ = [
+    "ALWAYS",
+    "EVERYTHING",
+    "Inventory",
+    "Locate",
+    "Member",
+    "Noted",
+    "Reads",
+    "Scope",
+    "Template",
+    "moment",
+    "ready",
+    "span",
+]
