@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
 
-from fairlead import __version__
 from fairlead.faces.cli import findings as documents
+from fairlead.faces.cli import reports as reporting
+from fairlead.faces.cli.reports import Case, Level, Mark, Outcome
 from fairlead.words import Severity, Where
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ _MARKS = {
     "error": ("!", "35;1"),
     "skip": ("·", "2"),
 }
-_LEVELS = {"fail": "error", "error": "error", "warn": "warning"}
+_LEVELS: Mapping[str, Level] = {"fail": "error", "error": "error", "warn": "warning"}
+_GRADES: Mapping[Severity, Level] = {Severity.CRITICAL: "error", Severity.WARNING: "warning"}
+_OUTCOMES: Mapping[str, Outcome] = {"fail": "failure", "error": "error", "skip": "skipped"}
 
 
 def summary(found: Judgement) -> dict[str, int]:
@@ -134,71 +136,39 @@ def document(found: Judgement) -> dict[str, Any]:
 
 
 def sarif(found: Judgement) -> dict[str, Any]:
-    """Return what is not fine as SARIF 2.1.0 (docs.oasis-open.org/sarif/sarif/v2.1.0)."""
-    rules: dict[str, dict[str, Any]] = {}
-    results = []
+    """Return what is not fine as SARIF 2.1.0."""
+    marks: list[Mark] = []
+    meanings: dict[str, str] = {}
     for row in found.rows:
         if row.result not in _LEVELS:
             continue
         name = f"{row.policy}/{row.rule}" if row.rule else row.policy
-        text = row.title or name
-        rules.setdefault(name, {"id": name, "name": name, "shortDescription": {"text": text}})
+        meanings.setdefault(name, row.title or name)
         told = row.message + (f"\nWould pass: {row.wanted}" if row.wanted else "")
         level = "warning" if row.result == "fail" and "deny" not in row.actions else _LEVELS[row.result]
-        results.append(_result(name, level, told or name, row.places, str(row.subject)))
+        marks.append(Mark(rule=name, level=level, text=told, subject=str(row.subject), places=row.places))
     for one in found.findings:
-        rules.setdefault(one.rule, {"id": one.rule, "name": one.rule, "shortDescription": {"text": one.rule}})
-        level = {Severity.CRITICAL: "error", Severity.WARNING: "warning"}.get(one.severity, "note")
-        results.append(_result(one.rule, level, one.message, (one.where,), str(one.subject)))
-    driver = {"name": "fairlead", "version": __version__, "rules": list(rules.values())}
-    return {
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": driver}, "results": results}],
-    }
-
-
-def _result(rule: str, level: str, text: str, places: Iterable[Where], subject: str) -> dict[str, Any]:
-    locations = []
-    for place in places:
-        at: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": f"{subject}{place.path}"}]}
-        if place.file:
-            at["physicalLocation"] = {
-                "artifactLocation": {"uri": place.file},
-                "region": {"startLine": max(place.line, 1)},
-            }
-        locations.append(at)
-    return {"ruleId": rule, "level": level, "message": {"text": text}, "locations": locations}
+        level = _GRADES.get(one.severity, "note")
+        marks.append(
+            Mark(rule=one.rule, level=level, text=one.message, subject=str(one.subject), places=(one.where,))
+        )
+    return reporting.sarif(marks, meanings)
 
 
 def junit(found: Judgement) -> str:
     """Return the judgement as JUnit XML: a suite for each policy, a case for each rule and object."""
-    root = ET.Element("testsuites", name="fairlead judge")
-    suites: dict[str, list[Row]] = {}
+    suites: dict[str, list[Case]] = {}
     for row in found.rows:
-        suites.setdefault(row.policy, []).append(row)
-    for name, rows in suites.items():
-        counts = {result: str(sum(row.result == result for row in rows)) for result in RESULTS}
-        suite = ET.SubElement(root, "testsuite", name=name, tests=str(len(rows)), failures=counts["fail"],
-                              errors=counts["error"], skipped=counts["skip"])  # fmt: skip
-        for row in rows:
-            place = row.places[0] if row.places else Where()
-            attributes = {"classname": row.rule or name, "name": str(row.subject)}
-            if place.file:
-                attributes |= {"file": place.file, "line": str(place.line)}
-            case = ET.SubElement(suite, "testcase", attributes)
-            tag = {"fail": "failure", "error": "error", "skip": "skipped"}.get(row.result)
-            if tag:
-                ET.SubElement(case, tag, message=_printable(row.message)).text = _printable(
-                    "\n".join([row.message, *map(str, row.places)])
-                )
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=True)
-
-
-def _printable(text: str) -> str:
-    """Return the text without the characters that XML cannot carry."""
-    return "".join(char for char in text if char >= " " or char in "\n\t")
+        case = Case(
+            group=row.rule or row.policy,
+            name=str(row.subject),
+            outcome=_OUTCOMES.get(row.result, "pass"),
+            message=row.message,
+            story="" if row.result in {"pass", "warn"} else "\n".join([row.message, *map(str, row.places)]),
+            place=row.places[0] if row.places else Where(),
+        )
+        suites.setdefault(row.policy, []).append(case)
+    return reporting.junit("fairlead judge", suites)
 
 
 def reports(found: Judgement, now: str) -> dict[str, Any]:
