@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint types bench rates lock clean
+.PHONY: help setup demo test lint types bench rates scenarios lock clean
 
 help:           ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup:          ## install what is missing, and nothing else
 	@PYTHON=$(PYTHON) sh tools/setup.sh
@@ -34,6 +34,9 @@ bench: setup    ## measure, as ratios against peers on the same machine
 
 rates: setup    ## how much of the CEL, OPA, Kyverno and Gatekeeper test suites holds ($FAIRLEAD_CORPUS, or shared/corpus)
 	@$(BIN)/python tools/rates.py
+
+scenarios: setup ## play our own failures for real, and count what is found and fixed (root, minutes)
+	@$(BIN)/python tools/scenarios.py
 
 lock: setup     ## pin what pyproject.toml asks for
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
