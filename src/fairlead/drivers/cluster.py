@@ -23,6 +23,7 @@ from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
+import orjson
 import yaml
 
 from fairlead.keep.errors import Refusal
@@ -351,6 +352,10 @@ class AsyncCluster:
     def _extensions(self) -> dict[str, Any]:
         return {"sni_hostname": self.access.server_name} if self.access.server_name else {}
 
+    def learn(self, api_version: str, kind: str, plural: str, namespaced: bool) -> None:
+        """Take a kind's name in URLs as known, so that discovery need not be asked for it."""
+        self._plurals.setdefault((api_version, kind), (plural, namespaced))
+
     async def path(
         self, api_version: str, kind: str, namespace: str = "", name: str = "", subresource: str = ""
     ) -> str:
@@ -378,9 +383,19 @@ class AsyncCluster:
         return _object(await self.raw("GET", path))
 
     async def list(
-        self, api_version: str, kind: str, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        most: int = 0,
     ) -> tuple[list[Resource], str]:
-        """Return all objects that match, page by page, and the resourceVersion to watch from."""
+        """Return all objects that match, page by page, and the resourceVersion to watch from.
+
+        With `most` set, no further page is asked for once there are so many; the resourceVersion is then "".
+        """
         path = await self.path(api_version, kind, namespace)
         items: list[Resource] = []
         token = ""
@@ -395,6 +410,8 @@ class AsyncCluster:
             token = meta.get("continue") or ""
             if not token:
                 return items, str(meta.get("resourceVersion") or "")
+            if most and len(items) >= most:
+                return items, ""
 
     async def create(
         self, body: Resource, *, subresource: str = "", name: str = "", manager: str = "fairlead"
@@ -565,7 +582,7 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def _object(response: httpx.Response) -> Resource:
     try:
-        body = json.loads(response.content)
+        body = orjson.loads(response.content)
     except ValueError as error:
         raise Unreachable(f"{response.request.url}: the answer is not JSON") from error
     if not isinstance(body, dict):
