@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fairlead.diagnose.causes import Key
 from fairlead.diagnose.hosts import Named, Spoken, arguments, commands, hostly, named, setting, written
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.references import Container
@@ -228,6 +229,29 @@ def callers(inventory: Inventory, service: Ref) -> list[Call]:
         if template is not None:
             found += [one for one in calls(inventory, template) if _goes_to(inventory, one, service)]
     return found
+
+
+HOST_RULES = ("host.missing", "host.namespace", "host.port", "host.policy", "host.pod")
+"""The rules about one host that a container is told; their facts bear the `detail` of the call."""
+
+
+def detail(call: Call) -> str:
+    """Return what tells this call apart from others of its template."""
+    return f"{call.container}/{call.setting or call.host}"
+
+
+def misled(inventory: Inventory, template: Template, container: str, line: str) -> Iterator[Key]:
+    """Yield the names of the facts that would explain a container's line about a host that it is told."""
+    said = line.lower()
+    for call in calls(inventory, template):
+        if call.container == container and call.host in said:
+            for rule in HOST_RULES:
+                yield (rule, template.ref, detail(call))
+            for one in call.candidates:
+                service = Ref("", "Service", one.namespace, one.service)
+                yield ("service.moved", service, str(call.port))
+                yield ("path.cut", template.ref, str(service))
+            yield ("path.cut", template.ref, "DNS")
 
 
 def _goes_to(inventory: Inventory, call: Call, service: Ref) -> bool:

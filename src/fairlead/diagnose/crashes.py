@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, moment, ready
 from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
@@ -362,6 +363,7 @@ def _explanations(
             host = entry.get("value")
             if isinstance(host, str) and host and host in said.line:
                 yield ("service.name", top, f"{container}/{text(entry, 'name')}")
+        yield from misled(inventory, member.top, container, said.line)
         yield from named_services(inventory, said.line, member.ref)
 
 

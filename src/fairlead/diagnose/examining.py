@@ -19,6 +19,7 @@ from fairlead.diagnose import (
     grounds,
     images,
     probes,
+    resolving,
     scheduling,
     services,
     starts,
@@ -50,7 +51,7 @@ ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
 
-UNITS: Sequence[Table] = ()
+UNITS: Sequence[Table] = (resolving.UNITS,)
 """Tables of what is asked of each object of a kind: what is broken, or will be."""
 ADVICE: Sequence[Table] = ()
 """Tables of what is asked only when advice is wanted: hygiene, of severity info."""
