@@ -383,19 +383,9 @@ class AsyncCluster:
         return _object(await self.raw("GET", path))
 
     async def list(
-        self,
-        api_version: str,
-        kind: str,
-        namespace: str = "",
-        *,
-        labels: str = "",
-        fields: str = "",
-        most: int = 0,
-    ) -> tuple[list[Resource], str]:
-        """Return all objects that match, page by page, and the resourceVersion to watch from.
-
-        With `most` set, no further page is asked for once there are so many; the resourceVersion is then "".
-        """
+        self, api_version: str, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", cap: int = 0,
+    ) -> tuple[list[Resource], str]:  # fmt: skip
+        """Return all objects that match, page by page, and the resourceVersion to watch from ("" where `cap` ended it)."""
         path = await self.path(api_version, kind, namespace)
         items: list[Resource] = []
         token = ""
@@ -410,7 +400,7 @@ class AsyncCluster:
             token = meta.get("continue") or ""
             if not token:
                 return items, str(meta.get("resourceVersion") or "")
-            if most and len(items) >= most:
+            if cap and len(items) >= cap:
                 return items, ""
 
     async def create(

@@ -1,12 +1,10 @@
-"""Gathers what there is, from a cluster or from files, has it examined, and fetches what the examination asks for.
+"""Gathers what there is, from a cluster, from files or from files laid over a cluster, and has it examined.
 
-One LIST for each kind, all at once; kinds that may not be listed are named as unseen, so that nothing is concluded from their
-absence. Holds no rules: what is wrong and why is told by the diagnose engine, what is not valid by keep. Changes nothing.
+What the examination asks for beside the objects (the ends of logs) is fetched in between. Holds no rules: what is wrong and why is told by the diagnose engine, what is not valid by keep. Changes nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import copy
 import posixpath
@@ -19,15 +17,17 @@ from pathlib import Path, PurePosixPath
 
 from fairlead.diagnose.examining import examine, needs
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.references import CLUSTER_SCOPED
 from fairlead.dialects import kustomization, manifests
 from fairlead.dialects.manifests import Document, about_file
-from fairlead.drivers.cluster import AsyncCluster, Unreachable
+from fairlead.drivers.cluster import AsyncCluster
 from fairlead.drivers.definitions import load
 from fairlead.keep.errors import Refusal
 from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
-from fairlead.words import Evidence, Finding, Need, Ref, Resource, Severity, Snapshot, User, Where
+from fairlead.reactor import gathering
+from fairlead.reactor.gathering import Told, answer
+from fairlead.reactor.laying import overlay
+from fairlead.words import Evidence, Finding, Ref, Severity, Snapshot, User, Where
 
 KINDS: Sequence[tuple[str, str]] = (
     ("v1", "Pod"),
@@ -57,14 +57,37 @@ KINDS: Sequence[tuple[str, str]] = (
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"),
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+)
+"""What an examination looks at on a cluster, beside the custom resources that it defines."""
+
+OPTIONAL: Sequence[tuple[str, str]] = (
     ("fairlead.dev/v1alpha1", "FlightRecord"),
     ("fairlead.dev/v1alpha1", "Detection"),
+    ("apiregistration.k8s.io/v1", "APIService"),
+    ("metrics.k8s.io/v1beta1", "NodeMetrics"),
+    ("metrics.k8s.io/v1beta1", "PodMetrics"),
+    ("gateway.networking.k8s.io/v1", "GatewayClass"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"),
+    ("wgpolicyk8s.io/v1alpha2", "PolicyReport"),
+    ("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport"),
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("operators.coreos.com/v1alpha1", "CatalogSource"),
+    ("operators.coreos.com/v1alpha1", "ClusterServiceVersion"),
+    ("operators.coreos.com/v1alpha1", "InstallPlan"),
+    ("operators.coreos.com/v1alpha1", "Subscription"),
+    ("operators.coreos.com/v1", "OperatorGroup"),
 )
-"""What an examination looks at on a cluster."""
-_OWN = "fairlead.dev"
-
-_AT_ONCE = 8
-_LOG_BYTES = 64 * 1024
+"""What a cluster may have or not: a group that is not served has nothing in it, which is no gap in what was seen."""
 
 
 @dataclass(slots=True)
@@ -78,76 +101,49 @@ class Examined:
     places: Mapping[Ref, Document] = field(default_factory=dict)
 
 
-def _group(api_version: str) -> str:
-    return api_version.rpartition("/")[0]
-
-
 async def gather(
-    cluster: AsyncCluster, namespace: str = "", kinds: Sequence[tuple[str, str]] = KINDS
+    cluster: AsyncCluster,
+    namespace: str = "",
+    kinds: Sequence[tuple[str, str]] | None = None,
+    *,
+    told: Told | None = None,
 ) -> tuple[Snapshot, frozenset[tuple[str, str]]]:
     """Return everything of the kinds (in one namespace, where one is given), and the kinds that could not be listed.
 
-    Raises Unreachable, and Refusal where not even pods may be listed.
+    Without kinds it is all that an examination looks at, with the cluster's custom resources. Raises Unreachable, and Refusal where not
+    even pods may be listed.
     """
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(api_version: str, kind: str) -> list[Resource] | Refusal:
-        space = "" if (_group(api_version), kind) in CLUSTER_SCOPED else namespace
-        async with gate:
-            try:
-                items, _ = await cluster.list(api_version, kind, space)
-            except Refusal as refusal:
-                return refusal
-            return items
-
-    answers = await asyncio.gather(*(one(*kind) for kind in kinds))
-    view = Snapshot()
-    unseen = set()
-    for (api_version, kind), answer in zip(kinds, answers, strict=True):
-        if isinstance(answer, Refusal):
-            if kind == "Pod":
-                raise answer
-            if _group(api_version) != _OWN or answer.code != 404:  # no sensor, nothing to see
-                unseen.add((_group(api_version), kind))
-            continue
-        for item in answer:
-            if kind != "Namespace" or not namespace or item["metadata"]["name"] == namespace:
-                view.put(item)
-    return view, frozenset(unseen)
-
-
-async def answer(cluster: AsyncCluster, wanted: Iterable[Need]) -> dict[Need, str]:
-    """Fetch what the examination needs; what cannot be had is left out."""
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(need: Need) -> tuple[Need, str]:
-        detail = dict(need.detail)
-        path = f"/api/v1/namespaces/{need.about.namespace}/pods/{need.about.name}/log"
-        params = {
-            "container": detail["container"],
-            "previous": detail["previous"] if detail["previous"] == "true" else "",
-            "tailLines": detail["tail"],
-            "limitBytes": str(_LOG_BYTES),
-        }
-        async with gate:
-            try:
-                response = await cluster.raw("GET", path, params=params)
-            except (Refusal, Unreachable):
-                return need, ""
-            return need, response.content.decode(errors="replace")
-
-    got = await asyncio.gather(*(one(need) for need in wanted if need.what == "log"))
-    return {need: text for need, text in got if text}
+    if kinds is not None:
+        return await gathering.gather(cluster, namespace, kinds, told=told)
+    return await gathering.gather(cluster, namespace, KINDS, OPTIONAL, customs=True, told=told)
 
 
 async def examine_cluster(
-    cluster: AsyncCluster, now: Callable[[], datetime], namespace: str = ""
+    cluster: AsyncCluster,
+    now: Callable[[], datetime],
+    namespace: str = "",
+    *,
+    advice: bool = False,
+    over: Sequence[Document] = (),
+    told: Told | None = None,
 ) -> Examined:
-    """Examine a live cluster, or one namespace of it with what stands outside namespaces."""
-    view, unseen = await gather(cluster, namespace)
+    """Examine a live cluster, or one namespace of it with what stands outside namespaces.
+
+    `over` are objects from files that are laid over the cluster's: what it would be if they were applied. `advice` asks for hygiene too.
+    `told` hears how many kinds have answered, of how many. Raises Unreachable, and Refusal where not even pods may be listed.
+    """
+    view, unseen = await gather(cluster, namespace, told=told)
+    places = overlay(view, over, namespace or cluster.access.namespace)
+
+    def locate(ref: Ref, path: str) -> Where:
+        document = places.get(ref)
+        return document.where(path) if document is not None else Where(path=path)
+
     answers = await answer(cluster, needs(view, now=now()))
-    findings = examine(view, scope="live", now=now(), answers=answers, unseen=unseen)
-    return Examined(findings, view, "live", unseen)
+    findings = examine(
+        view, scope="live", now=now(), answers=answers, unseen=unseen, locate=locate, advice=advice
+    )
+    return Examined(findings, view, "live", unseen, places)
 
 
 # Files
@@ -225,8 +221,11 @@ def _kustomization(name: str, text: str) -> tuple[set[str], list[Finding]]:
     return parts, findings
 
 
-def examine_files(files: Mapping[str, str], now: datetime) -> Examined:
-    """Examine texts by their file's name, without a cluster: what an API server would refuse, and what cannot work."""
+def examine_files(files: Mapping[str, str], now: datetime, *, advice: bool = False) -> Examined:
+    """Examine texts by their file's name, without a cluster: what an API server would refuse, and what cannot work.
+
+    `advice` asks for hygiene too.
+    """
     documents, findings = read_files(files)
     places: dict[Ref, Document] = {}
     for document in documents:
@@ -237,7 +236,7 @@ def examine_files(files: Mapping[str, str], now: datetime) -> Examined:
         return document.where(path) if document is not None else Where(path=path)
 
     view = Snapshot(document.content for document in documents)
-    found = examine(view, scope="files", now=now, locate=locate)
+    found = examine(view, scope="files", now=now, locate=locate, advice=advice)
     findings += found + _refused(documents, now, found)
     findings.sort(key=lambda one: (one.severity != "critical", one.severity == "info"))
     return Examined(findings, view, "files", places=places)
@@ -353,3 +352,17 @@ def _invalid(document: Document, refusal: Refusal) -> Finding:
         ),
         where=places[0],
     )
+
+
+__all__ = [
+    "KINDS",
+    "OPTIONAL",
+    "Examined",
+    "answer",
+    "charts",
+    "examine_cluster",
+    "examine_files",
+    "files_in",
+    "gather",
+    "read_files",
+]
