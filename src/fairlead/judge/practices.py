@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, TypeAlias
@@ -31,6 +31,9 @@ FAMILY: Final = "practice"
 DIALECT: Final = "practices"
 EXEMPT: Final = "practices.fairlead.dev/exempt"
 """The annotation that spares an object: `all`, or names of practices with commas between them."""
+
+SYSTEM: Final = frozenset({"kube-system", "kube-public", "kube-node-lease"})
+"""Namespaces of Kubernetes' own, on a cluster: nobody who asks for advice wrote what is in them."""
 
 _POLARIS: Final = "polaris.fairwinds.com/"
 _SEVERITIES: Final = {"danger": "high", "warning": "medium", "info": "low"}
@@ -223,17 +226,17 @@ class Unknown(ValueError):
     """No practice has the name that was asked for; the message says which."""
 
 
-def chosen(names: Iterable[str] = (), weight: Weight = "info") -> tuple[Practice, ...]:
-    """Return the practices of at least a weight, or those that are named: patterns with *, or the names of Polaris's checks.
+def chosen(
+    names: Iterable[str] = (), weight: Weight = "info", skipped: Iterable[str] = ()
+) -> tuple[Practice, ...]:
+    """Return the practices that are named, or without names those of at least a weight; less those that are skipped.
 
-    A name with "-" before it leaves out what it names. Raises Unknown for a name that fits nothing.
+    A name is a practice's, a pattern with *, a category, or the name of one of Polaris's checks. Raises Unknown for one that fits nothing.
     """
-    asked = list(names)
-    heavy = [one for one in PRACTICES if WEIGHTS.index(one.weight) <= WEIGHTS.index(weight)]
-    wanted = {one.name for name in asked if not name.startswith("-") for one in _named(name)}
-    if all(name.startswith("-") for name in asked):
-        wanted = {one.name for one in heavy}
-    wanted -= {one.name for name in asked if name.startswith("-") for one in _named(name[1:])}
+    wanted = {one.name for name in names for one in _named(name)} or {
+        one.name for one in PRACTICES if WEIGHTS.index(one.weight) <= WEIGHTS.index(weight)
+    }
+    wanted -= {one.name for name in skipped for one in _named(name)}
     return tuple(one for one in PRACTICES if one.name in wanted)
 
 
@@ -287,16 +290,25 @@ def owned(resource: Resource) -> bool:
     return any(isinstance(one, dict) and one.get("controller") is True for one in owners)
 
 
-def policies(practices: Iterable[Practice], registries: Sequence[str] = ()) -> tuple[Policy, ...]:
-    """Compile practices: one policy each, by the practice's rule name."""
-    return tuple(_policy(one, tuple(registries)) for one in practices)
+def policies(
+    practices: Iterable[Practice], registries: Sequence[str] = (), spared: Collection[str] = ()
+) -> tuple[Policy, ...]:
+    """Compile practices: one policy each, by the practice's rule name.
+
+    What is in the namespaces that are `spared` is not judged, nor is what a controller made.
+    """
+    return tuple(
+        _policy(one, tuple(registries), frozenset(spared))
+        for one in practices
+        if registries or one.look is not containers.image_registry
+    )
 
 
-def _policy(practice: Practice, registries: tuple[str, ...]) -> Policy:
+def _policy(practice: Practice, registries: tuple[str, ...], spaces: frozenset[str]) -> Policy:
     deny = practice.weight == "danger"
 
     def run(subject: Subject, around: Surroundings) -> Outcome | None:
-        if subject.object is None or owned(subject.object):
+        if subject.object is None or subject.namespace in spaces or owned(subject.object):
             return None
         thing = thing_of(subject.object, around.view, registries)
         if not practice.about(thing):

@@ -67,8 +67,10 @@ def sensitive_config(thing: Thing) -> Fault | None:
     return Fault(told, tuple(("data", key) for key in found), "a Secret for it")
 
 
-def _built_in(name: str) -> bool:
-    return name.startswith("system:") or name == _CALICO
+def _built_in(thing: Thing) -> bool:
+    """Whether Kubernetes (or its hoster) made the role or binding for itself."""
+    made = text(thing.content, "metadata", "labels", "kubernetes.io/bootstrapping")
+    return bool(made) or thing.name.startswith("system:") or thing.name == _CALICO
 
 
 def _grants(
@@ -86,7 +88,7 @@ def _grants(
 
 def exec_rights(thing: Thing) -> Fault | None:
     """No role lets people into running containers: pods/exec or pods/attach, to create or (by a web socket) to get."""
-    if _built_in(thing.name) or (thing.kind == "ClusterRole" and thing.name in _OWN_ROLES):
+    if _built_in(thing) or (thing.kind == "ClusterRole" and thing.name in _OWN_ROLES):
         return None
     places = _grants(
         thing,
@@ -105,7 +107,7 @@ def exec_rights(thing: Thing) -> Fault | None:
 
 def all_rights(thing: Thing) -> Fault | None:
     """No role allows everything."""
-    if _built_in(thing.name) or (thing.kind == "ClusterRole" and thing.name in _OWN_ROLES):
+    if _built_in(thing) or (thing.kind == "ClusterRole" and thing.name in _OWN_ROLES):
         return None
     places: list[Path] = [
         ("rules", index)
@@ -123,7 +125,7 @@ def all_rights(thing: Thing) -> Fault | None:
 
 def cluster_admin(thing: Thing) -> Fault | None:
     """Nobody is bound to the cluster-admin role."""
-    if _built_in(thing.name) or (thing.kind == "ClusterRoleBinding" and thing.name == "cluster-admin"):
+    if _built_in(thing) or (thing.kind == "ClusterRoleBinding" and thing.name == "cluster-admin"):
         return None
     role = mapping(thing.content, "roleRef")
     if role.get("kind") != "ClusterRole" or role.get("name") != "cluster-admin":

@@ -94,7 +94,7 @@ def privilege_escalation(thing: Thing) -> Fault | None:
         return Fault("", (deepest(thing.content, path),), "allowPrivilegeEscalation: false", remedies)
 
     return every(
-        ((one, look(one)) for one in thing.pod.written), "lets {} gain more rights than it starts with"
+        ((one, look(one)) for one in thing.pod.written), "allows {} to gain rights (privilege escalation)"
     )
 
 

@@ -5,7 +5,7 @@ One LIST a kind, one pass over the objects. Brings the judge together with files
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,7 +17,9 @@ from fairlead.dialects.manifests import Document, Unamendable, amend
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.judge.judging import judge, mutate
 from fairlead.judge.mending import mend
-from fairlead.judge.policies import Action, Judged, Result
+from fairlead.judge.policies import Action, Book, Judged, Result
+from fairlead.judge.practices import SYSTEM, Practice, repaired
+from fairlead.judge.practices import policies as compiled
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
 from fairlead.judge.surroundings import Kinds, Surroundings
@@ -125,12 +127,25 @@ class Bench:
         view: View | None = None,
         kinds: Kinds | None = None,
         circumstances: Circumstances | None = None,
+        practices: Sequence[Practice] = (),
+        registries: Sequence[str] = (),
+        spared: Collection[str] = (),
     ) -> None:
+        """Read policies and resources, each by file.
+
+        `practices` are judged besides the policies; images of the `registries` are allowed then, and what is in namespaces that are
+        `spared` is not looked at by them.
+        """
         policy_documents, self.findings = read_files(policies)
         self.documents, said = read_files(resources)
         self.findings += said
         self.loaded: Loaded = load(Source(one.content, one.where) for one in policy_documents)
         self.findings += self.loaded.findings
+        self.policies = self.loaded.book
+        self._practices = tuple(practices)
+        if practices:
+            also = compiled(practices, registries, spared)
+            self.loaded = replace(self.loaded, book=Book((*self.policies.policies, *also)))
         self.policy_documents = [one for one in policy_documents if _is_policy(one.ref)]
         self._circumstances = circumstances or Circumstances()
         values = self._circumstances.values
@@ -223,18 +238,24 @@ class Bench:
         """Return the files that mutations and remedies change. `texts` are the files as they are."""
         repairs: dict[str, Repair] = {}
         for document in reversed(self.documents):  # from the end, so that the lines above stay where they are
-            subject = self.subject(document.content)
-            mended = await self._asking(partial(mend, subject, self.loaded.book))
+            better, made = repaired(document.content, self._practices, self._view)
+            subject = self.subject(better)
+            mended = await self._asking(partial(mend, subject, self.policies))
             operations = jsonpatch.diff(document.content, mended.object)
             if not operations or document.file not in texts:
                 continue
             repair = repairs.setdefault(document.file, Repair(document.file, texts[document.file], [], []))
             try:
                 repair.text = amend(repair.text, document.line, mended.object, operations)
+                repair.by += [f"{document.ref}: {_told(one)}" for one in made]
                 repair.by += [f"{document.ref}: {name}" for name in mended.by]
             except Unamendable as error:
                 repair.left.append(f"{document.ref}: {error}")
         return list(repairs.values())
+
+
+def _told(practice: Practice) -> str:
+    return f"{practice.rule}, at the risk that {practice.risk}" if practice.risk else practice.rule
 
 
 async def judge_cluster(
@@ -245,8 +266,12 @@ async def judge_cluster(
     namespace: str = "",
     circumstances: Circumstances | None = None,
     online: bool = False,
+    practices: Sequence[Practice] = (),
+    registries: Sequence[str] = (),
 ) -> Judgement:
-    """Judge what a cluster (or one namespace of it) holds, by the policies of the texts, or if there are none by its own.
+    """Judge what a cluster (or one namespace of it) holds, by the policies of the texts and by practices, or if there are none by its own.
+
+    Practices do not look at Kubernetes' own namespaces, unless it is one of them that is asked for.
 
     Raises Unreachable and Refusal.
     """
@@ -260,8 +285,11 @@ async def judge_cluster(
         view=view,
         kinds=KindNames(catalogue),
         circumstances=replace(circumstances or Circumstances(), scan=True),
+        practices=practices,
+        registries=registries,
+        spared=SYSTEM - {namespace},
     )
-    if not policies:
+    if not policies and not practices:
         bench.loaded = load(Source(one) for one in view)
     bench.findings += [
         Finding(

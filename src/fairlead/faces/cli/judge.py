@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from fairlead.words import User
 
 if TYPE_CHECKING:
     from fairlead.dialects.kyverno.suites import Values
+    from fairlead.judge.practices import Practice
     from fairlead.reactor.judge import Bench, Circumstances, Judgement, Repair
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -37,6 +39,8 @@ examples:
   helm template ./chart | fairlead judge -p policies/ -
   fairlead judge -p policies/ app.yaml --fix     change the file to what mutations and sure remedies make of it
   fairlead judge -p policies/ app.yaml --user jane --group dev -o sarif > judge.sarif
+  fairlead judge --practices manifests/          by built-in practices: no policy has to be written
+  fairlead judge --check 'host-*' --fix app.yaml by some of them, and change the file
   fairlead judge --cluster                       what runs, by the policies that the cluster holds
   fairlead judge --cluster -p new-policy.yaml    what a policy would say of what runs
   fairlead judge test policies/                  kyverno-test.yaml and suite.yaml files, as their own tools run them
@@ -62,6 +66,17 @@ def declare(verbs: Verbs) -> None:
     parser.add_argument("-p", "--policy", action="append", default=[], metavar="POLICY",
                         help="a file or folder of policies and what they need (repeatable)")  # fmt: skip
     parser.add_argument("--cluster", action="store_true", help="judge what a cluster holds")
+    practices = parser.add_argument_group("practices (docs/practices.md)")
+    practices.add_argument("--practices", action="store_true",
+                           help="judge by the built-in practices, besides any policies")  # fmt: skip
+    practices.add_argument("--check", action="append", default=[], metavar="NAME",
+                           help="only these: names, patterns, categories, or Polaris's names (repeatable)")  # fmt: skip
+    practices.add_argument("--skip", action="append", default=[], metavar="NAME",
+                           help="none of these (repeatable)")  # fmt: skip
+    practices.add_argument("--severity", choices=("danger", "warning", "info"), default="warning",
+                           help="practices that weigh at least as much (default: warning)")  # fmt: skip
+    practices.add_argument("--registry", action="append", default=[], metavar="HOST[/PATH]",
+                           help="images come from here only (repeatable)")  # fmt: skip
     parser.add_argument("-o", "--output", choices=FORMATS, default="table")
     parser.add_argument(
         "--all", action="store_true", dest="every", help="tell also what passes and what is skipped"
@@ -124,17 +139,45 @@ def code(found: Judgement) -> int:
 def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     from fairlead.reactor.judge import Bench
 
-    if not args.policy:
-        raise Problem("no policies to judge by", "name them: fairlead judge -p POLICY... RESOURCE...", code=2)
+    practices = _practices(args)
+    if not args.policy and not practices:
+        raise Problem(
+            "no policies to judge by",
+            "name them: fairlead judge -p POLICY... RESOURCE...; or take the built-in --practices",
+            code=2,
+        )
     if not args.resources:
         raise Problem("nothing to judge", "name files or folders, - for standard input, or --cluster", code=2)
-    policies, texts = read_paths(args.policy), read_paths(args.resources)
-    bench = Bench(policies, texts, now=now(), circumstances=_circumstances(args))
-    if not bench.policy_documents:
+    policies = read_paths(args.policy) if args.policy else {}
+    texts = read_paths(args.resources)
+    bench = Bench(
+        policies,
+        texts,
+        now=now(),
+        circumstances=_circumstances(args),
+        practices=practices,
+        registries=args.registry,
+    )
+    if args.policy and not bench.policy_documents:
         raise Problem(
             f"no policies in {', '.join(args.policy)}", "see `fairlead judge --help` for the formats", code=2
         )
     return bench, texts
+
+
+def _practices(args: argparse.Namespace) -> Sequence[Practice]:
+    """Return the practices that are asked for: none, unless one of their options is used."""
+    from fairlead.judge.practices import Unknown, chosen
+
+    if not (args.practices or args.check or args.skip or args.registry):
+        return ()
+    names = args.check
+    if args.registry and not (args.practices or args.skip or names):
+        names = ["image-registry"]
+    try:
+        return chosen(names, args.severity, args.skip)
+    except Unknown as error:
+        raise Problem(f"no practice is called {error}", "docs/practices.md lists them", code=2) from error
 
 
 def _circumstances(args: argparse.Namespace) -> Circumstances:
@@ -227,6 +270,8 @@ async def _live(args: argparse.Namespace) -> Judgement:
                 namespace=args.namespace,
                 circumstances=_circumstances(args),
                 online=args.online,
+                practices=_practices(args),
+                registries=args.registry,
             )
         except Unreachable as error:
             raise unreachable(error) from error
