@@ -227,18 +227,12 @@ def _agreed(question: str, args: argparse.Namespace) -> bool:
 async def _heal(
     cluster: AsyncCluster, trial: Trial, before: list[Finding], args: argparse.Namespace
 ) -> tuple[Healing, str]:
-    from fairlead.faces.cli import findings, records
+    from fairlead.faces.cli import records
     from fairlead.reactor.heal import heal
 
     progress = Progress(args)
     place = records.folder(diagnose.kubeconfig(args))
-
-    def note(healing: Healing) -> None:
-        path = place / records.name_of(healing.started, trial.finding.id)
-        records.Record(path, findings.trial(trial, healing, str(path))).save()
-
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         healed = await heal(
             cluster,
             trial.finding,
@@ -247,7 +241,7 @@ async def _heal(
             now=diagnose.now,
             patience=args.timeout,
             seen=progress.say,
-            note=note,
+            note=records.keeper(place, trial),
         )
     except OSError as error:
         raise Problem(

@@ -13,7 +13,19 @@ import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import diagnose, fix, image, install, judge, judgetests, lifecycle, sense, serve, undo
+from fairlead.faces.cli import (
+    diagnose,
+    fix,
+    image,
+    install,
+    judge,
+    judgetests,
+    lifecycle,
+    mcp,
+    sense,
+    serve,
+    undo,
+)
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -45,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     diagnose.declare(verbs)
     fix.declare(verbs)
     undo.declare(verbs)
+    mcp.declare(verbs)
     judge.declare(verbs)
     judgetests.declare(verbs)
     sense.declare(verbs)

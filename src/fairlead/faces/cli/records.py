@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fairlead.faces.cli import findings
 from fairlead.words import Change, Ref
+
+if TYPE_CHECKING:
+    from fairlead.drivers.cluster import AsyncCluster
+    from fairlead.reactor.heal import Healing
+    from fairlead.reactor.trial import Trial
+
+STANDING = frozenset({"begun", "healthy", "unhealthy"})
+"""Outcomes after which something of a fix may still stand."""
 
 
 @dataclass(slots=True)
@@ -80,6 +90,30 @@ def every(place: Path) -> Iterator[Record]:
             continue
         if isinstance(content, dict) and content.get("kind") == "Fix" and content.get("applied"):
             yield Record(path, content)
+
+
+def keeper(place: Path, trial: Trial) -> Callable[[Healing], None]:
+    """Return what writes a fix's record each time that something of it was done. It raises OSError."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def note(healing: Healing) -> None:
+        path = place / name_of(healing.started, trial.finding.id)
+        Record(path, findings.trial(trial, healing, str(path))).save()
+
+    return note
+
+
+async def take_back(record: Record, cluster: AsyncCluster, now: Callable[[], datetime]) -> list[str]:
+    """Undo a record's fix and mark it so; return what could not be done. Raises Refusal before anything is changed, Unreachable and OSError."""
+    from fairlead.reactor import heal
+
+    changes = record.undo()
+    await heal.rehearse(cluster, changes)
+    failures = await heal.take_back(cluster, changes, now)
+    if not failures:
+        record.content["undone"] = {"at": now().isoformat(timespec="seconds")}
+        record.save()
+    return failures
 
 
 def change_of(content: dict[str, Any]) -> Change:

@@ -26,8 +26,6 @@ examples:
 
 exit codes: 0 taken back, 1 not, or not wholly, 2 it could not try
 """
-_DONE = frozenset({"begun", "healthy", "unhealthy"})
-"""Outcomes after which something of a fix may still stand."""
 
 
 def declare(verbs: Verbs) -> None:
@@ -100,7 +98,7 @@ def _chosen(known: list[Record], name: str) -> Record:
     """Return the newest record of that name that still stands. Raises Problem."""
     matching = [one for one in known if one.finding.startswith(name.lower()) or one.name.startswith(name)]
     for one in matching:
-        if one.outcome in _DONE and one.undo():
+        if one.outcome in records.STANDING and one.undo():
             return one
     if matching:
         raise Problem(
@@ -113,13 +111,10 @@ def _chosen(known: list[Record], name: str) -> Record:
 async def _undo(record: Record, args: argparse.Namespace) -> int:
     from fairlead.drivers.cluster import Unreachable
     from fairlead.keep.errors import Refusal
-    from fairlead.reactor.heal import rehearse, take_back
 
-    changes = record.undo()
     async with diagnose.connect(args) as cluster:
         try:
-            await rehearse(cluster, changes)
-            failures = await take_back(cluster, changes, diagnose.now)
+            failures = await records.take_back(record, cluster, diagnose.now)
         except Unreachable as error:
             raise diagnose.unreachable(error) from error
         except Refusal as refusal:
@@ -128,9 +123,6 @@ async def _undo(record: Record, args: argparse.Namespace) -> int:
                 "something was changed since the fix; take it back by hand: the record tells how it was",
                 code=1,
             ) from refusal
-    if not failures:
-        record.content["undone"] = {"at": diagnose.now().isoformat(timespec="seconds")}
-        record.save()
     _tell(record, failures, args)
     return 1 if failures else 0
 
