@@ -1,0 +1,67 @@
+"""Which pods and namespaces a LabelSelector chooses, in full: labels and expressions.
+
+Answers about objects and judges none. A selector that the API server would refuse chooses nothing that is known: None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairlead.diagnose.inventories import Inventory
+from fairlead.tongues import selectors
+from fairlead.tongues.paths import mapping, strings
+from fairlead.words import Ref, Resource
+
+
+def reads(selector: Any) -> selectors.Expr | None:
+    """Return what a LabelSelector says (an empty one: everything), or None where it says nothing valid."""
+    if not isinstance(selector, Mapping):
+        return None
+    try:
+        return selectors.from_object(selector)
+    except ValueError:
+        return None
+
+
+def labels(resource: Resource) -> dict[str, str]:
+    """Return the object's labels."""
+    return strings(resource, "metadata", "labels")
+
+
+def pods(inventory: Inventory, selector: Mapping[str, Any], space: str) -> Sequence[Resource]:
+    """Return the pods of a namespace that a LabelSelector chooses, without those that are being deleted; none in files."""
+    said = reads(selector)
+    if said is None or not inventory.live:
+        return ()
+    plain = strings(selector, "matchLabels")
+    if plain:
+        found = [one.pod for one in inventory.selected(plain, Ref("", "Pod", space, ""))]
+    else:
+        found = [one for one in inventory.of_kind("", "Pod", space) if staying(one)]
+    return [one for one in found if said.matches(labels(one))]
+
+
+def spaces(inventory: Inventory, selector: Mapping[str, Any]) -> list[str]:
+    """Return the names of the namespaces that a LabelSelector chooses.
+
+    Every namespace has its own name as a label, also where the object that was handed in lacks it.
+    """
+    said = reads(selector)
+    if said is None:
+        return []
+    return [
+        name
+        for name, has in ((Ref.of(one).name, labels(one)) for one in inventory.of_kind("", "Namespace"))
+        if said.matches({"kubernetes.io/metadata.name": name, **has})
+    ]
+
+
+def staying(resource: Resource) -> bool:
+    """Say whether nobody deletes the object."""
+    return not mapping(resource, "metadata").get("deletionTimestamp")
+
+
+def shown(selector: Mapping[str, Any]) -> str:
+    """Return a LabelSelector as `kubectl -l` would have it."""
+    return str(reads(selector) or "")

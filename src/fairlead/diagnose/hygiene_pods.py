@@ -1,0 +1,173 @@
+"""Workloads that have no pods or want none, and pods that nobody looks after: what is odd although nothing complains.
+
+A workload without any pod is told only where nothing else says why. What needs an age is silent where the age is not known, but for
+advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+
+from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.choosing import pods, reads, shown, staying
+from fairlead.diagnose.inventories import Inventory, moment
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
+from fairlead.words import Evidence, Ref, Resource, Severity
+
+_GRACE = timedelta(minutes=2)
+_RESTARTS = 5
+_SELECTOR = ("spec", "selector")
+
+
+def _age(inventory: Inventory, resource: Resource) -> timedelta | None:
+    made = moment(mapping(resource, "metadata").get("creationTimestamp"))
+    return None if made is None else inventory.now - made
+
+
+def _wanted(resource: Resource) -> int:
+    if resource.get("kind") == "DaemonSet":
+        return whole(resource, "status", "desiredNumberScheduled")
+    return whole(resource, "spec", "replicas", default=1)
+
+
+def _without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A workload that wants pods, while none has the labels that it selects."""
+    ref = Ref.of(resource)
+    if not inventory.seen_all("", "Pod") or not staying(resource) or inventory.owner(resource) is not None:
+        return
+    wanted, selector = _wanted(resource), mapping(resource, *_SELECTOR)
+    if ref.kind == "ReplicationController":
+        selector = {"matchLabels": strings(resource, *_SELECTOR)}
+    said = reads(selector)
+    if wanted < 1 or said is None or said.empty or pods(inventory, selector, ref.namespace):
+        return
+    if any(staying(one.pod) for one in inventory.crews.get(ref, ())):
+        return
+    template = inventory.template_of(resource)
+    because: list[Key | Ref] = [ref]
+    account = text(template.spec, "serviceAccountName") if template is not None else ""
+    if account:
+        because.append(("account.missing", Ref("", "ServiceAccount", ref.namespace, account), ""))
+    yield Fact(
+        rule="workload.empty",
+        subject=ref,
+        severity=Severity.WARNING,
+        message=f"wants {wanted} pod{'s' if wanted > 1 else ''}, and no pod has {shown(selector)}",
+        cause="Nothing was told about pods being refused: the controller that should make them may not be running.",
+        evidence=(inventory.field(ref, _SELECTOR, shown(selector)),),
+        where=inventory.where(ref, _SELECTOR),
+        because=tuple(because),
+        confidence="likely",
+    )
+
+
+def old_without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A workload that has wanted pods for a while and has none."""
+    age = _age(inventory, resource)
+    if age is not None and age > _GRACE:
+        yield from _without(inventory, resource)
+
+
+def odd_workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A workload that is scaled to zero, or has no pods since who knows when."""
+    ref = Ref.of(resource)
+    if not inventory.live or not staying(resource):
+        return
+    if _age(inventory, resource) is None:
+        yield from _without(inventory, resource)
+    path: Path = ("spec", "replicas")
+    if ref.kind in {"Deployment", "StatefulSet"} and find(resource, path) == 0:
+        yield Fact(
+            rule="workload.idle",
+            subject=ref,
+            severity=Severity.INFO,
+            message="is scaled to zero",
+            evidence=(inventory.field(ref, path, "replicas: 0"),),
+            where=inventory.where(ref, path),
+        )
+
+
+def odd_pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """A pod that restarted often, is not ready on no known node, or was noticed by no scheduler."""
+    if not inventory.live or not staying(pod):
+        return
+    yield from _restarts(inventory, pod)
+    phase = text(pod, "status", "phase")
+    if phase in {"", "Pending"} and not text(pod, "spec", "nodeName"):
+        yield from _unnoticed(inventory, pod)
+
+
+def _restarts(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    ref, top = Ref.of(pod), Ref.of(inventory.top(pod))
+    placed = bool(text(pod, "spec", "nodeName"))
+    running = text(pod, "status", "phase") == "Running"
+    for field in ("initContainerStatuses", "containerStatuses"):
+        for index, status in mappings(pod, "status", field):
+            name, count = text(status, "name"), whole(status, "restartCount")
+            state = mapping(status, "state")
+            if running and not placed and not state and status.get("ready") is False:
+                # The node is unknown here, so nothing else speaks of the pod.
+                yield Fact(
+                    rule="pod.unready",
+                    subject=ref,
+                    severity=Severity.WARNING,
+                    message=f"container {name} is not ready" + (f", after {count} restarts" if count else ""),
+                    evidence=(inventory.field(ref, ("status", field, index, "ready"), "ready: false"),),
+                    because=(ref,),
+                )
+            elif count > _RESTARTS and status.get("ready") is True:
+                last = mapping(status, "lastState", "terminated")
+                ended = f" Last it ended with {text(last, 'reason')}." if text(last, "reason") else ""
+                yield Fact(
+                    rule="container.restarts",
+                    subject=top,
+                    detail=name,
+                    severity=Severity.INFO,
+                    message=f"container {name} was restarted {count} times, and runs now",
+                    cause=ended.strip(),
+                    evidence=(Evidence("field", ref, f"{name}: restartCount {count}"),),
+                    because=(("container.crash", top, name), ("container.memory", top, name)),
+                )
+
+
+def _unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """A pod that no scheduler has said anything about: the one that it names may not be running."""
+    ref = Ref.of(pod)
+    age = _age(inventory, pod)
+    told = any(item.get("type") == "PodScheduled" for _, item in mappings(pod, "status", "conditions"))
+    if told or (age is not None and age < _GRACE) or inventory.events(ref, "FailedScheduling", "Scheduled"):
+        return
+    name = text(pod, "spec", "schedulerName") or "default-scheduler"
+    yield Fact(
+        rule="schedule.unnoticed",
+        subject=Ref.of(inventory.top(pod)),
+        severity=Severity.WARNING if age is not None else Severity.INFO,
+        message=f"waits for a scheduler: {name} has said nothing about it",
+        cause=f"No scheduler of the name {name} runs, or it is far behind.",
+        evidence=(Evidence("absence", ref, "no PodScheduled condition, no node, no event"),),
+        where=inventory.where(ref, ("spec", "schedulerName")),
+        because=(ref,),
+        confidence="likely" if age is not None else "possible",
+    )
+
+
+def unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """A pod that has waited for a while, and no scheduler took notice."""
+    waits = text(pod, "status", "phase") == "Pending" and not text(pod, "spec", "nodeName")
+    if inventory.live and staying(pod) and waits and _age(inventory, pod) is not None:
+        yield from _unnoticed(inventory, pod)
+
+
+_MAKERS = (
+    ("apps", "Deployment"),
+    ("apps", "StatefulSet"),
+    ("apps", "DaemonSet"),
+    ("apps", "ReplicaSet"),
+    ("", "ReplicationController"),
+)
+Look = Callable[[Inventory, Resource], Iterator[Fact]]
+UNITS: Mapping[tuple[str, str], Look] = {**dict.fromkeys(_MAKERS, old_without), ("", "Pod"): unnoticed}
+"""What is asked of each object of a kind."""
+ADVICE: Mapping[tuple[str, str], Look] = {**dict.fromkeys(_MAKERS, odd_workload), ("", "Pod"): odd_pod}
+"""What is asked of each object of a kind, where advice is wanted."""
