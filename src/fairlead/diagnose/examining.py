@@ -13,28 +13,36 @@ from typing import TypeAlias
 
 from fairlead.diagnose import (
     addresses,
+    bindings,
+    budgets,
     configs,
     crashes,
+    deprecations,
     detections,
     grounds,
+    hygiene_nodes,
+    hygiene_pods,
+    hygiene_services,
     images,
+    policies_network,
     probes,
     resolving,
     scheduling,
     services,
     starts,
+    unused,
+    usage,
     workloads,
 )
 from fairlead.diagnose.causes import Fact, roots
-from fairlead.diagnose.inventories import Inventory, Locate, Scope
+from fairlead.diagnose.inventories import ANY_KIND, ANY_MAKER, Inventory, Locate, Scope
 from fairlead.diagnose.revisions import way_back
 from fairlead.words import Finding, Need, Resource, View
 
 Look: TypeAlias = Callable[[Inventory, Resource], Iterator[Fact]]
 """What an analyzer asks of one object. It reads the world through the Inventory alone."""
 Table: TypeAlias = Mapping[tuple[str, str], Look]
-"""By (group, kind); ANY_KIND is for every object but Events."""
-ANY_KIND = ("*", "*")
+"""By (group, kind); ANY_KIND is for every object but Events, ANY_MAKER for every object that makes pods and that no other made."""
 
 ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     grounds.facts,
@@ -46,14 +54,30 @@ ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     scheduling.facts,
     services.facts,
     addresses.facts,
-    workloads.facts,
     detections.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
 
-UNITS: Sequence[Table] = (resolving.UNITS,)
+UNITS: Sequence[Table] = (
+    workloads.UNITS,
+    resolving.UNITS,
+    bindings.UNITS,
+    budgets.UNITS,
+    hygiene_pods.UNITS,
+    hygiene_services.UNITS,
+)
 """Tables of what is asked of each object of a kind: what is broken, or will be."""
-ADVICE: Sequence[Table] = ()
+ADVICE: Sequence[Table] = (
+    bindings.ADVICE,
+    budgets.ADVICE,
+    deprecations.ADVICE,
+    hygiene_nodes.ADVICE,
+    hygiene_pods.ADVICE,
+    hygiene_services.ADVICE,
+    policies_network.ADVICE,
+    unused.ADVICE,
+    usage.ADVICE,
+)
 """Tables of what is asked only when advice is wanted: hygiene, of severity info."""
 
 
@@ -96,6 +120,9 @@ def _asked(inventory: Inventory, tables: Sequence[Table]) -> Iterator[Fact]:
             if (group, kind) == ANY_KIND:
                 for one in inventory.everything:
                     yield from look(inventory, one)
+            elif (group, kind) == ANY_MAKER:
+                for template in inventory.templates:
+                    yield from look(inventory, template.resource)
             else:
                 for one in inventory.of_kind(group, kind):
                     yield from look(inventory, one)

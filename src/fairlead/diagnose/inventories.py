@@ -29,6 +29,10 @@ Answer = TypeVar("Answer")
 
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 """The time until which an answer holds that read the clock itself: none."""
+ANY_KIND = ("*", "*")
+"""In a table of what is asked: every object but Events."""
+ANY_MAKER = ("*", "template")
+"""In a table of what is asked: every object that makes pods, of whatever kind, and that no other object here made."""
 EVERYTHING = ""
 """The token of a look at all objects."""
 
@@ -434,6 +438,10 @@ class Inventory:
         """Return the live pods at the top of whose owners the object stands; a pod that nobody owns is its own."""
         return self.kept(_crew, ref) if self.live else ()
 
+    def below(self, ref: Ref) -> Sequence[Member]:
+        """Return the live pods that the object controls, directly or through others (a pod: itself)."""
+        return self.kept(_below, ref) if self.live else ()
+
     def selected(self, selector: Mapping[str, str], ref: Ref) -> list[Member]:
         """Return the live pods beside the object that have all these labels."""
         if not self.live:
@@ -515,17 +523,19 @@ def _member(inventory: Inventory, ref: Ref) -> Member:
 
 
 def _crew(inventory: Inventory, ref: Ref) -> Sequence[Member]:
+    return [one for one in inventory.below(ref) if one.top.ref == ref]
+
+
+def _below(inventory: Inventory, ref: Ref) -> Sequence[Member]:
     found: list[Member] = []
     resource = inventory.get(ref)
-    if resource is None:
-        return found
-    heads = [resource]
+    heads = [resource] if resource is not None else []
     seen = set()
     for head in heads:
         uid = text(head, "metadata", "uid")
         if (head.get("kind"), head.get("apiVersion")) == ("Pod", "v1"):
             member = inventory.member(head)
-            if member is not None and member.top.ref == ref:
+            if member is not None:
                 found.append(member)
         if uid and uid not in seen:
             seen.add(uid)
@@ -557,6 +567,8 @@ def _stand_ins(inventory: Inventory, space: str) -> list[tuple[str, str]]:
 
 __all__ = [
     "ALWAYS",
+    "ANY_KIND",
+    "ANY_MAKER",
     "EVERYTHING",
     "Inventory",
     "Locate",

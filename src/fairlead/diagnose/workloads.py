@@ -7,11 +7,12 @@ missing service account) is told from the controller's own words, since no pod e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import Inventory, Template, moment
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, moment
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import TEMPLATES, edges
 from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole
@@ -25,26 +26,11 @@ _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _DEPLOYMENT = ("apps", "Deployment")
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each fact about the objects that make pods."""
-    for template in inventory.templates:
-        yield from _selector(inventory, template)
-    if not inventory.live:
-        return
-    for group, kind in TEMPLATES:
-        for resource in inventory.view.list(group, kind):
-            if mapping(resource, "metadata").get("deletionTimestamp"):
-                continue
-            if (group, kind) == ("batch", "Job"):
-                yield from _job(inventory, resource)
-            if kind != "Pod":
-                yield from _refused(inventory, resource)
-                yield from _short(inventory, resource)
-    yield from _autoscalers(inventory)
-
-
-def _selector(inventory: Inventory, template: Template) -> Iterator[Fact]:
+def _selector(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A selector that does not match its own template: the API server refuses the object."""
+    template = inventory.template_of(resource)
+    if template is None:
+        return
     if template.ref.kind in {"Pod", "Job", "CronJob"} or template.ref.kind not in {
         kind for _, kind in TEMPLATES
     }:
@@ -94,7 +80,7 @@ def _short(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         said = f"its rollout is stuck ({whole(status, 'updatedReplicas')} of {wanted} updated)"
     else:
         said = f"{have} of {wanted} pods ready" + (", the rollout is stuck" if stuck else "")
-    because: list[Key | Ref] = [member.ref for member in inventory.crews.get(ref, ())]
+    because: list[Key | Ref] = [member.ref for member in inventory.crew(ref)]
     because.append(ref)
     yield Fact(rule="workload.short", subject=ref, message=said, because=tuple(because), weak=not stuck)
 
@@ -176,7 +162,7 @@ def _refusal(inventory: Inventory, resource: Resource) -> tuple[str, Evidence | 
 
 def _webhook(inventory: Inventory, name: str) -> Ref | None:
     for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
-        for one in inventory.view.list("admissionregistration.k8s.io", kind):
+        for one in inventory.of_kind("admissionregistration.k8s.io", kind):
             if any(hook.get("name") == name for _, hook in mappings(one, "webhooks")):
                 return Ref.of(one)
     return None
@@ -194,8 +180,10 @@ def _condition(resource: Resource, kind: str) -> dict[str, Any]:
 
 
 def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
+    if not _asked(inventory, job):
+        return
     ref, top = Ref.of(job), Ref.of(inventory.top(job))
-    members = [member for member in inventory.members if ref in inventory.chain(member.pod)]
+    members = inventory.below(ref)
     because: tuple[Key | Ref, ...] = tuple(member.ref for member in members)
     failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
     if not failed:
@@ -230,19 +218,37 @@ def _superseded(inventory: Inventory, job: Resource, top: Ref) -> bool:
     return started is not None and last is not None and last > started
 
 
-def _autoscalers(inventory: Inventory) -> Iterator[Fact]:
-    for resource in inventory.view.list("autoscaling", "HorizontalPodAutoscaler"):
-        ref = Ref.of(resource)
-        for edge in edges(resource):
-            if edge.relation != "scales":
-                continue
-            known = (edge.target.group, edge.target.kind) in TEMPLATES
-            if known and inventory.missing(edge.target):
-                yield Fact(
-                    rule="autoscaler.target",
-                    subject=ref,
-                    severity=Severity.WARNING,
-                    message=f"scales {edge.target.kind} {edge.target.name}, which does not exist",
-                    evidence=(inventory.field(ref, edge.path, str(edge.target)),),
-                    where=inventory.where(ref, edge.path),
-                )
+def _autoscaler(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    ref = Ref.of(resource)
+    for edge in edges(resource):
+        if edge.relation != "scales":
+            continue
+        known = (edge.target.group, edge.target.kind) in TEMPLATES
+        if known and inventory.missing(edge.target):
+            yield Fact(
+                rule="autoscaler.target",
+                subject=ref,
+                severity=Severity.WARNING,
+                message=f"scales {edge.target.kind} {edge.target.name}, which does not exist",
+                evidence=(inventory.field(ref, edge.path, str(edge.target)),),
+                where=inventory.where(ref, edge.path),
+            )
+
+
+def _asked(inventory: Inventory, resource: Resource) -> bool:
+    return inventory.live and not mapping(resource, "metadata").get("deletionTimestamp")
+
+
+def _workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """What is seen of an object that makes pods: why it gets none, or too few."""
+    if _asked(inventory, resource):
+        yield from _refused(inventory, resource)
+        yield from _short(inventory, resource)
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {
+    ANY_MAKER: _selector,
+    **{kind: _workload for kind in TEMPLATES if kind not in {("", "Pod"), ("batch", "Job")}},
+    ("batch", "Job"): lambda inventory, job: chain(_job(inventory, job), _workload(inventory, job)),
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+}
