@@ -55,7 +55,7 @@ class Edge:
     """`source` names `target` at `path`; `key` is the one key of it that is needed, "" for all of it.
 
     `relation` is one of owner, config, secret, claim, account, priority, runtime, image, node, pull-secret, class, volume,
-    scales, role, backend, tls, webhook, governs, address. `container` is the container that asks, where one does.
+    scales, role, backend, tls, webhook, governs, address, bound. `container` is the container that asks, where one does.
     An address is a host in a text that stands for a Service if it is in the cluster at all; `key` is the setting's name, `port` 0 where
     none is told. The target of a short name lies in the namespace of who uses the text.
     """
@@ -363,10 +363,64 @@ def _binding(source: Ref, resource: Resource) -> Iterator[Edge]:
             )
 
 
+def _account(source: Ref, resource: Resource) -> Iterator[Edge]:
+    """The Secrets of a ServiceAccount; that it may do without them is for others to judge."""
+    for field, relation in (("secrets", "secret"), ("imagePullSecrets", "pull-secret")):
+        for index, entry in mappings(resource, field):
+            if text(entry, "name"):
+                yield Edge(
+                    source=source,
+                    relation=relation,
+                    target=Ref("", "Secret", source.namespace, entry["name"]),
+                    path=(field, index, "name"),
+                    optional=True,
+                )
+
+
+def _volume(source: Ref, resource: Resource) -> Iterator[Edge]:
+    """The claim that a volume is kept for, and the Secrets that its driver is given."""
+    claim = mapping(resource, "spec", "claimRef")
+    if text(claim, "name"):
+        yield Edge(
+            source=source,
+            relation="bound",
+            target=Ref("", "PersistentVolumeClaim", text(claim, "namespace"), claim["name"]),
+            path=("spec", "claimRef"),
+        )
+    for field, content in mapping(resource, "spec", "csi").items():
+        if field.endswith("SecretRef") and text(content, "name"):
+            yield Edge(
+                source=source,
+                relation="secret",
+                target=Ref("", "Secret", text(content, "namespace"), content["name"]),
+                path=("spec", "csi", field),
+                optional=True,
+            )
+
+
+def _provisioning(source: Ref, resource: Resource) -> Iterator[Edge]:
+    """The Secrets that a StorageClass hands to its driver, where it names them without a placeholder."""
+    parameters = strings(resource, "parameters")
+    for field, name in parameters.items():
+        if field.endswith("secret-name") and "$" not in name:
+            space = parameters.get(f"{field.removesuffix('name')}namespace", "")
+            if space and "$" not in space:
+                yield Edge(
+                    source=source,
+                    relation="secret",
+                    target=Ref("", "Secret", space, name),
+                    path=("parameters", field),
+                    optional=True,
+                )
+
+
 _READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = {
     ("networking.k8s.io", "Ingress"): _ingress,
     ("", "ConfigMap"): _settings,
+    ("", "PersistentVolume"): _volume,
     ("", "PersistentVolumeClaim"): _claim,
+    ("", "ServiceAccount"): _account,
+    ("storage.k8s.io", "StorageClass"): _provisioning,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("apps", "StatefulSet"): _stateful,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
