@@ -154,7 +154,19 @@ def _missing(
     if said:
         evidence.append(Evidence("log", call.template.ref, said))
     fix = _fix(inventory, call, call.host.replace(one.service, near, 1), f"{near}") if near else None
-    return _fact(inventory, call, "host.missing", where, cause, evidence, fix, sure=sure and not near)
+    # Not everything that is told is called: without a sign of trouble (a near name, a log) it is a note, which a crash that it explains raises.
+    severity = Severity.WARNING if near or said else Severity.INFO
+    return _fact(
+        inventory,
+        call,
+        "host.missing",
+        where,
+        cause,
+        evidence,
+        fix,
+        sure=sure and not near,
+        severity=severity,
+    )
 
 
 def _astray(inventory: Inventory, call: Call, one: Named, right: str, *, sure: bool) -> Fact:
@@ -184,13 +196,14 @@ def _fact(
     fix: Fix | None,
     *,
     sure: bool,
+    severity: Severity = Severity.WARNING,
 ) -> Fact:
     what = f"{call.setting} of container {call.container}" if call.setting else f"container {call.container}"
     return Fact(
         rule=rule,
         subject=call.template.ref,
         detail=detail(call),
-        severity=Severity.WARNING,
+        severity=severity,
         message=f"{what} names {call.address}, and {said}",
         cause=cause,
         evidence=tuple(evidence),
