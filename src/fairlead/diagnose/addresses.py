@@ -7,15 +7,15 @@ workload has the same variable and there it leads to a Service with a name that 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import related, slip
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.tongues.paths import Path, mapping, mappings, text
-from fairlead.words import Ref, Severity
+from fairlead.words import Ref, Resource, Severity
 
 _URL = re.compile(
     r"^(?P<head>[a-z][a-z0-9+.-]*://(?:[^/@]*@)?)(?P<host>[a-z0-9.-]+)(?P<tail>(?::\d+)?(?:/.*)?)$",
@@ -40,22 +40,24 @@ class Address:
     literal: bool
 
 
-def _addresses(inventory: Inventory) -> Iterator[Address]:
-    for template in inventory.templates:
-        for container in template.containers():
-            for index, entry in mappings(container.content, "env"):
-                path = (*container.path, "env", index)
-                value, literal = entry.get("value"), True
-                if not isinstance(value, str):
-                    ref = mapping(entry, "valueFrom", "configMapKeyRef")
-                    target = Ref("", "ConfigMap", template.ref.namespace, text(ref, "name"))
-                    held = inventory.get(target) if target.name else None
-                    value, literal = text(held, "data", text(ref, "key")), False
-                match = _URL.match(value) or _PAIR.match(value) or _BARE.match(value)
-                if match is None:
-                    continue
-                yield Address(template, text(entry, "name"), container.name, match["host"], match["head"], match["tail"],
-                              (*path, "value"), literal)  # fmt: skip
+def _addresses(inventory: Inventory, template: Template, variable: str = "") -> Iterator[Address]:
+    """Each host that the environment of a template's containers names, in one variable or in all."""
+    for container in template.containers():
+        for index, entry in mappings(container.content, "env"):
+            if variable and text(entry, "name") != variable:
+                continue
+            path = (*container.path, "env", index)
+            value, literal = entry.get("value"), True
+            if not isinstance(value, str):
+                ref = mapping(entry, "valueFrom", "configMapKeyRef")
+                target = Ref("", "ConfigMap", template.ref.namespace, text(ref, "name"))
+                held = inventory.get(target) if target.name else None
+                value, literal = text(held, "data", text(ref, "key")), False
+            match = _URL.match(value) or _PAIR.match(value) or _BARE.match(value)
+            if match is None:
+                continue
+            yield Address(template, text(entry, "name"), container.name, match["host"], match["head"], match["tail"],
+                          (*path, "value"), literal)  # fmt: skip
 
 
 def _short(host: str, namespace: str) -> str | None:
@@ -66,30 +68,36 @@ def _short(host: str, namespace: str) -> str | None:
     return None
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
+def _template(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """Each variable whose host is a slip for a Service."""
-    known: dict[str, set[str]] = {}
-    for service in inventory.view.list("", "Service"):
-        ref = Ref.of(service)
-        known.setdefault(inventory.space(ref), set()).add(ref.name)
-    if not known or (inventory.live and not inventory.seen_all("", "Service")):
+    template = inventory.template_of(resource)
+    if template is None or (inventory.live and not inventory.seen_all("", "Service")):
         return
-    addresses = list(_addresses(inventory))
-    siblings: dict[tuple[str, str], set[str]] = {}
-    for one in addresses:
-        space = inventory.space(one.template.ref)
+    space = inventory.space(template.ref)
+    for one in _addresses(inventory, template):
         name = _short(one.host, space)
-        if name in known.get(space, ()):
-            siblings.setdefault((space, one.variable), set()).add(str(name))
-    for one in addresses:
-        space = inventory.space(one.template.ref)
-        name = _short(one.host, space)
-        services = known.get(space, set())
-        if name is None or name in services or not one.literal or name == "localhost":
+        if name is None or not one.literal or name == "localhost" or _service(inventory, space, name):
             continue
-        right = _right(one, name, services, siblings.get((space, one.variable), set()))
+        services = set(inventory.names(Ref("", "Service", space, name), template.ref))
+        right = _right(one, name, services, _siblings(inventory, space, one.variable))
         if right is not None:
             yield _fact(inventory, one, name, right)
+
+
+def _service(inventory: Inventory, space: str, name: str) -> bool:
+    return inventory.get(Ref("", "Service", space, name)) is not None
+
+
+def _siblings(inventory: Inventory, space: str, variable: str) -> set[str]:
+    """Return the Services that the same variable names in any workload beside this one."""
+    found = set()
+    for resource in inventory.at("variable", (space, variable)):
+        template = inventory.maker(resource)
+        for one in _addresses(inventory, template, variable) if template is not None else ():
+            name = _short(one.host, space)
+            if name is not None and _service(inventory, space, name):
+                found.add(name)
+    return found
 
 
 def _right(one: Address, name: str, services: set[str], siblings: set[str]) -> str | None:
@@ -119,3 +127,6 @@ def _fact(inventory: Inventory, one: Address, name: str, right: str) -> Fact:
         where=inventory.where(ref, one.path),
         confidence="likely",
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {ANY_MAKER: _template}

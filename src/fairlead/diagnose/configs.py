@@ -6,10 +6,10 @@ unknown, unless a near name shows what was meant. Values are never shown, keys a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, edit_template, joined
 from fairlead.diagnose.references import Edge, edges, pod_edges
@@ -53,23 +53,44 @@ def lacks(template: Template) -> list[Key]:
     return list(dict.fromkeys(found))
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each object or key that a template names and that is known, or evidently meant, to be another."""
-    absent: dict[Ref, list[tuple[Template, Edge]]] = {}
-    keyless: dict[tuple[Ref, str], list[tuple[Template, Edge]]] = {}
-    for template in inventory.templates:
-        for edge in pod_edges(template.ref, template.spec, template.spec_path):
-            if edge.relation not in _RULES or edge.optional:
-                continue
-            target = inventory.get(edge.target)
+def _template(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """Each object or key that a template names and that is known, or evidently meant, to be another.
+
+    What several workloads name is told once, by the first of them.
+    """
+    template = inventory.template_of(resource)
+    if template is None:
+        return
+    asked: set[tuple[Ref, str]] = set()
+    for edge in pod_edges(template.ref, template.spec, template.spec_path):
+        if edge.relation not in _RULES or edge.optional:
+            continue
+        target = inventory.get(edge.target)
+        if target is not None and (not edge.key or edge.key in keys_of(target)):
+            continue
+        key = edge.key if target is not None else ""
+        if (edge.target, key) in asked:
+            continue
+        asked.add((edge.target, key))
+        askers = _askers(inventory, edge.target, key)
+        if askers and askers[0][0].ref == template.ref:
             if target is None:
-                absent.setdefault(edge.target, []).append((template, edge))
-            elif edge.key and edge.key not in keys_of(target):
-                keyless.setdefault((edge.target, edge.key), []).append((template, edge))
-    for ref, askers in absent.items():
-        yield from _absent(inventory, ref, askers)
-    for (ref, key), askers in keyless.items():
-        yield _keyless(inventory, ref, key, askers)
+                yield from _absent(inventory, edge.target, askers)
+            else:
+                yield _keyless(inventory, edge.target, key, askers)
+
+
+def _askers(inventory: Inventory, ref: Ref, key: str) -> list[tuple[Template, Edge]]:
+    """Return every template that needs the object (with a key: that key of it), with where it says so."""
+    found = []
+    for edge in inventory.referrers(ref):
+        if edge.relation not in _RULES or edge.optional or (key and edge.key != key):
+            continue
+        source = inventory.get(edge.source)
+        template = inventory.maker(source) if source is not None else None
+        if template is not None:
+            found.append((template, edge))
+    return found
 
 
 def _who(askers: Sequence[tuple[Template, Edge]]) -> str:
@@ -172,3 +193,6 @@ def _keyless(inventory: Inventory, ref: Ref, key: str, askers: Sequence[tuple[Te
         where=inventory.where(edge.source, edge.path),
         blame=template.ref if single else None,
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {ANY_MAKER: _template}

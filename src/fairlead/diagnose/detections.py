@@ -7,12 +7,12 @@ rule did. What is long past is left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.inventories import Inventory, moment, span
+from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.tongues.paths import mapping, text, whole, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
@@ -29,24 +29,24 @@ def rule_name(dialect: str, name: str) -> str:
     return f"sense.{dialect or 'rule'}.{plain or 'unnamed'}"
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each detection that is not long past; those of one workload's pods by one rule are one."""
+def _detection(inventory: Inventory, one: Resource) -> Iterator[Fact]:
+    """A detection that is not long past; those of one workload's pods by one rule are one fact."""
     if not inventory.live:
         return
-    tops = {member.ref: member.top.ref for member in inventory.members}
-    for one in inventory.view.list(GROUP, KIND):
-        last = moment(one.get("lastSeen")) or moment(mapping(one, "metadata").get("creationTimestamp"))
-        if last is not None and inventory.now - last > LATELY:
-            continue
-        about = _subject(one)
-        yield Fact(
-            rule=rule_name(text(one, "dialect"), text(one, "rule")),
-            subject=tops.get(about, about),
-            severity=_severity(one),
-            message=_message(inventory, one, about),
-            cause=inventory.quote(text(one, "description"), about),
-            evidence=tuple(_evidence(inventory, one, about, last)),
-        )
+    last = moment(one.get("lastSeen")) or moment(mapping(one, "metadata").get("creationTimestamp"))
+    if last is not None and inventory.past(last, LATELY):
+        return
+    about = _subject(one)
+    pod = inventory.get(about) if (about.group, about.kind) == ("", "Pod") else None
+    member = inventory.member(pod) if pod is not None else None
+    yield Fact(
+        rule=rule_name(text(one, "dialect"), text(one, "rule")),
+        subject=member.top.ref if member is not None else about,
+        severity=_severity(one),
+        message=_message(inventory, one, about),
+        cause=inventory.quote(text(one, "description"), about),
+        evidence=tuple(_evidence(inventory, one, about, last)),
+    )
 
 
 def _subject(detection: Resource) -> Ref:
@@ -73,9 +73,12 @@ def _evidence(
     inventory: Inventory, detection: Resource, about: Ref, last: datetime | None
 ) -> Iterator[Evidence]:
     count = whole(detection, "count", default=1)
-    ago = f", last {span(inventory.now - last)} ago" if last is not None else ""
+    ago = f", last {inventory.ago(last)} ago" if last is not None else ""
     inside = text(detection, "container")
     where = f" in container {inventory.quote(inside, about, 80)}" if inside else ""
     yield Evidence("event", about, f"seen {count} time{'' if count == 1 else 's'}{where}{ago}")
     for line in words(detection, "processes")[:_TREES]:
         yield Evidence("process", about, inventory.quote(line, about))
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {(GROUP, KIND): _detection}

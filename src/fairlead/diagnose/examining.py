@@ -13,23 +13,29 @@ from typing import TypeAlias
 
 from fairlead.diagnose import (
     addresses,
+    autoscaling,
     bindings,
     budgets,
     configs,
     crashes,
+    cronjobs,
     deprecations,
     detections,
+    disruption,
+    evictions,
     grounds,
     hygiene_nodes,
     hygiene_pods,
     hygiene_services,
     images,
+    jobs,
     policies_network,
     probes,
     resolving,
     scheduling,
     services,
     starts,
+    storage,
     unused,
     usage,
     workloads,
@@ -45,26 +51,32 @@ Table: TypeAlias = Mapping[tuple[str, str], Look]
 """By (group, kind); ANY_KIND is for every object but Events, ANY_MAKER for every object that makes pods and that no other made."""
 
 ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
-    grounds.facts,
-    configs.facts,
     images.facts,
     crashes.facts,
     probes.facts,
     starts.facts,
     scheduling.facts,
-    services.facts,
-    addresses.facts,
-    detections.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
 
 UNITS: Sequence[Table] = (
+    configs.UNITS,
+    addresses.UNITS,
+    detections.UNITS,
+    grounds.UNITS,
+    services.UNITS,
     workloads.UNITS,
     resolving.UNITS,
     bindings.UNITS,
     budgets.UNITS,
     hygiene_pods.UNITS,
     hygiene_services.UNITS,
+    autoscaling.UNITS,
+    cronjobs.UNITS,
+    disruption.UNITS,
+    evictions.UNITS,
+    jobs.UNITS,
+    storage.UNITS,
 )
 """Tables of what is asked of each object of a kind: what is broken, or will be."""
 ADVICE: Sequence[Table] = (

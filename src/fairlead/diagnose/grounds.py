@@ -5,11 +5,11 @@ Trouble here explains trouble above, so it is looked at even where no pod compla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.inventories import Inventory, moment, span
+from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.tongues.paths import mapping, mappings, strings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
@@ -22,19 +22,9 @@ _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailab
 _STUCK = timedelta(minutes=1)
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each fact about nodes, claims and namespaces; none in files."""
+def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
     if not inventory.live:
         return
-    for node in inventory.view.list("", "Node"):
-        yield from _node(inventory, node)
-    for claim in inventory.view.list("", "PersistentVolumeClaim"):
-        yield from _claim(inventory, claim)
-    for namespace in inventory.view.list("", "Namespace"):
-        yield from _namespace(inventory, namespace)
-
-
-def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
     ref = Ref.of(node)
     if mapping(node, "spec").get("unschedulable") is True:
         yield Fact(
@@ -49,7 +39,7 @@ def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
         said = inventory.quote(text(item, "message"), ref)
         if kind == "Ready" and status != "True":
             since = moment(item.get("lastTransitionTime"))
-            ago = f" for {span(inventory.now - since)}" if since else ""
+            ago = f" for {inventory.ago(since)}" if since else ""
             yield Fact(
                 rule="node.unready",
                 subject=ref,
@@ -70,6 +60,8 @@ def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
 
 
 def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
+    if not inventory.live:
+        return
     ref = Ref.of(claim)
     phase = text(claim, "status", "phase")
     if phase == "Lost":
@@ -82,7 +74,7 @@ def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
         )
     if phase != "Pending" or text(claim, "spec", "volumeName"):
         return
-    classes = {Ref.of(one).name: one for one in inventory.view.list("storage.k8s.io", "StorageClass")}
+    classes = {Ref.of(one).name: one for one in inventory.of_kind("storage.k8s.io", "StorageClass")}
     name = mapping(claim, "spec").get("storageClassName")
     path = ("spec", "storageClassName")
     seen = inventory.seen_all("storage.k8s.io", "StorageClass")
@@ -144,19 +136,17 @@ def _matching_volume(inventory: Inventory, name: str) -> bool:
         return True
     return any(
         text(volume, "spec", "storageClassName") == name and not mapping(volume, "spec", "claimRef")
-        for volume in inventory.view.list("", "PersistentVolume")
+        for volume in inventory.of_kind("", "PersistentVolume")
     )
 
 
 def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
     ref = Ref.of(namespace)
     since = moment(mapping(namespace, "metadata").get("deletionTimestamp"))
-    if since is None or inventory.now - since < _STUCK:
+    if not inventory.live or since is None or not inventory.past(since, _STUCK):
         return
     holding = [
-        Ref.of(one)
-        for one in inventory.everything
-        if Ref.of(one).namespace == ref.name and words(one, "metadata", "finalizers")
+        Ref.of(one) for one in inventory.at("namespace", ref.name) if words(one, "metadata", "finalizers")
     ]
     said = [
         text(item, "message")
@@ -175,7 +165,14 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
         rule="namespace.terminating",
         subject=ref,
         severity=Severity.WARNING,
-        message=f"is being deleted for {span(inventory.now - since)}",
+        message=f"is being deleted for {inventory.ago(since)}",
         cause=cause,
         evidence=tuple(evidence),
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {
+    ("", "Node"): _node,
+    ("", "PersistentVolumeClaim"): _claim,
+    ("", "Namespace"): _namespace,
+}

@@ -6,7 +6,7 @@ what was meant. A Service whose pods are merely not ready is a symptom of theirs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
@@ -17,16 +17,6 @@ from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import Edge, edges
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Fix, Ref, Resource, Severity
-
-
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each Service and Ingress that does not lead to a ready pod, as far as it is known why."""
-    for service in inventory.view.list("", "Service"):
-        if mapping(service, "metadata").get("deletionTimestamp"):
-            continue
-        yield from _service(inventory, service)
-    for ingress in inventory.view.list("networking.k8s.io", "Ingress"):
-        yield from _ingress(inventory, ingress)
 
 
 def _labels(selector: Mapping[str, str]) -> str:
@@ -40,6 +30,8 @@ def _fix(resource: Resource, path: Path, new: Any, title: str) -> Fix:
 
 
 def _service(inventory: Inventory, service: Resource) -> Iterator[Fact]:
+    if mapping(service, "metadata").get("deletionTimestamp"):
+        return
     ref = Ref.of(service)
     selector = strings(service, "spec", "selector")
     if not selector or text(service, "spec", "type") == "ExternalName":
@@ -130,9 +122,7 @@ def _meant(
     """Return the template that was probably meant, with the selector's wrong key and the label it should have been."""
     candidates: list[tuple[int, Template, dict[str, str]]] = []
     taken = _selected_by_others(inventory, ref)
-    for template in inventory.templates:
-        if inventory.space(template.ref) != inventory.space(ref):
-            continue
+    for template in inventory.templates_in(inventory.space(ref)):
         wrong = {key: value for key, value in selector.items() if template.labels.get(key) != value}
         if len(wrong) != 1:
             continue
@@ -353,3 +343,9 @@ def _wrong_port(
         fixes=(fix,) if fix else (),
         where=inventory.where(ref, path),
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {
+    ("", "Service"): _service,
+    ("networking.k8s.io", "Ingress"): _ingress,
+}
