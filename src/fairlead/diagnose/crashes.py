@@ -8,9 +8,10 @@ is explained by that.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
@@ -19,8 +20,8 @@ from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
 from fairlead.diagnose.lastcalls import telling as telling_calls
 from fairlead.diagnose.logs import Telling, telling
 from fairlead.diagnose.references import Container
-from fairlead.tongues.paths import mapping, mappings, text, words
-from fairlead.words import Evidence, Need, Ref, Severity
+from fairlead.tongues.paths import mapping, mappings, text
+from fairlead.words import Evidence, Need, Ref, Resource, Severity
 
 START_REASONS = frozenset(
     {"RunContainerError", "CreateContainerError", "StartError", "ContainerCannotRun", "PreStartHookError",
@@ -141,7 +142,7 @@ def _recent(inventory: Inventory, status: Mapping[str, object]) -> bool:
     if "running" not in mapping(status, "state"):
         return True
     ended = moment(mapping(status, "lastState", "terminated").get("finishedAt"))
-    return ended is None or inventory.now - ended < _LATELY
+    return ended is None or not inventory.past(ended, _LATELY)
 
 
 def _finished_job(inventory: Inventory, member: Member) -> bool:
@@ -156,50 +157,81 @@ def _finished_job(inventory: Inventory, member: Member) -> bool:
     return False
 
 
-def _troubles(inventory: Inventory) -> dict[tuple[Ref, str, str], _Trouble]:
-    found: dict[tuple[Ref, str, str], _Trouble] = {}
-    for member in inventory.members:
-        if text(member.pod, "status", "phase") == "Succeeded" or _finished_job(inventory, member):
-            continue
-        if text(member.pod, "status", "reason") == "Evicted":
-            continue
-        for container, status in member.statuses():
-            sort = _sort(inventory, member, container, status)
-            if not sort:
+def _in_trouble(inventory: Inventory, member: Member) -> Iterator[tuple[Container, dict[str, Any], str]]:
+    """Each container of a pod that is in such trouble, with its status and the sort of trouble."""
+    if (
+        text(member.pod, "status", "reason") == "Evicted"
+        or text(member.pod, "status", "phase") == "Succeeded"
+    ):
+        return
+    for container, status in member.statuses():
+        sort = _sort(inventory, member, container, status)
+        if sort:
+            if _finished_job(inventory, member):
+                return
+            yield container, status, sort
+
+
+def _first(inventory: Inventory, member: Member, container: str, sort: str) -> bool:
+    """Say whether the pod is the first of its crew whose container has such trouble: it tells of all."""
+    for one in inventory.crew(member.top.ref):
+        if any(
+            sort == its_sort and held.name == container for held, _, its_sort in _in_trouble(inventory, one)
+        ):
+            return one.ref == member.ref
+    return True
+
+
+def _trouble(inventory: Inventory, top: Ref, container: str, sort: str) -> _Trouble:
+    """Return the trouble of one container of a workload, over all its pods."""
+    trouble = _Trouble(sort, container)
+    for member in inventory.crew(top):
+        for held, status, its_sort in _in_trouble(inventory, member):
+            if held.name != container or its_sort != sort:
                 continue
-            trouble = found.setdefault((member.top.ref, container.name, sort), _Trouble(sort, container.name))
-            state = text(status, "state", "waiting", "reason") or next(iter(mapping(status, "state")), "")
-            trouble.members.append((member, container, last_end(status), state))
+            trouble.members.append((member, held, last_end(status), _state(status)))
             restarts = status.get("restartCount")
             trouble.restarts += restarts if isinstance(restarts, int) else 0
-    return found
+    return trouble
 
 
-def needs(inventory: Inventory) -> Iterator[Need]:
-    """The log ends worth reading: of one pod for each container in trouble, and of what stopped there."""
-    for trouble in _troubles(inventory).values():
-        if trouble.sort == "start":
-            continue
-        for member, container, end, _ in trouble.members[:1]:
+def _state(status: Mapping[str, Any]) -> str:
+    return text(status, "state", "waiting", "reason") or next(iter(mapping(status, "state")), "")
+
+
+def _needs(inventory: Inventory, pod: Resource) -> Iterator[Need]:
+    """The log ends worth reading: of one pod for each container in trouble."""
+    member = inventory.member(pod)
+    if member is None:
+        return
+    for container, status, sort in _in_trouble(inventory, member):
+        if sort != "start" and _first(inventory, member, container.name, sort):
+            end = last_end(status)
             yield log_need(member, container.name, previous=end is not None and not end.current)
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each container in trouble, and the pods that suffer from it."""
-    for (top, name, sort), trouble in _troubles(inventory).items():
+def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """Each container of a pod that is in trouble: the pod suffers from it; the first pod of a workload tells of it."""
+    member = inventory.member(pod)
+    if member is None:
+        return
+    top = member.top.ref
+    for container, status, sort in _in_trouble(inventory, member):
         rule = {"memory": "container.memory", "start": "container.start", "crash": "container.crash"}[sort]
-        yield _fact(inventory, rule, top, trouble)
-        for member, _, end, state in trouble.members:
-            said = f"container {name} " + (
-                f"waits: {state}" if state not in {"running", "terminated"} else f"ended: {end}"
-            )
-            yield Fact(
-                rule="pod.failing",
-                subject=member.ref,
-                detail=name,
-                message=said,
-                because=((rule, top, name),),
-            )
+        name = container.name
+        if _first(inventory, member, name, sort):
+            yield _fact(inventory, rule, top, _trouble(inventory, top, name, sort))
+        state = _state(status)
+        said = f"container {name} " + (
+            f"waits: {state}" if state not in {"running", "terminated"} else f"ended: {last_end(status)}"
+        )
+        yield Fact(
+            rule="pod.failing",
+            subject=member.ref,
+            detail=name,
+            message=said,
+            because=((rule, top, name),),
+        )
 
 
 def _fact(inventory: Inventory, rule: str, top: Ref, trouble: _Trouble) -> Fact:
@@ -269,15 +301,13 @@ _UNANSWERED = frozenset({"ECONNREFUSED", "ETIMEDOUT", "EHOSTUNREACH", "ECONNRESE
 def _refusing(inventory: Inventory, calls: Sequence[Call]) -> Iterator[Ref]:
     """The Services whose address did not answer."""
     hosts = {call.peer.rpartition(":")[0].strip("[]") for call in calls if call.error in _UNANSWERED}
-    for one in inventory.view.list("", "Service") if hosts else ():
-        addresses = {text(one, "spec", "clusterIP"), *words(one, "spec", "clusterIPs")}
-        if addresses & hosts:
-            yield Ref.of(one)
+    for host in sorted(hosts):
+        yield from (Ref.of(one) for one in inventory.at("address", host) if one.get("kind") == "Service")
 
 
 def _log(inventory: Inventory, member: Member, container: Container, end: End | None) -> Telling | None:
     for previous in (end is not None and not end.current, end is None or end.current):
-        log = inventory.answers.get(log_need(member, container.name, previous=previous))
+        log = inventory.answer(log_need(member, container.name, previous=previous))
         if log:
             return telling(log)
     return None
@@ -369,16 +399,15 @@ def _explanations(
 
 def named_services(inventory: Inventory, line: str, ref: Ref) -> Sequence[Ref]:
     """Return the Services beside the object that a line names as a host: alone, or with the namespace behind."""
-    hosts = set(_HOST.findall(line.lower()))
-    found = []
-    for one in inventory.view.list("", "Service"):
-        service = Ref.of(one)
-        full = f"{service.name}.{service.namespace}"
-        forms = {full, f"{full}.svc", f"{full}.svc.cluster.local"}
-        near = service.namespace == ref.namespace and service.name in hosts and _as_host(line, service.name)
-        if near or forms & hosts:
-            found.append(service)
-    return found
+    found: dict[Ref, None] = {}
+    for host in sorted(set(_HOST.findall(line.lower()))):
+        name, _, rest = host.partition(".")
+        namespace, _, domain = rest.partition(".")
+        service = Ref("", "Service", namespace or ref.namespace, name)
+        near = not rest and _as_host(line, name)
+        if (near or (rest and domain in {"", "svc", "svc.cluster.local"})) and inventory.get(service):
+            found[service] = None
+    return sorted(found, key=lambda one: (one.namespace, one.name))
 
 
 def _as_host(line: str, name: str) -> bool:
@@ -394,3 +423,7 @@ def _as_host(line: str, name: str) -> bool:
         )
         or re.search(rf"([\"'`]){word}\1", line)
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): _pod}
+NEEDS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Need]]] = {("", "Pod"): _needs}

@@ -29,6 +29,7 @@ from fairlead.diagnose import (
     hygiene_services,
     images,
     jobs,
+    pairs,
     policies_network,
     probes,
     resolving,
@@ -52,9 +53,6 @@ Table: TypeAlias = Mapping[tuple[str, str], Look]
 
 ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
     images.facts,
-    crashes.facts,
-    probes.facts,
-    starts.facts,
     scheduling.facts,
 )
 """What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
@@ -65,6 +63,9 @@ UNITS: Sequence[Table] = (
     detections.UNITS,
     grounds.UNITS,
     services.UNITS,
+    crashes.UNITS,
+    probes.UNITS,
+    starts.UNITS,
     workloads.UNITS,
     resolving.UNITS,
     bindings.UNITS,
@@ -79,6 +80,11 @@ UNITS: Sequence[Table] = (
     storage.UNITS,
 )
 """Tables of what is asked of each object of a kind: what is broken, or will be."""
+NEEDS: Sequence[Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Need]]]] = (
+    crashes.NEEDS,
+    probes.NEEDS,
+)
+"""Tables of what each object of a kind makes worth fetching."""
 ADVICE: Sequence[Table] = (
     bindings.ADVICE,
     budgets.ADVICE,
@@ -86,6 +92,7 @@ ADVICE: Sequence[Table] = (
     hygiene_nodes.ADVICE,
     hygiene_pods.ADVICE,
     hygiene_services.ADVICE,
+    pairs.ADVICE,
     policies_network.ADVICE,
     unused.ADVICE,
     usage.ADVICE,
@@ -99,7 +106,15 @@ def needs(view: View, *, now: datetime) -> list[Need]:
     Each is `Need("log", pod, (("container", name), ("previous", "true"|"false"), ("tail", lines)))`.
     """
     inventory = Inventory(view, scope="live", now=now)
-    return list(dict.fromkeys([*crashes.needs(inventory), *probes.needs(inventory)]))
+    return list(
+        dict.fromkeys(
+            need
+            for table in NEEDS
+            for (group, kind), look in table.items()
+            for one in inventory.of_kind(group, kind)
+            for need in look(inventory, one)
+        )
+    )
 
 
 def examine(

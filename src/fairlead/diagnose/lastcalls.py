@@ -130,9 +130,7 @@ def last_death(inventory: Inventory, pod: Ref, container: str, status: Mapping[s
         for field in ("state", "lastState")
     ]
     wanted = next((one for one in ids if one), "")
-    for record in inventory.view.list(GROUP, KIND, pod.namespace):
-        if text(record, "pod") != pod.name or text(record, "container") != container:
-            continue
+    for record in inventory.at("record", (pod.namespace, pod.name, container)):
         owner = next((text(one, "uid") for _, one in mappings(record, "metadata", "ownerReferences")), "")
         if owner and pod.uid and owner != pod.uid:
             continue

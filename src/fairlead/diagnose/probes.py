@@ -7,20 +7,21 @@ Unhealthy event about a pod that is not ready, or was restarted for it, now.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need, named_services
-from fairlead.diagnose.inventories import Inventory, Member, Noted, Template, moment
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
 from fairlead.tongues.paths import Path, mapping, mappings, strings, text
-from fairlead.words import Evidence, Fix, Need, Ref, Severity
+from fairlead.words import Evidence, Fix, Need, Ref, Resource, Severity
 
 FIELDS = {"readiness": "readinessProbe", "liveness": "livenessProbe", "startup": "startupProbe"}
 _HANDLERS = ("httpGet", "tcpSocket", "grpc", "exec")
@@ -80,14 +81,13 @@ def declared(container: Container, protocol: str = "TCP") -> dict[str | int, int
     return found
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each probe that cannot succeed, and each that does not."""
-    for template in inventory.templates:
-        for container in template.containers():
-            for probe in probes(container).values():
-                if isinstance(probe.port, str) and probe.handler != "grpc":
-                    yield from _undeclared(inventory, template, container, probe)
-    yield from _failing(inventory)
+def _template(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """Each probe that cannot succeed."""
+    template = inventory.template_of(resource)
+    for container in template.containers() if template is not None else ():
+        for probe in probes(container).values():
+            if isinstance(probe.port, str) and probe.handler != "grpc" and template is not None:
+                yield from _undeclared(inventory, template, container, probe)
 
 
 def _undeclared(
@@ -117,28 +117,24 @@ def _undeclared(
     )
 
 
-@dataclass(slots=True)
-class _Failing:
-    """One probe of one workload that fails now, over all its pods."""
+def _failures(inventory: Inventory, member: Member) -> Iterator[tuple[Container, Probe, Noted]]:
+    """Each probe of a pod that fails now, with kubelet's last event about it."""
+    statuses = member.statuses()
+    for container, status in statuses:
+        for sort, probe in probes(container).items():
+            if not _hurts(status, sort):
+                continue
+            note = _unhealthy(inventory, member, container, status, sort, probe, alone=_only(statuses, sort))
+            if note is not None and not _starting(inventory, container, status, sort, note):
+                yield container, probe, note
 
-    members: list[tuple[Member, Noted]] = field(default_factory=list)
 
-
-def _failures(inventory: Inventory) -> Mapping[tuple[Ref, str, str], _Failing]:
-    found: dict[tuple[Ref, str, str], _Failing] = {}
-    for member in inventory.members:
-        statuses = list(member.statuses())
-        for container, status in statuses:
-            for sort, probe in probes(container).items():
-                if not _hurts(status, sort):
-                    continue
-                note = _unhealthy(
-                    inventory, member, container, status, sort, probe, alone=_only(statuses, sort)
-                )
-                if note is not None and not _starting(inventory, container, status, sort, note):
-                    failing = found.setdefault((member.top.ref, container.name, sort), _Failing())
-                    failing.members.append((member, note))
-    return found
+def _first(inventory: Inventory, member: Member, container: str, sort: str) -> bool:
+    """Say whether the pod is the first of its crew whose probe fails: it tells of all."""
+    for one in inventory.crew(member.top.ref):
+        if any(held.name == container and probe.sort == sort for held, probe, _ in _failures(inventory, one)):
+            return one.ref == member.ref
+    return True
 
 
 def _starting(
@@ -156,7 +152,7 @@ def _starting(
 
     failures = whole("failureThreshold", 3)
     allowed = whole("initialDelaySeconds", 0) + whole("periodSeconds", 10) * failures
-    return note.count < failures and (inventory.now - began).total_seconds() < allowed
+    return note.count < failures and not inventory.past(began, timedelta(seconds=allowed))
 
 
 def _only(statuses: Sequence[tuple[Container, Mapping[str, Any]]], sort: str) -> bool:
@@ -208,72 +204,91 @@ def _killed(
     if kills and "waiting" in mapping(status, "state"):
         return True
     times = [one.last for one in (note, *kills) if one.last is not None]
-    lately = bool(times) and inventory.now - max(times) < _LATELY
+    lately = bool(times) and not inventory.past(max(times), _LATELY)
     return lately and (bool(kills) or note.count >= 2)
 
 
-def needs(inventory: Inventory) -> Iterator[Need]:
+def _needs(inventory: Inventory, pod: Resource) -> Iterator[Need]:
     """The current log of one pod for each failing probe: it may say what it waits for."""
-    for (_, container, _), failing in _failures(inventory).items():
-        yield log_need(failing.members[0][0], container, previous=False)
+    member = inventory.member(pod)
+    for container, probe, _ in _failures(inventory, member) if member is not None else ():
+        if member is not None and _first(inventory, member, container.name, probe.sort):
+            yield log_need(member, container.name, previous=False)
 
 
-def _failing(inventory: Inventory) -> Iterator[Fact]:
-    failures = _failures(inventory)
-    for (top, name, sort), failing in failures.items():
-        member, note = failing.members[0]
-        container = member.top.container(name) or next(
-            one for one, _ in member.statuses() if one.name == name
-        )
-        probe = probes(container).get(sort)
-        if probe is None:
-            continue
-        match = _UNHEALTHY.match(note.message)
-        said = inventory.quote(match.group(2) if match else note.message, member.ref)
-        healthy = {other for other in FIELDS if other != sort and (top, name, other) not in failures}
-        cause, edit = _why(inventory, member, container, probe, said, healthy)
-        fix: Fix | None = None
-        if edit is not None and member.top.container(name) is not None:
-            fix = edit_template(inventory, member.top, [edit[0]], edit[1])
-        log = inventory.answers.get(log_need(member, name, previous=False))
-        line = telling(log) if log else None
-        evidence = [inventory.noted(member.ref, note)]
-        if line is not None and line.shape != "last":
-            evidence.append(Evidence("log", member.ref, inventory.quote(line.line, member.ref)))
+def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """Each probe of a pod that fails: the pod suffers from it; the first pod of a workload tells of it."""
+    member = inventory.member(pod)
+    if member is None:
+        return
+    top = member.top.ref
+    for container, probe, note in _failures(inventory, member):
+        if _first(inventory, member, container.name, probe.sort):
+            yield from _failing(inventory, member, container.name, probe.sort, note)
         yield Fact(
-            rule="probe.failing",
-            subject=top,
-            detail=f"{name}/{sort}",
-            severity=Severity.CRITICAL,
-            message=f"the {sort} probe of container {name} fails ({probe})",
-            cause=cause,
-            evidence=tuple(evidence),
-            fixes=(fix,) if fix else (),
-            where=inventory.where(top, probe.path),
-            confidence="certain" if fix is None else "likely",
-            because=(
-                ("probe.port", top, f"{name}/{sort}"),
-                *([("node.unready", Ref("", "Node", "", member.node), "")] if member.node else []),
-                *(
-                    [("container.crash", top, name), ("container.memory", top, name)]
-                    if sort != "liveness"
-                    else []
-                ),
-                *(named_services(inventory, line.line, member.ref) if line is not None else ()),
-                *named_services(inventory, said, member.ref),
-            ),
+            rule="pod.unready",
+            subject=member.ref,
+            message=_SUFFERS[probe.sort],
+            because=(("probe.failing", top, f"{container.name}/{probe.sort}"),),
         )
-        for one, _ in failing.members:
-            yield Fact(
-                rule="pod.unready",
-                subject=one.ref,
-                message=_SUFFERS[sort],
-                because=(("probe.failing", top, f"{name}/{sort}"),),
-            )
+
+
+def _failing(inventory: Inventory, member: Member, name: str, sort: str, note: Noted) -> Iterator[Fact]:
+    top = member.top.ref
+    container = member.top.container(name) or next(one for one, _ in member.statuses() if one.name == name)
+    probe = probes(container).get(sort)
+    if probe is None:
+        return
+    match = _UNHEALTHY.match(note.message)
+    said = inventory.quote(match.group(2) if match else note.message, member.ref)
+    failing = {
+        its_probe.sort
+        for one in inventory.crew(top)
+        for held, its_probe, _ in _failures(inventory, one)
+        if held.name == name
+    }
+    healthy = FIELDS.keys() - failing
+    cause, edit = _why(inventory, member, container, probe, said, healthy)
+    fix: Fix | None = None
+    if edit is not None and member.top.container(name) is not None:
+        fix = edit_template(inventory, member.top, [edit[0]], edit[1])
+    log = inventory.answer(log_need(member, name, previous=False))
+    line = telling(log) if log else None
+    evidence = [inventory.noted(member.ref, note)]
+    if line is not None and line.shape != "last":
+        evidence.append(Evidence("log", member.ref, inventory.quote(line.line, member.ref)))
+    yield Fact(
+        rule="probe.failing",
+        subject=top,
+        detail=f"{name}/{sort}",
+        severity=Severity.CRITICAL,
+        message=f"the {sort} probe of container {name} fails ({probe})",
+        cause=cause,
+        evidence=tuple(evidence),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(top, probe.path),
+        confidence="certain" if fix is None else "likely",
+        because=(
+            ("probe.port", top, f"{name}/{sort}"),
+            *([("node.unready", Ref("", "Node", "", member.node), "")] if member.node else []),
+            *(
+                [("container.crash", top, name), ("container.memory", top, name)]
+                if sort != "liveness"
+                else []
+            ),
+            *(named_services(inventory, line.line, member.ref) if line is not None else ()),
+            *named_services(inventory, said, member.ref),
+        ),
+    )
 
 
 def _why(
-    inventory: Inventory, member: Member, container: Container, probe: Probe, said: str, healthy: set[str]
+    inventory: Inventory,
+    member: Member,
+    container: Container,
+    probe: Probe,
+    said: str,
+    healthy: AbstractSet[str],
 ) -> tuple[str, tuple[Edit, str] | None]:
     """Return why the probe fails, and the edit that helps where the objects show one, with its title."""
     if probe.handler == "exec":
@@ -320,7 +335,7 @@ def _vouched(inventory: Inventory, member: Member, ports: Sequence[int]) -> int 
 
 
 def _answered(
-    container: Container, probe: Probe, code: int, healthy: set[str]
+    container: Container, probe: Probe, code: int, healthy: AbstractSet[str]
 ) -> tuple[str, tuple[Edit, str] | None]:
     asked = probe.content.get("path") or "/"
     if code in {404, 405, 410}:
@@ -348,3 +363,10 @@ def _answered(
             None,
         )
     return f"The server answers {code}: the application itself says that it is not well.", None
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {
+    ANY_MAKER: _template,
+    ("", "Pod"): _pod,
+}
+NEEDS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Need]]] = {("", "Pod"): _needs}

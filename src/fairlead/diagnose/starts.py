@@ -5,17 +5,17 @@ Also the pods that are not ready for no reason that can be seen, so that nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.configs import lacks
 from fairlead.diagnose.crashes import START_REASONS
 from fairlead.diagnose.images import PULL_REASONS
-from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready, span
+from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready
 from fairlead.tongues.paths import mapping, mappings, text
-from fairlead.words import Evidence, Ref, Severity
+from fairlead.words import Evidence, Ref, Resource, Severity
 
 _GRACE = timedelta(seconds=60)
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
@@ -32,22 +32,29 @@ def _node(member: Member) -> tuple[Key, ...]:
     return (("node.unready", Ref("", "Node", "", member.node), ""),) if member.node else ()
 
 
-def _age(inventory: Inventory, member: Member) -> timedelta:
-    """Return how long the pod has been bound to its node (or exists)."""
-    since = moment(mapping(member.pod, "status").get("startTime")) or moment(
+def _since(member: Member) -> datetime | None:
+    """Return when the pod was bound to its node (or made)."""
+    return moment(mapping(member.pod, "status").get("startTime")) or moment(
         mapping(member.pod, "metadata").get("creationTimestamp")
     )
-    return inventory.now - since if since else _GRACE
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each pod that is kept from starting, by what is seen of it."""
-    for member in inventory.members:
-        phase = text(member.pod, "status", "phase")
-        if text(member.pod, "status", "reason") == "Evicted":
-            yield _evicted(inventory, member)
-        elif phase not in {"Succeeded", "Failed"}:
-            yield from _starting(inventory, member)
+def _slow(inventory: Inventory, member: Member) -> bool:
+    """Say whether the pod has had more time than one that is well needs."""
+    since = _since(member)
+    return since is not None and inventory.past(since, _GRACE)
+
+
+def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """What keeps a pod from starting, by what is seen of it."""
+    member = inventory.member(pod)
+    if member is None:
+        return
+    phase = text(member.pod, "status", "phase")
+    if text(member.pod, "status", "reason") == "Evicted":
+        yield _evicted(inventory, member)
+    elif phase not in {"Succeeded", "Failed"} and not ready(member.pod):
+        yield from _starting(inventory, member)
 
 
 def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
@@ -65,7 +72,7 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
         text(state, "reason") in {"", "ContainerCreating", "PodInitializing"} for _, state in waiting
     )
     if not creating:
-        if not ready(member.pod) and _age(inventory, member) > _GRACE:
+        if _slow(inventory, member):
             yield _unready(member)
         return
     mounts, sandboxes = inventory.events(member.ref, *_MOUNT), inventory.events(member.ref, *_SANDBOX)
@@ -104,12 +111,12 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
             message="waits for its sandbox (network and namespaces)",
             because=(("pod.sandbox", node, ""),),
         )
-    elif _age(inventory, member) > _GRACE:
+    elif (since := _since(member)) is not None and _slow(inventory, member):
         yield Fact(
             rule="pod.stuck",
             subject=member.ref,
             severity=Severity.WARNING,
-            message=f"being created for {span(_age(inventory, member))}, and nothing says why",
+            message=f"being created for {inventory.ago(since)}, and nothing says why",
             because=(*missing, *_node(member)),
             confidence="possible",
         )
@@ -214,3 +221,6 @@ def _evicted(inventory: Inventory, member: Member) -> Fact:
         evidence=(Evidence("field", member.ref, f"Evicted: {said}"),),
         because=(node,),
     )
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): _pod}
