@@ -254,14 +254,22 @@ def _named(name: str) -> list[Practice]:
 
 def exempted(thing: Thing, practice: Practice) -> str:
     """Return the annotation that spares the object from a practice, or ""."""
+    return _sparing(thing, {practice.name, practice.rule, *practice.polaris}, practice.polaris)
+
+
+def spared_from(resource: Resource, rule: str, checks: Sequence[str] = ()) -> bool:
+    """Whether an annotation spares the object from advice by another rule, which Polaris has as one of these checks."""
+    return bool(_sparing(thing_of(resource), {rule, *checks}, checks))
+
+
+def _sparing(thing: Thing, names: Collection[str], checks: Sequence[str]) -> str:
     for key, value in notes(thing):
         if key == EXEMPT:
-            names = {one.strip().removeprefix(f"{FAMILY}.") for one in re.split(r"[,\s]+", value)}
-            if names & {"all", "true", practice.name, *practice.polaris}:
+            if {"all", "true", *names} & set(re.split(r"[,\s]+", value)):
                 return key
         elif key.startswith(_POLARIS) and value.lower() == "true":
             said = key.removeprefix(_POLARIS)
-            if said == "exempt" or said.removesuffix("-exempt") in practice.polaris:
+            if said == "exempt" or said.removesuffix("-exempt") in checks:
                 return key
     return ""
 

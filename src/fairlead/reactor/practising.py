@@ -1,15 +1,19 @@
 """Advice by the judge's practices, told as findings beside those of an examination.
 
-Brings objects and practices together; holds no rules. Advice is never more than a note: its severity is info.
+Brings objects together with the judge, for what one object shows alone, and with the diagnosis, for what several do; holds no rules. Advice
+is never more than a note: its severity is info.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
-from fairlead.judge.practices import SYSTEM, Practice, chosen, faults, owned, repaired
+from fairlead.diagnose.examining import examine
+from fairlead.judge.practices import SYSTEM, Practice, chosen, faults, owned, repaired, spared_from
 from fairlead.tongues import jsonpatch
-from fairlead.tongues.paths import dotted
+from fairlead.tongues.paths import dotted, text
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Resource, Severity, Snapshot, View, Where
 
 Locate = Callable[[Ref, str], Where]
@@ -87,3 +91,68 @@ def _fix(resource: Resource, ref: Ref, practice: Practice, beside: View) -> Iter
     )
     risk = f"{practice.risk[:1].upper()}{practice.risk[1:]}." if practice.risk else ""
     yield Fix(title=f"follow {practice.rule}", changes=(change,), risk=risk)
+
+
+class Pairing(NamedTuple):
+    """How a check of Polaris that looks at several objects is told here: findings of these rules, about objects of this kind.
+
+    `role` is the kind of the role that a binding is of, "" where that does not matter.
+    """
+
+    rules: frozenset[str]
+    kind: str = ""
+    role: str = ""
+
+
+_EXEC = frozenset({"access.exec", "access.unknown"})
+_ALL = frozenset({"access.everything"})
+_POLICIES = frozenset({"policy.lacking", "policy.shut", "policy.absent"})
+PAIRINGS: Mapping[str, Pairing] = {
+    "clusterrolebindingClusterAdmin": Pairing(_ALL, "ClusterRoleBinding"),
+    "clusterrolebindingPodExecAttach": Pairing(_EXEC, "ClusterRoleBinding"),
+    "missingNetworkPolicy": Pairing(_POLICIES),
+    "missingPodDisruptionBudget": Pairing(frozenset({"budget.absent"}), "Deployment"),
+    "pdbMinAvailableEqualToHPAMinReplicas": Pairing(frozenset({"budget.level"})),
+    "pdbMinAvailableGreaterThanHPAMaxReplicas": Pairing(frozenset({"budget.never"})),
+    "pdbMinAvailableGreaterThanHPAMinReplicas": Pairing(frozenset({"budget.over", "budget.never"})),
+    "pdbMinAvailableGreaterThanOrEqualToHPAMinReplicas": Pairing(
+        frozenset({"budget.level", "budget.over", "budget.never"})
+    ),
+    "rolebindingClusterAdminClusterRole": Pairing(_ALL, "RoleBinding", "ClusterRole"),
+    "rolebindingClusterAdminRole": Pairing(_ALL, "RoleBinding", "Role"),
+    "rolebindingClusterRolePodExecAttach": Pairing(_EXEC, "RoleBinding", "ClusterRole"),
+    "rolebindingRolePodExecAttach": Pairing(_EXEC, "RoleBinding", "Role"),
+}
+"""Polaris's checks that need several objects, by name. What one object shows is among the practices."""
+
+PAIRED = frozenset[str]().union(*(one.rules for one in PAIRINGS.values()))
+"""The rules of the diagnosis that are good practice which several objects together show."""
+
+
+def paired(
+    resources: Iterable[Resource],
+    now: datetime,
+    locate: Locate | None = None,
+    *,
+    checks: Collection[str] = PAIRINGS.keys(),
+) -> list[Finding]:
+    """Return what several objects that are written together show of good practice: findings of the diagnosis, as for files.
+
+    `checks` are names of Polaris's, keys of PAIRINGS. What an annotation of the object spares it from is left out.
+    """
+    view = Snapshot(resources)
+    wanted = [(check, PAIRINGS[check]) for check in PAIRINGS if check in checks]
+    found = []
+    for one in examine(view, scope="files", now=now, locate=locate, advice=True):
+        subject = view.get(one.subject.group, one.subject.kind, one.subject.namespace, one.subject.name) or {}
+        role = text(subject, "roleRef", "kind")
+        mine = [
+            check
+            for check, pairing in wanted
+            if one.rule in pairing.rules
+            and pairing.kind in {"", one.subject.kind}
+            and pairing.role in {"", role}
+        ]
+        if mine and not spared_from(subject, one.rule, mine):
+            found.append(one)
+    return found
