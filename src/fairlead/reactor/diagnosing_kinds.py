@@ -137,7 +137,7 @@ _STATUS: Schema = _object(
 )
 
 _SUPPRESSION: Schema = _object(
-    "Names a finding by its id, or findings by rule and subject.",
+    "Names a finding by its id, or findings by rule, by subject, or by both.",
     finding=_text("the id of one finding", pattern="^[0-9a-f]{8}$"),
     rule=_text("a rule's name, or a pattern with `*`", maxLength=253),
     subject=_object(
@@ -149,7 +149,10 @@ _SUPPRESSION: Schema = _object(
     by=_text("who has decided so", maxLength=253),
 )  # fmt: skip
 _SUPPRESSION["x-kubernetes-validations"] = [
-    {"rule": "has(self.finding) || has(self.rule)", "message": "names neither a finding nor a rule"}
+    {
+        "rule": "has(self.finding) || has(self.rule) || has(self.subject)",
+        "message": "names neither a finding, nor a rule, nor a subject",
+    }
 ]
 
 _SELECTOR: Schema = _object(

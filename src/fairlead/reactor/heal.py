@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from fairlead.diagnose.proposing import bare
@@ -56,15 +57,18 @@ async def heal(
     patience: float,
     namespace: str = "",
     seen: Callable[[str], None] = lambda _: None,
-    note: Callable[[Healing], None] = lambda _: None,
+    note: Callable[[Healing], Awaitable[None] | None] = lambda _: None,
+    look: Callable[[], Awaitable[Examined]] | None = None,
 ) -> Healing:
     """Carry a fix out and watch for at most `patience` seconds; `seen` is told of every turn in a few words.
 
     `before` is what was found when the fix was offered. `note` gets the Healing before anything is written and after every step, so
-    that what was begun can be undone whatever comes between. Raises Unreachable when the cluster is lost on the way.
+    that what was begun can be undone whatever comes between; what it returns to wait for is waited for. `look` says what is found now,
+    for those who follow the cluster anyway. Raises Unreachable when the cluster is lost on the way.
     """
     healing = Healing(finding, fix, started=now().isoformat(timespec="seconds"))
     begun = time.monotonic()
+    look = look or partial(examine_cluster, cluster, now, namespace)
     try:
         originals = await _originals(cluster, fix)
         healing.undo = undo(fix, originals)
@@ -74,15 +78,13 @@ async def heal(
         return healing
     healing.steps.append(Step("the server takes it in a dry run", True))
     healing.outcome = "begun"
-    note(healing)
+    await _noted(note(healing))
     if not await _carry_out(cluster, healing, fix.changes, now):
-        note(healing)
+        await _noted(note(healing))
         return healing
-    note(healing)
+    await _noted(note(healing))
     seen("applied")
-    verdict, examined = await _watch(
-        cluster, finding, before, now, patience - (time.monotonic() - begun), namespace, seen
-    )
+    verdict, examined = await _watch(look, finding, before, patience - (time.monotonic() - begun), seen)
     healing.left = examined.findings if examined else []
     if verdict == "worse":
         await _roll_back(cluster, healing, now)
@@ -91,8 +93,13 @@ async def heal(
         detail = "" if verdict == "healthy" else f"not well after {patience:.0f} s; the change stays"
         healing.steps.append(Step("all is well again", verdict == "healthy", detail))
     healing.seconds = time.monotonic() - begun
-    note(healing)
+    await _noted(note(healing))
     return healing
+
+
+async def _noted(said: Awaitable[None] | None) -> None:
+    if said is not None:
+        await said
 
 
 async def _originals(cluster: AsyncCluster, fix: Fix) -> dict[Ref, Resource]:
@@ -230,12 +237,10 @@ async def _gone(cluster: AsyncCluster, change: Change) -> None:
 
 
 async def _watch(
-    cluster: AsyncCluster,
+    look: Callable[[], Awaitable[Examined]],
     finding: Finding,
     before: Sequence[Finding],
-    now: Callable[[], datetime],
     patience: float,
-    namespace: str,
     seen: Callable[[str], None],
 ) -> tuple[Literal["healthy", "worse", "late"], Examined | None]:
     """Look again and again until all is well, things are worse, or patience ends."""
@@ -246,7 +251,7 @@ async def _watch(
     examined: Examined | None = None
     while time.monotonic() < deadline:
         try:
-            examined = await examine_cluster(cluster, now, namespace)
+            examined = await look()
         except Unreachable:
             await asyncio.sleep(EVERY)
             continue
