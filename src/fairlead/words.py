@@ -236,7 +236,8 @@ class Snapshot:
         here[ref.name] = resource
         self._forget(ref)
         for owner in resource.get("metadata", {}).get("ownerReferences") or ():
-            self._owned.setdefault(owner["uid"], {})[ref] = resource
+            if owner.get("uid"):
+                self._owned.setdefault(owner["uid"], {})[ref] = resource
 
     def drop(self, ref: Ref) -> None:
         """Forget the object, if it is here."""
@@ -258,10 +259,10 @@ class Snapshot:
 
     def _disown(self, ref: Ref, before: Resource) -> None:
         for owner in before.get("metadata", {}).get("ownerReferences") or ():
-            children = self._owned.get(owner["uid"], {})
+            children = self._owned.get(owner.get("uid"), {})
             children.pop(ref, None)
             if not children:
-                self._owned.pop(owner["uid"], None)
+                self._owned.pop(owner.get("uid"), None)
 
     def get(self, group: str, kind: str, namespace: str, name: str) -> Resource | None:
         """See View."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import labels, staying
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, anew
 from fairlead.diagnose.references import TEMPLATES, Edge, edges
@@ -148,55 +148,21 @@ def _shared(inventory: Inventory, ref: Ref) -> Iterator[Fact]:
 
 
 def runner(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
-    """What makes pods and mounts a token by an explicit word, or runs as the account that everything shares."""
+    """What makes pods and runs as the default account of its namespace, while that has rights: only ever a symptom."""
     template = inventory.template_of(resource)
     if template is None or inventory.owner(resource) is not None or not staying(resource):
         return
     spec, ref = template.spec, template.ref
-    if ref.namespace in SYSTEM:
-        return
     name = text(spec, "serviceAccountName") or text(spec, "serviceAccount") or "default"
-    account_ref = Ref("", "ServiceAccount", ref.namespace, name)
-    yield from _mounted(inventory, template, account_ref)
     if name != "default" or not inventory.live:
         return
-    named = bool(text(spec, "serviceAccountName") or text(spec, "serviceAccount"))
-    rights = any(
-        edge.source.kind in {"RoleBinding", "ClusterRoleBinding"} for edge in inventory.referrers(account_ref)
-    )
-    if not named and not rights:
-        return
     yield Fact(
-        rule="account.default",
+        rule="account.shared",
         subject=ref,
+        message="runs as the default account of its namespace",
         severity=Severity.INFO,
-        message="runs as the default account of its namespace, as everything does that names none",
-        evidence=(
-            inventory.field(ref, (*template.spec_path, "serviceAccountName"), "serviceAccountName: default"),
-        ),
-        where=inventory.where(ref, (*template.spec_path, "serviceAccountName")),
-        because=(("account.bound", account_ref, ""),),
-    )
-
-
-def _mounted(inventory: Inventory, template: Template, account_ref: Ref) -> Iterator[Fact]:
-    asked = template.spec.get(_AUTOMOUNT)
-    holder, path = template.ref, (*template.spec_path, _AUTOMOUNT)
-    if asked is None:
-        found = inventory.get(account_ref)
-        asked = found.get(_AUTOMOUNT) if found is not None else None
-        holder, path = account_ref, (_AUTOMOUNT,)
-    if asked is not True:
-        return
-    by = "" if holder == template.ref else f", as {account_ref.kind} {account_ref.name} says"
-    yield Fact(
-        rule="token.mounted",
-        subject=template.ref,
-        severity=Severity.INFO,
-        message=f"has the token of its account mounted{by}",
-        cause="What does not talk to the API server needs none.",
-        evidence=(inventory.field(holder, path, f"{_AUTOMOUNT}: true"),),
-        where=inventory.where(holder, path),
+        because=(("account.bound", Ref("", "ServiceAccount", ref.namespace, name), ""),),
+        weak=True,
     )
 
 

@@ -18,6 +18,8 @@ from fairlead.words import Evidence, Ref, Resource, Severity
 _GRACE = timedelta(minutes=2)
 _RESTARTS = 5
 _SELECTOR = ("spec", "selector")
+_WHY = ("workload.selector", "workload.refused", "workload.waiting")
+"""What else is said of a workload without pods, and says why."""
 
 
 def _age(inventory: Inventory, resource: Resource) -> timedelta | None:
@@ -45,7 +47,7 @@ def _without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     if any(staying(one.pod) for one in inventory.crews.get(ref, ())):
         return
     template = inventory.template_of(resource)
-    because: list[Key | Ref] = [ref]
+    because: list[Key | Ref] = [(rule, ref, "") for rule in _WHY]
     account = text(template.spec, "serviceAccountName") if template is not None else ""
     if account:
         because.append(("account.missing", Ref("", "ServiceAccount", ref.namespace, account), ""))
@@ -55,7 +57,6 @@ def _without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         severity=Severity.WARNING,
         message=f"wants {wanted} pod{'s' if wanted > 1 else ''}, and no pod has {shown(selector)}",
         cause="Nothing was told about pods being refused: the controller that should make them may not be running.",
-        evidence=(inventory.field(ref, _SELECTOR, shown(selector)),),
         where=inventory.where(ref, _SELECTOR),
         because=tuple(because),
         confidence="likely",
@@ -147,7 +148,6 @@ def _unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
         cause=f"No scheduler of the name {name} runs, or it is far behind.",
         evidence=(Evidence("absence", ref, "no PodScheduled condition, no node, no event"),),
         where=inventory.where(ref, ("spec", "schedulerName")),
-        because=(ref,),
         confidence="likely" if age is not None else "possible",
     )
 

@@ -293,7 +293,8 @@ def _account(thing: Thing, name: str) -> Mapping[str, Any] | None:
 def unmanaged_pod(thing: Thing) -> Fault | None:
     """A pod belongs to a controller that makes another when it is gone."""
     meta = mapping(thing.content, "metadata")
-    if mappings(meta, "ownerReferences") or _MIRROR in mapping(meta, "annotations"):
+    owners = [owner for _, owner in mappings(meta, "ownerReferences")]
+    if any(owner.get("controller") is True for owner in owners) or _MIRROR in mapping(meta, "annotations"):
         return None
     return Fault(
         "is a pod on its own: nothing makes another when it is gone",
