@@ -51,12 +51,6 @@ Look: TypeAlias = Callable[[Inventory, Resource], Iterator[Fact]]
 Table: TypeAlias = Mapping[tuple[str, str], Look]
 """By (group, kind); ANY_KIND is for every object but Events, ANY_MAKER for every object that makes pods and that no other made."""
 
-ANALYZERS: Sequence[Callable[[Inventory], Iterator[Fact]]] = (
-    images.facts,
-    scheduling.facts,
-)
-"""What looks for facts, each in its own field; their order decides nothing but the order of evidence."""
-
 UNITS: Sequence[Table] = (
     configs.UNITS,
     addresses.UNITS,
@@ -65,7 +59,9 @@ UNITS: Sequence[Table] = (
     services.UNITS,
     crashes.UNITS,
     probes.UNITS,
+    images.UNITS,
     starts.UNITS,
+    scheduling.UNITS,
     workloads.UNITS,
     resolving.UNITS,
     bindings.UNITS,
@@ -134,9 +130,7 @@ def examine(
     """
     inventory = Inventory(view, scope=scope, now=now, answers=answers, unseen=unseen, locate=locate)
     tables = (*UNITS, *ADVICE) if advice else UNITS
-    found = roots(
-        [*(fact for analyzer in ANALYZERS for fact in analyzer(inventory)), *_asked(inventory, tables)]
-    )
+    found = roots(_asked(inventory, tables))
     return [_with_way_back(inventory, one) for one in found] if inventory.live else found
 
 

@@ -7,21 +7,19 @@ well, outweighs whatever the registry said: with a slip in the name no registry 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from fairlead.diagnose import indexes
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Member, Template
 from fairlead.diagnose.likening import distance, nearest
 from fairlead.diagnose.proposing import Edit, edit_template, joined
 from fairlead.diagnose.references import Container, edges
 from fairlead.tongues.paths import mapping, mappings, text, words
-from fairlead.words import Evidence, Fix, Ref, Severity, Where
+from fairlead.words import Evidence, Fix, Ref, Resource, Severity, Where
 
-PULL_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable",
-     "ImageInspectError"}
-)  # fmt: skip
+PULL_REASONS = indexes.PULL_REASONS
 """The reasons of a waiting container that has no image."""
 
 _UNREACHABLE = re.compile(
@@ -73,31 +71,27 @@ def parse(image: str) -> Name:
 
 def on_node(inventory: Inventory, node: str = "") -> set[str]:
     """Return the full names of the images that a node, or any node, says it holds."""
-    found: set[str] = set()
-    for one in inventory.view.list("", "Node"):
-        if node and text(one, "metadata", "name") != node:
-            continue
-        for _, image in mappings(one, "status", "images"):
-            found.update(parse(name).full for name in words(image, "names"))
-    return found
+    if not node:
+        return {parse(name).full for name in inventory.keys("held")}
+    one = inventory.get(Ref("", "Node", "", node))
+    return {
+        parse(name).full for _, image in mappings(one, "status", "images") for name in words(image, "names")
+    }
 
 
-def _running(inventory: Inventory) -> set[str]:
-    """Return the names, as written, of images that some container runs or ran."""
-    found: set[str] = set()
-    for member in inventory.members:
-        for container, status in member.statuses():
-            state = mapping(status, "state")
-            if "running" in state or mapping(status, "lastState") or "terminated" in state:
-                found.add(text(container.content, "image"))
-    return found - {""}
+def _known(inventory: Inventory) -> frozenset[Name]:
+    """Return the images that some node holds or some container runs or ran."""
+    return frozenset(parse(name) for index in ("held", "ran") for name in inventory.keys(index))
 
 
 def meant(inventory: Inventory, image: str) -> str | None:
     """Return the image that was probably meant, written as the wrong one is: on a node, or run by another container."""
     wrong = parse(image)
-    known = {parse(name) for name in on_node(inventory) | _running(inventory)} - {wrong}
-    known = {one for one in known if one.registry == wrong.registry and not one.digest}
+    known = {
+        one
+        for one in inventory.kept(_known)
+        if one.registry == wrong.registry and not one.digest and one != wrong
+    }
     same = {one.tag for one in known if one.repository == wrong.repository}
     if same and not wrong.digest:
         if len(same) == 1:
@@ -137,18 +131,35 @@ class _Failure:
     pods: list[Member] = field(default_factory=list)
 
 
-def _failures(inventory: Inventory) -> Mapping[str, _Failure]:
-    found: dict[str, _Failure] = {}
-    for member in inventory.members:
-        for container, status in member.statuses():
+def _failure(inventory: Inventory, image: str) -> _Failure:
+    failure = _Failure(image)
+    for pod in inventory.at("pulling", image):
+        member = inventory.member(pod)
+        for container, status in member.statuses() if member is not None else ():
             waiting = mapping(status, "state", "waiting")
-            reason = text(waiting, "reason")
-            if reason not in PULL_REASONS:
-                continue
-            image = text(container.content, "image")
-            failure = found.setdefault(image, _Failure(image))
-            _note(inventory, failure, member, container, waiting)
-    return found
+            if (
+                text(waiting, "reason") in PULL_REASONS
+                and text(container.content, "image") == image
+                and member is not None
+            ):
+                _note(inventory, failure, member, container, waiting)
+    return failure
+
+
+def _right(inventory: Inventory, image: str) -> str | None:
+    """Return the image that was probably meant, None where the name is no name or none is near."""
+    failure = inventory.kept(_failure, image)
+    return meant(inventory, image) if failure.reason != "InvalidImageName" else None
+
+
+def _unreachable(inventory: Inventory, image: str) -> bool:
+    """Say whether the image's registry, and nothing else, stands in the way."""
+    failure = inventory.kept(_failure, image)
+    return (
+        _classified(failure.said) == "unreachable"
+        and failure.reason != "ErrImageNeverPull"
+        and inventory.kept(_right, image) is None
+    )
 
 
 def _note(
@@ -194,22 +205,36 @@ def _classified(said: str) -> str:
     return ""
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each image that some container waits for, and the registries and nodes behind it."""
-    failures = _failures(inventory)
-    unreachable: dict[tuple[str, str], list[str]] = {}
-    for failure in failures.values():
-        right = meant(inventory, failure.image) if failure.reason != "InvalidImageName" else None
-        sort = _classified(failure.said)
-        because: list[tuple[str, Ref, str]] = []
-        if sort == "unreachable" and right is None and failure.reason != "ErrImageNeverPull":
-            registry = parse(failure.image).registry
-            for node in sorted(failure.nodes):
-                unreachable.setdefault((registry, node), []).append(failure.said)
-                because.append(("registry.unreachable", Ref("", "Registry", "", registry), node))
-        yield _fact(inventory, failure, right, sort, tuple(because))
-        yield from _pods(failure)
-    yield from _registries(inventory, unreachable)
+def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """Each image that a pod waits for; the first that waits for it tells of it, and of the registries and nodes behind it."""
+    member = inventory.member(pod)
+    if member is None:
+        return
+    waiting = {
+        text(container.content, "image"): None
+        for container, status in member.statuses()
+        if text(status, "state", "waiting", "reason") in PULL_REASONS
+    }
+    for image in waiting:
+        failure = inventory.kept(_failure, image)
+        if failure.pods[0].ref == member.ref:
+            because: list[tuple[str, Ref, str]] = []
+            if inventory.kept(_unreachable, image):
+                registry = Ref("", "Registry", "", parse(image).registry)
+                for node in sorted(failure.nodes):
+                    because.append(("registry.unreachable", registry, node))
+                    yield from _registries(inventory, registry, node)
+            right = inventory.kept(_right, image)
+            yield _fact(inventory, failure, right, _classified(failure.said), tuple(because))
+        key = {"InvalidImageName": "image.invalid", "ErrImageNeverPull": "image.never"}.get(
+            failure.reason, "image.pull"
+        )
+        yield Fact(
+            rule="pod.waiting",
+            subject=member.ref,
+            message=f"waits for its image ({failure.reason})",
+            because=((key, Ref("", "Image", "", image), ""),),
+        )
 
 
 def _fact(
@@ -293,47 +318,40 @@ def _why(inventory: Inventory, failure: _Failure, sort: str) -> str:
     return ""
 
 
-def _pods(failure: _Failure) -> Iterator[Fact]:
-    key = "image.pull"
-    if failure.reason in {"InvalidImageName", "ErrImageNeverPull"}:
-        key = {"InvalidImageName": "image.invalid", "ErrImageNeverPull": "image.never"}[failure.reason]
-    for member in failure.pods:
-        yield Fact(
-            rule="pod.waiting",
-            subject=member.ref,
-            message=f"waits for its image ({failure.reason})",
-            because=((key, Ref("", "Image", "", failure.image), ""),),
-        )
+def _asked(inventory: Inventory, node: str) -> Mapping[str, str]:
+    """Return the registries that cannot be reached from a node, each with what was said of it."""
+    found: dict[str, str] = {}
+    for pod in inventory.at("pulling on", node):
+        for _, container in [*mappings(pod, "spec", "initContainers"), *mappings(pod, "spec", "containers")]:
+            image = text(container, "image")
+            failure = inventory.kept(_failure, image)
+            if node in failure.nodes and inventory.kept(_unreachable, image):
+                found.setdefault(parse(image).registry, failure.said)
+    return found
 
 
-def _registries(inventory: Inventory, unreachable: Mapping[tuple[str, str], Sequence[str]]) -> Iterator[Fact]:
-    per_node: dict[str, list[str]] = {}
-    for registry, node in unreachable:
-        per_node.setdefault(node, []).append(registry)
-    for (registry, node), said in unreachable.items():
-        ref = Ref("", "Registry", "", registry)
-        about = Ref("", "Node", "", node)
-        because = (("node.offline", about, ""), about) if len(per_node[node]) > 1 else (about,)
+def _registries(inventory: Inventory, registry: Ref, node: str) -> Iterator[Fact]:
+    asked = inventory.kept(_asked, node)
+    about = Ref("", "Node", "", node)
+    several = len(asked) > 1
+    yield Fact(
+        rule="registry.unreachable",
+        subject=registry,
+        detail=node,
+        message=f"cannot be reached from node {node or '(unknown)'}",
+        cause=inventory.quote(_end(asked.get(registry.name, "")), registry),
+        because=(("node.offline", about, ""), about) if several else (about,),
+    )
+    if several:
         yield Fact(
-            rule="registry.unreachable",
-            subject=ref,
-            detail=node,
-            message=f"cannot be reached from node {node or '(unknown)'}",
-            cause=inventory.quote(_end(said[0]), ref),
-            because=because,
+            rule="node.offline",
+            subject=about,
+            severity=Severity.WARNING,
+            message=f"reaches none of the registries that its pods ask: {', '.join(sorted(asked))}",
+            cause="Several registries at once: the node's network or name service is the likelier cause.",
+            confidence="likely",
+            because=(about,),
         )
-    for node, registries in per_node.items():
-        if len(registries) > 1:
-            names = sorted(registries)
-            yield Fact(
-                rule="node.offline",
-                subject=Ref("", "Node", "", node),
-                severity=Severity.WARNING,
-                message=f"reaches none of the registries that its pods ask: {', '.join(names)}",
-                cause="Several registries at once: the node's network or name service is the likelier cause.",
-                confidence="likely",
-                because=(Ref("", "Node", "", node),),
-            )
 
 
 def _cut(said: str) -> str:
@@ -349,3 +367,6 @@ def _end(said: str) -> str:
         (index for index, part in enumerate(parts) if part.startswith("dial tcp")), max(len(parts) - 2, 0)
     )
     return ": ".join(parts[tail:])
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): _pod}

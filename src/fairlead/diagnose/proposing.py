@@ -164,7 +164,7 @@ def edit_template(inventory: Inventory, template: Template, edits: Sequence[Edit
     changes = [patch(resource, edits, title)]
     risk = ""
     if ref.kind in {"StatefulSet", "ReplicaSet", "ReplicationController"}:
-        broken = [one for one in inventory.crews.get(ref, ()) if not ready(one.pod)]
+        broken = [one for one in inventory.crew(ref) if not ready(one.pod)]
         changes += [delete(one.pod, f"{ref} replaces it from the new template") for one in broken]
         if broken:
             risk = f"{len(broken)} pod(s) that are not ready are deleted, so that they come back changed."

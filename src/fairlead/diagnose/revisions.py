@@ -39,7 +39,7 @@ def working(inventory: Inventory, template: Template) -> Resource | None:
     """Return the newest ReplicaSet of a Deployment, but for the current one, whose pods are ready."""
     owned = [
         one
-        for one in inventory.view.owned(template.ref.uid)
+        for one in inventory.at("owner", template.ref.uid)
         if text(one, "kind") == "ReplicaSet" and inventory.owner(one) is not None
     ]
     current = max(owned, key=revision, default=None)

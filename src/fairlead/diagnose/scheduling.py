@@ -6,7 +6,7 @@ The scheduler's message is the evidence; which request, label or taint is meant 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -47,30 +47,50 @@ class _Verdict:
     """Whether the shared fact is the root even where just one workload suffers from it."""
 
 
-def facts(inventory: Inventory) -> Iterator[Fact]:
-    """Each workload with pods that the scheduler could not place, those pods, and what several workloads run into."""
-    judged: list[tuple[Member, str, _Verdict]] = []
-    for member in inventory.members:
-        if member.node:
+def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """Why the scheduler could not place a pod, the workload that it belongs to, and what several workloads run into."""
+    if text(pod, "spec", "nodeName"):
+        return
+    member = inventory.member(pod)
+    for message, gated in _refusals(pod) if member is not None else ():
+        if member is None:
+            break
+        if gated:
+            yield _gated(inventory, member)
             continue
-        for _, item in mappings(member.pod, "status", "conditions"):
-            if item.get("type") != "PodScheduled" or item.get("status") != "False":
-                continue
-            message = text(item, "message")
-            if item.get("reason") == "SchedulingGated":
-                yield _gated(inventory, member)
-            elif (verdict := _judge(inventory, member, _reasons(message), message)) is not None:
-                judged.append((member, message, verdict))
-    sharers: dict[Key, set[Ref]] = {}
-    for member, _, verdict in judged:
-        if verdict.shared is not None:
-            sharers.setdefault(verdict.shared.key, set()).add(member.top.ref)
-    for member, message, verdict in judged:
+        verdict = inventory.kept(_verdict, member.ref, message)
+        if verdict is None:
+            continue
         shared = verdict.shared
-        if shared is not None and (verdict.alone or len(sharers[shared.key]) > 1):
+        if shared is not None and (verdict.alone or len(inventory.kept(_sharers).get(shared.key, ())) > 1):
             yield shared
-            verdict = replace(verdict, because=(*verdict.because, shared.key))  # noqa: PLW2901
+            verdict = replace(verdict, because=(*verdict.because, shared.key))
         yield from _unschedulable(inventory, member, message, verdict)
+
+
+def _refusals(pod: Resource) -> Iterator[tuple[str, bool]]:
+    """What the scheduler said of a pod, and whether gates hold it back."""
+    for _, item in mappings(pod, "status", "conditions"):
+        if item.get("type") == "PodScheduled" and item.get("status") == "False":
+            yield text(item, "message"), item.get("reason") == "SchedulingGated"
+
+
+def _verdict(inventory: Inventory, ref: Ref, message: str) -> _Verdict | None:
+    pod = inventory.get(ref)
+    member = inventory.member(pod) if pod is not None else None
+    return _judge(inventory, member, _reasons(message), message) if member is not None else None
+
+
+def _sharers(inventory: Inventory) -> Mapping[Key, set[Ref]]:
+    """Return the workloads that run into each thing that they might share."""
+    found: dict[Key, set[Ref]] = {}
+    for pod in inventory.at("unscheduled", ""):
+        member = inventory.member(pod)
+        for message, gated in _refusals(pod) if member is not None else ():
+            verdict = None if gated or member is None else inventory.kept(_verdict, member.ref, message)
+            if verdict is not None and verdict.shared is not None and member is not None:
+                found.setdefault(verdict.shared.key, set()).add(member.top.ref)
+    return found
 
 
 def _gated(inventory: Inventory, member: Member) -> Fact:
@@ -123,7 +143,7 @@ def _unschedulable(inventory: Inventory, member: Member, message: str, verdict: 
 def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message: str) -> _Verdict | None:
     """Return what the scheduler meant; None for words that the nodes have outdated since."""
     spec = member.top.spec_path
-    nodes = list(inventory.view.list("", "Node"))
+    nodes = list(inventory.of_kind("", "Node"))
     refs = [Ref.of(node) for node in nodes]
     if "persistentvolumeclaim" in message.lower():
         because: list[Key | Ref] = []
@@ -138,7 +158,7 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
         return _selector(inventory, member, nodes)
     lacking = [one.removeprefix("Insufficient ") for one in reasons if one.startswith("Insufficient ")]
     if lacking:
-        return _resources(inventory, member, lacking[0], nodes)
+        return _resources(inventory, member, lacking[0])
     tainted = [reason for reason in reasons if "untolerated taint" in reason]
     if tainted:
         return _taint(member, nodes, tainted[0][tainted[0].find("{") :])
@@ -221,13 +241,10 @@ def _selector(inventory: Inventory, member: Member, nodes: Sequence[Resource]) -
     return _Verdict("schedule.selector", "Its node affinity matches no node.", (*spec, "affinity"))
 
 
-def _resources(inventory: Inventory, member: Member, resource: str, nodes: Sequence[Resource]) -> _Verdict:
+def _resources(inventory: Inventory, member: Member, resource: str) -> _Verdict:
     """Return why a resource does not suffice, and a fix where a container's own request is what is too much."""
     asked = _asked(member.pod, resource)
-    sizes = {
-        Ref.of(node): quantity(mapping(node, "status", "allocatable").get(resource)) or Fraction(0)
-        for node in nodes
-    }
+    sizes, free = inventory.kept(_room, resource)
     biggest = max(sizes.values(), default=Fraction(0))
     greedy = max(
         ((_request(one, resource), one) for one in member.top.containers()),
@@ -239,9 +256,6 @@ def _resources(inventory: Inventory, member: Member, resource: str, nodes: Seque
         path = (*greedy[1].path, "resources", "requests", resource)
     if biggest == 0:
         return _Verdict("schedule.resources", f"No node has any {resource}.", path)
-    free = {
-        ref: max(size - _reserved(inventory, ref.name, resource), Fraction(0)) for ref, size in sizes.items()
-    }
     freest = max(free, key=lambda ref: free[ref])
     cause = (
         f"It asks for {shown(asked, resource)} of {resource}; "
@@ -257,7 +271,7 @@ def _resources(inventory: Inventory, member: Member, resource: str, nodes: Seque
         return _Verdict("schedule.resources", cause, path, shared=shared)
     fix = None
     if greedy is not None and greedy[0] == asked and resource in {"cpu", "memory"}:
-        crew = max(1, len(inventory.crews.get(member.top.ref, ())))
+        crew = max(1, len(inventory.crew(member.top.ref)))
         fitting = _round(free[freest] / (2 * crew), resource)
         if fitting is not None:
             fix = edit_template(
@@ -272,14 +286,26 @@ def _request(container: Container, resource: str) -> Fraction:
     return quantity(said) or Fraction(0)
 
 
+def _room(inventory: Inventory, resource: str) -> tuple[Mapping[Ref, Fraction], Mapping[Ref, Fraction]]:
+    """Return how much of a resource each node has for pods, and how much of it is not reserved yet."""
+    sizes = {
+        Ref.of(node): quantity(mapping(node, "status", "allocatable").get(resource)) or Fraction(0)
+        for node in inventory.of_kind("", "Node")
+    }
+    free = {
+        ref: max(size - inventory.kept(_reserved, ref.name, resource), Fraction(0))
+        for ref, size in sizes.items()
+    }
+    return sizes, free
+
+
 def _reserved(inventory: Inventory, node: str, resource: str) -> Fraction:
     """Return what the pods of a node have reserved of a resource."""
     return sum(
         (
             _asked(pod, resource)
-            for pod in inventory.view.list("", "Pod")
-            if text(pod, "spec", "nodeName") == node
-            and text(pod, "status", "phase") not in {"Succeeded", "Failed"}
+            for pod in inventory.at("node", node)
+            if text(pod, "status", "phase") not in {"Succeeded", "Failed"}
         ),
         Fraction(0),
     )
@@ -318,3 +344,6 @@ def shown(amount: Fraction, resource: str) -> str:
                 return f"{int(count)}{unit}" if count.denominator == 1 else f"{float(count):.1f}{unit}"
         return str(int(amount))
     return str(int(amount)) if amount.denominator == 1 else f"{int(amount * 1000)}m"
+
+
+UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): _pod}
