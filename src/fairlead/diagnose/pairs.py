@@ -178,7 +178,6 @@ def described(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
                 inventory,
                 made,
                 "budget.absent",
-                "",
                 "no PodDisruptionBudget among these files covers its pods: a drain may end them all at once",
             )
 
@@ -192,18 +191,16 @@ def _secured(inventory: Inventory, made: Template) -> Iterator[Fact]:
             continue
         for way in _ways(one):
             opened[way] = opened.get(way, False) or bool(find(one, ("spec", way.lower())))
-    for way, flow, shut in (
-        ("Ingress", "who may reach its pods", "let nobody in"),
-        ("Egress", "what its pods may reach", "let nothing out, not even to ask for a name"),
-    ):
-        if way not in opened:
-            yield _unwritten(
-                inventory, made, "policy.lacking", way, f"no NetworkPolicy among these files says {flow}"
-            )
-        elif not opened[way]:
-            yield _unwritten(
-                inventory, made, "policy.shut", way, f"is shut: the NetworkPolicies for its pods {shut}"
-            )
+    flows = {"Ingress": "who may reach its pods", "Egress": "what its pods may reach"}
+    unsaid = [flow for way, flow in flows.items() if way not in opened]
+    if unsaid:
+        said = f"no NetworkPolicy among these files says {', nor '.join(unsaid)}"
+        yield _unwritten(inventory, made, "policy.lacking", said)
+    ends = {"Ingress": "let nobody in", "Egress": "let nothing out, not even to ask for a name"}
+    shut = [end for way, end in ends.items() if opened.get(way) is False]
+    if shut:
+        said = f"is shut: the NetworkPolicies for its pods {' and '.join(shut)}"
+        yield _unwritten(inventory, made, "policy.shut", said)
 
 
 def _ways(policy: Resource) -> frozenset[str]:
@@ -212,12 +209,11 @@ def _ways(policy: Resource) -> frozenset[str]:
     return frozenset(written or ({"Ingress", "Egress"} if find(policy, ("spec", "egress")) else {"Ingress"}))
 
 
-def _unwritten(inventory: Inventory, made: Template, rule: str, detail: str, message: str) -> Fact:
+def _unwritten(inventory: Inventory, made: Template, rule: str, message: str) -> Fact:
     place: Path = (*made.path, "metadata", "labels")
     return Fact(
         rule=rule,
         subject=made.ref,
-        detail=detail,
         severity=Severity.INFO,
         message=message,
         evidence=(Evidence("absence", made.ref, message, inventory.where(made.ref, place)),),

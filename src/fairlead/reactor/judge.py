@@ -12,13 +12,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from fairlead.diagnose.rules import RULES
 from fairlead.dialects.kyverno.suites import Values
 from fairlead.dialects.manifests import Document, Unamendable, amend
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.judge.judging import judge, mutate
 from fairlead.judge.mending import mend
 from fairlead.judge.policies import Action, Book, Judged, Result
-from fairlead.judge.practices import SYSTEM, Practice, repaired
+from fairlead.judge.practices import DIALECT, SYSTEM, Practice, repaired
 from fairlead.judge.practices import policies as compiled
 from fairlead.judge.reading import Source
 from fairlead.judge.subjects import ANONYMOUS, Operation, Subject, subject_of
@@ -30,6 +31,7 @@ from fairlead.reactor.examine import gather, read_files
 from fairlead.reactor.judging import Answerer, asking
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import ALWAYS, Loaded, dialect_of, load
+from fairlead.reactor.practising import GRAVE, paired
 from fairlead.tongues import jsonpatch
 from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, User, View, Where
 
@@ -130,11 +132,12 @@ class Bench:
         practices: Sequence[Practice] = (),
         registries: Sequence[str] = (),
         spared: Collection[str] = (),
+        checks: Collection[str] = (),
     ) -> None:
         """Read policies and resources, each by file.
 
         `practices` are judged besides the policies; images of the `registries` are allowed then, and what is in namespaces that are
-        `spared` is not looked at by them.
+        `spared` is not looked at by them. `checks` are practices of several objects (`practising.PAIRINGS`), judged in files only.
         """
         policy_documents, self.findings = read_files(policies)
         self.documents, said = read_files(resources)
@@ -143,6 +146,8 @@ class Bench:
         self.findings += self.loaded.findings
         self.policies = self.loaded.book
         self._practices = tuple(practices)
+        self._checks = frozenset(checks)
+        self._now = now
         if practices:
             also = compiled(practices, registries, spared)
             self.loaded = replace(self.loaded, book=Book((*self.policies.policies, *also)))
@@ -189,7 +194,40 @@ class Bench:
             judged = await self._outcomes(subject)
             found.outcomes.append((subject, judged))
             found.rows += [row(subject, one, document.where) for one in judged]
+        found.rows += self._together()
         return found
+
+    def _together(self) -> list[Row]:
+        """Return what several objects of the files together show of good practice."""
+        if not self._checks:
+            return []
+        written = {one.ref: one for one in self.documents}
+
+        def locate(ref: Ref, path: str) -> Where:
+            return written[ref].where(path) if ref in written else Where(path=path)
+
+        contents = [one.content for one in self.documents]
+        rows = []
+        for one in paired(contents, self._now, locate, checks=self._checks):
+            grave = one.rule in GRAVE
+            rows.append(
+                Row(
+                    policy=one.rule,
+                    rule="",
+                    dialect=DIALECT,
+                    subject=one.subject,
+                    api_version=written[one.subject].content["apiVersion"] if one.subject in written else "",
+                    result="fail" if grave else "warn",
+                    message=one.message,
+                    wanted=one.cause,
+                    actions=frozenset({"deny"} if grave else {"warn"}),
+                    places=(one.where,),
+                    severity="high" if grave else "medium",
+                    category="access" if one.rule.startswith("access.") else "reliability",
+                    title=RULES.get(one.rule, ""),
+                )
+            )
+        return rows
 
     async def judge_objects(self, objects: Iterable[Resource]) -> Judgement:
         """Judge objects that are written nowhere."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from fairlead.diagnose.examining import examine
-from fairlead.judge.practices import SYSTEM, Practice, chosen, faults, owned, repaired, spared_from
+from fairlead.judge.practices import SYSTEM, Practice, Weight, chosen, faults, owned, repaired, spared_from
 from fairlead.tongues import jsonpatch
 from fairlead.tongues.paths import dotted, text
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Resource, Severity, Snapshot, View, Where
@@ -125,6 +126,9 @@ PAIRINGS: Mapping[str, Pairing] = {
 }
 """Polaris's checks that need several objects, by name. What one object shows is among the practices."""
 
+GRAVE = frozenset({"access.exec", "access.everything"})
+"""Those of their rules that weigh as much as danger."""
+
 PAIRED = frozenset[str]().union(*(one.rules for one in PAIRINGS.values()))
 """The rules of the diagnosis that are good practice which several objects together show."""
 
@@ -156,3 +160,35 @@ def paired(
         if mine and not spared_from(subject, one.rule, mine):
             found.append(one)
     return found
+
+
+class Wanted(NamedTuple):
+    """What good practice is asked for: practices of single objects, and checks of several (keys of PAIRINGS)."""
+
+    practices: tuple[Practice, ...] = ()
+    checks: frozenset[str] = frozenset()
+
+
+def wanted(names: Iterable[str] = (), weight: Weight = "warning", skipped: Iterable[str] = ()) -> Wanted:
+    """Return what is named, or without names what weighs at least so much; less what is skipped.
+
+    A name is as `chosen` takes it, or that of a check of several objects or of a rule by which one is told. Raises Unknown.
+    """
+    asked, left_out = list(names), list(skipped)
+    single = [name for name in asked if not _checks(name)]
+    practices = chosen(single, weight) if single or not asked else ()
+    without = {one.name for name in left_out if not _checks(name) for one in chosen([name])}
+    checks = {check for name in asked for check in _checks(name)} if asked else set(PAIRINGS)
+    if not asked and weight == "danger":
+        checks = {check for check in PAIRINGS if PAIRINGS[check].rules & GRAVE}
+    checks -= {check for name in left_out for check in _checks(name)}
+    return Wanted(tuple(one for one in practices if one.name not in without), frozenset(checks))
+
+
+def _checks(name: str) -> list[str]:
+    """Return the checks of several objects that a name means: a check's own, a rule's, or a pattern for either."""
+    return [
+        check
+        for check, pairing in PAIRINGS.items()
+        if fnmatchcase(check, name) or any(fnmatchcase(rule, name) for rule in pairing.rules)
+    ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,8 @@ from fairlead.words import User
 
 if TYPE_CHECKING:
     from fairlead.dialects.kyverno.suites import Values
-    from fairlead.judge.practices import Practice
     from fairlead.reactor.judge import Bench, Circumstances, Judgement, Repair
+    from fairlead.reactor.practising import Wanted
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
@@ -139,8 +138,8 @@ def code(found: Judgement) -> int:
 def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     from fairlead.reactor.judge import Bench
 
-    practices = _practices(args)
-    if not args.policy and not practices:
+    wanted = _wanted(args)
+    if not args.policy and not any(wanted):
         raise Problem(
             "no policies to judge by",
             "name them: fairlead judge -p POLICY... RESOURCE...; or take the built-in --practices",
@@ -155,7 +154,8 @@ def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
         texts,
         now=now(),
         circumstances=_circumstances(args),
-        practices=practices,
+        practices=wanted.practices,
+        checks=wanted.checks,
         registries=args.registry,
     )
     if args.policy and not bench.policy_documents:
@@ -165,17 +165,18 @@ def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
     return bench, texts
 
 
-def _practices(args: argparse.Namespace) -> Sequence[Practice]:
-    """Return the practices that are asked for: none, unless one of their options is used."""
-    from fairlead.judge.practices import Unknown, chosen
+def _wanted(args: argparse.Namespace) -> Wanted:
+    """Return the good practice that is asked for: none, unless one of its options is used."""
+    from fairlead.judge.practices import Unknown
+    from fairlead.reactor.practising import Wanted, wanted
 
     if not (args.practices or args.check or args.skip or args.registry):
-        return ()
+        return Wanted()
     names = args.check
     if args.registry and not (args.practices or args.skip or names):
         names = ["image-registry"]
     try:
-        return chosen(names, args.severity, args.skip)
+        return wanted(names, args.severity, args.skip)
     except Unknown as error:
         raise Problem(f"no practice is called {error}", "docs/practices.md lists them", code=2) from error
 
@@ -270,7 +271,7 @@ async def _live(args: argparse.Namespace) -> Judgement:
                 namespace=args.namespace,
                 circumstances=_circumstances(args),
                 online=args.online,
-                practices=_practices(args),
+                practices=_wanted(args).practices,
                 registries=args.registry,
             )
         except Unreachable as error:
