@@ -36,6 +36,10 @@ spec:
 """
 
 
+SELECTOR = "9bb13fd4"
+"""The id of the finding in BAD."""
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -52,7 +56,7 @@ def test_the_story_of_a_root(files: Path, capsys: pytest.CaptureFixture[str]) ->
         "✖ Service web  selects app=wbe, which nothing in these files makes (likely)\n"
         "    Deployment web makes pods labelled app=web: probably those are meant.\n"
         "    bad.yaml:15 .spec.selector.app\n"
-        "    fix: select app=web\n"
+        f"    fix: select app=web   fairlead fix {SELECTOR} -f bad.yaml\n"
         "\n"
         "1 cause (2 objects in 0.0 s)\n"
     )
@@ -61,7 +65,7 @@ def test_the_story_of_a_root(files: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_nothing_is_wrong(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diagnose", "-f", "good.yaml", "--color", "always"]) == 0
     assert (
-        "\x1b[32;1m✔ nothing is wrong that the files alone show\x1b[0m (1 objects" in capsys.readouterr().out
+        "\x1b[32;1m✔ nothing is wrong that the files alone show\x1b[0m (1 object" in capsys.readouterr().out
     )
 
 
@@ -91,7 +95,14 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     [
         (["diagnose", "-f", "nowhere.yaml"], "cannot read nowhere.yaml: No such file or directory"),
         (["diagnose", "-f", "empty"], "no manifests in empty"),
-        (["diagnose", "-f", "good.yaml", "--context", "x"], "-f examines files and needs no cluster"),
+        (["diagnose", "-f", "good.yaml", "--kubeconfig", "far.yaml"], "the cluster cannot be reached"),
+        (["diagnose", "-f", "good.yaml", "--snapshot", "x"], "--snapshot needs no cluster and no files"),
+        (["diagnose", "--watch", "-f", "good.yaml"], "--watch looks at a cluster"),
+        (["diagnose", "--watch", "-o", "sarif"], "--watch cannot tell what comes and goes as sarif"),
+        (["diagnose", "--watch", "--kubeconfig", "far.yaml"], "the cluster cannot be reached"),
+        (["diagnose", "-f", "good.yaml", "deploi"], "there is no kind 'deploi' here"),
+        (["diagnose", "-f", "good.yaml", "cm/b"], "there is no ConfigMap b"),
+        (["diagnose", "-f", "good.yaml", "-l", "a=(b"], "-l a=(b: "),
         (["diagnose", "--kubeconfig", "nowhere"], "nowhere: No such file or directory"),
         (["diagnose", "--data-dir", "nowhere"], "there is no kubeconfig at nowhere/kubeconfig"),
         (["diagnose", "--kubeconfig", "good.yaml"], "good.yaml: no current-context"),

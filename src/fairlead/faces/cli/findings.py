@@ -6,13 +6,16 @@ One shape for `diagnose -o json|yaml` and `fix -o json`. docs/findings.md is wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from fairlead.diagnose.histories import status
 from fairlead.diagnose.records import change, finding, fix, ref, where
 from fairlead.diagnose.rules import RULES
+from fairlead.words import Finding
 
 if TYPE_CHECKING:
-    from fairlead.reactor.examine import Examined
+    from fairlead.faces.cli.answers import Answer
     from fairlead.reactor.heal import Healing
     from fairlead.reactor.trial import Step, Trial
 
@@ -34,9 +37,18 @@ VERSION = "fairlead.dev/v1alpha1"
 
 FIELDS: Sequence[tuple[str, str, str]] = (
     ("Diagnosis", "scope", "`live` (a cluster) or `files`"),
+    ("Diagnosis", "source", "`cluster`, `files`, `preview` (files laid over a cluster) or `snapshot`"),
+    ("Diagnosis", "time", "when it was so; for a snapshot, when it was taken"),
     ("Diagnosis", "objects", "how many objects were looked at"),
     ("Diagnosis", "unseen", "kinds that could not be listed; nothing is concluded from their absence"),
     ("Diagnosis", "findings", "one for each root cause, the gravest first"),
+    (
+        "Diagnosis",
+        "ignored",
+        "what suppressions hide: finding (its id), by (the suppression's name), reason, until",
+    ),
+    ("Diagnosis", "notAskedFor", "how many findings kinds, labels, namespace and severity leave out"),
+    ("Diagnosis", "notes", "what else is to be said, such as of a suppression that cannot be understood"),
     (
         "Finding",
         "id",
@@ -64,6 +76,17 @@ FIELDS: Sequence[tuple[str, str, str]] = (
         "ways out: title, risk, origin (`rules`, or `model` when a model proposed it), changes",
     ),
     ("Finding", "where", "the place to change: file, line, path; unknown parts are left out"),
+    (
+        "Finding, where there is something to say",
+        "history",
+        "where something goes on looking: state, firstSeen, lastSeen, times (how often it came), flapping, changes",
+    ),
+    (
+        "Finding, where there is something to say",
+        "ignored",
+        "with `--show-ignored`: by (the suppression's name), reason, until",
+    ),
+    ("Finding, where there is something to say", "explanation", "with `--explain`: what it means, in words"),
     ("Change", "verb", "`create`, `update`, `patch` or `delete`"),
     ("Change", "apiVersion, ref", "the object"),
     ("Change", "patch", "for a patch: `json`, `merge`, `strategic` or `apply`"),
@@ -81,16 +104,43 @@ FIELDS: Sequence[tuple[str, str, str]] = (
 """What each field of the JSON means: (object, field, meaning)."""
 
 
-def diagnosis(examined: Examined) -> dict[str, Any]:
-    """Return a whole examination as JSON."""
+def diagnosis(answer: Answer) -> dict[str, Any]:
+    """Return a whole answer as JSON: `history` and `ignored` are in a finding where there is something to say."""
+    examined = answer.examined
     return {
         "apiVersion": VERSION,
         "kind": "Diagnosis",
         "scope": examined.scope,
+        "source": answer.seen.source,
+        "time": answer.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "objects": len(examined.view),
         "unseen": [{"group": group, "kind": kind} for group, kind in sorted(examined.unseen)],
-        "findings": [finding(one) for one in examined.findings],
+        "findings": [told(one, answer) for one in answer.told],
+        "ignored": [
+            {"finding": one.id, "by": by.name, "reason": by.reason, "until": _time(by.until)}
+            for one, by in answer.hidden
+        ],
+        "notAskedFor": answer.left_out,
+        "notes": list(answer.notes),
     }
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at is not None else None
+
+
+def told(one: Finding, answer: Answer) -> dict[str, Any]:
+    """Return a finding as JSON, with what is known of it over time and what was decided about it."""
+    found = finding(one)
+    sighting = answer.histories.get(one.id)
+    if sighting is not None:
+        found["history"] = status(sighting)
+    by = answer.suppression(one)
+    if by is not None:
+        found["ignored"] = {"by": by.name, "reason": by.reason, "until": _time(by.until)}
+    if answer.explain:
+        found["explanation"] = answer.explanations.get(one.id) or RULES.get(one.rule, "")
+    return found
 
 
 def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from fairlead import __version__
 from fairlead.faces.cli import (
     diagnose,
     fix,
+    ignoring,
     image,
     install,
     judge,
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     lifecycle.declare(verbs)
     image.declare(verbs)
     diagnose.declare(verbs)
+    ignoring.declare(verbs)
     fix.declare(verbs)
     undo.declare(verbs)
     mcp.declare(verbs)
@@ -71,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:2] == ["judge", "test"]:  # a verb of two words, and a folder of the name `test` is ./test
         words[:2] = ["judge-test"]
+    if words[:2] == ["diagnose", "ignore"]:  # and a kind of the name `ignore` is ignore.its-group
+        words[:2] = ["diagnose-ignore"]
     args = parser().parse_args(words)
     try:
         code: int = args.run(args)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fairlead.diagnose.rules import RULES
 from fairlead.words import Evidence, Finding, Ref, Severity, Symptom
 
 if TYPE_CHECKING:
+    from fairlead.faces.cli.answers import Answer
     from fairlead.reactor.examine import Examined
     from fairlead.reactor.heal import Healing
     from fairlead.reactor.trial import Step, Trial
@@ -23,6 +26,15 @@ _PARTICULAR = re.compile(r"\S*[\d/:@]\S*")
 """Words with digits or separators in them: names, numbers and places, which differ where the matter does not."""
 _NAMED = 2
 _EVIDENCE = 4
+_SORTS = 6
+"""Groups of symptoms that are told of one root."""
+_NOTES = 3
+"""More notes of one rule than these are told together."""
+_ADVISED = 4
+_SURENESS = {
+    "likely": "likely: everything that was seen fits, but the objects alone do not prove it.",
+    "possible": "possible: worth a look; nothing proves it.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +61,18 @@ class Pen:
         return [self.paint(line, code) for line in lines]
 
 
-def finding(one: Finding, pen: Pen, *, command: str = "fairlead fix") -> list[str]:
-    """Return the story of one root; `command` is how to get its fix, "" where there is no cluster to fix."""
+def finding(
+    one: Finding,
+    pen: Pen,
+    *,
+    command: str = "fairlead fix {}",
+    whole: bool = False,
+    notes: Sequence[str] = (),
+) -> list[str]:
+    """Return the story of one root; `command` is how to get its fix (`{}` stands for its id), "" where there is nothing to fix.
+
+    `notes` are said below the place, such as since when it is there. `whole` tells every piece of evidence and every symptom.
+    """
     mark, code = _MARKS[one.severity]
     unsure = "" if one.confidence == "certain" else f" ({one.confidence})"
     head = pen.wrap(f"{mark} {one.subject}  {one.message}{unsure}", "", hang="  ")
@@ -60,15 +82,20 @@ def finding(one: Finding, pen: Pen, *, command: str = "fairlead fix") -> list[st
     lines += pen.wrap(one.cause, "    ")
     if str(one.where):
         lines += pen.wrap(str(one.where), "    ", "2")
-    lines += _facts(one, pen)
-    lines += _symptoms(one.symptoms, pen)
-    for fix in one.fixes[:1]:
-        hint = pen.paint(f"   {command} {one.id}", "1") if command else ""
-        lines.append("    " + pen.paint(f"fix: {fix.title}", "32") + hint)
+    for note in notes:
+        lines += pen.wrap(note, "    ", "2")
+    lines += _facts(one, pen, whole=whole)
+    lines += _symptoms(one.symptoms, pen, whole=whole)
+    for fix in one.fixes if whole else one.fixes[:1]:
+        hint = pen.paint("   " + command.replace("{}", one.id), "1") if command else ""
+        whose = f" (the {fix.origin}'s)" if fix.origin else ""
+        lines.append("    " + pen.paint(f"fix{whose}: {fix.title}", "32") + hint)
+    if not (one.fixes and command):
+        lines.append(pen.paint(f"    {one.id}", "2"))
     return lines
 
 
-def _facts(one: Finding, pen: Pen) -> Iterator[str]:
+def _facts(one: Finding, pen: Pen, *, whole: bool) -> Iterator[str]:
     said = one.cause
     told = [
         item
@@ -78,10 +105,11 @@ def _facts(one: Finding, pen: Pen) -> Iterator[str]:
             item.where.path and item.subject == one.subject and one.where.path.startswith(item.where.path)
         )
     ]
-    for item in told[:_EVIDENCE]:
+    most = len(told) if whole else _EVIDENCE
+    for item in told[:most]:
         yield from pen.wrap(_fact(item, one.subject), "    │ ", "2", hang="    │   ")
-    if len(told) > _EVIDENCE:
-        yield pen.paint(f"    │ and {len(told) - _EVIDENCE} more", "2")
+    if len(told) > most:
+        yield pen.paint(f"    │ and {len(told) - most} more", "2")
 
 
 def _fact(item: Evidence, subject: Ref) -> str:
@@ -90,26 +118,168 @@ def _fact(item: Evidence, subject: Ref) -> str:
     return f"{whose}{item.text}" + (f"   {place}" if place and item.kind in {"field", "absence"} else "")
 
 
-def _symptoms(symptoms: Sequence[Symptom], pen: Pen) -> Iterator[str]:
+def _symptoms(symptoms: Sequence[Symptom], pen: Pen, *, whole: bool) -> Iterator[str]:
     """Yield the symptoms; many of one kind that say the same, but for names and numbers, are told once."""
+    alike = folded(symptoms)
+    if whole:
+        alike = [[one] for them in alike for one in them]
+    most = len(alike) if whole or len(alike) <= _SORTS + 1 else _SORTS
+    for index, them in enumerate(alike[:most]):
+        names = ", ".join(one.subject.name for one in them[:_NAMED])
+        more = f" + {len(them) - _NAMED} more" if len(them) > _NAMED else ""
+        lead = "    so: " if index == 0 else "        "
+        yield from pen.wrap(f"{them[0].subject.kind} {names}{more}  {said(them)}", lead, hang="          ")
+    left = sum(len(them) for them in alike[most:])
+    if left:
+        kinds = Counter(one.subject.kind for them in alike[most:] for one in them)
+        yield from pen.wrap(
+            f"and {left} more: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}",
+            "        ",
+            "2",
+            hang="          ",
+        )
+
+
+def folded(symptoms: Sequence[Symptom]) -> list[list[Symptom]]:
+    """Return symptoms in groups of one kind that say the same, but for names and numbers."""
     alike: dict[tuple[str, str], list[Symptom]] = {}
     for one in symptoms:
         alike.setdefault((one.subject.kind, _PARTICULAR.sub("…", one.message)), []).append(one)
-    for index, ((kind, shape), them) in enumerate(alike.items()):
-        names = ", ".join(one.subject.name for one in them[:_NAMED])
-        more = f" + {len(them) - _NAMED} more" if len(them) > _NAMED else ""
-        message = them[0].message if len({one.message for one in them}) == 1 else shape
-        lead = "    so: " if index == 0 else "        "
-        yield from pen.wrap(f"{kind} {names}{more}  {message}", lead, hang="          ")
+    return list(alike.values())
 
 
-def diagnosis(examined: Examined, pen: Pen, seconds: float) -> list[str]:
-    """Return the whole answer: every root, and a line that sums up."""
+def said(alike: Sequence[Symptom]) -> str:
+    """Return what symptoms of one group say: their message, or its shape where they differ in names and numbers."""
+    first = alike[0].message
+    return first if all(one.message == first for one in alike) else _PARTICULAR.sub("…", first)
+
+
+def chain(one: Finding, pen: Pen) -> list[str]:
+    """Return how a root spreads, as a tree: what each symptom directly follows from stands above it."""
+    effects: dict[Ref, list[Symptom]] = {}
+    known = {symptom.subject for symptom in one.symptoms}
+    for symptom in one.symptoms:
+        above = symptom.after if symptom.after in known and symptom.after != symptom.subject else None
+        effects.setdefault(above or one.subject, []).append(symptom)
+    lines = [str(one.subject)]
+    seen = {one.subject}
+
+    def grow(ref: Ref, indent: str) -> None:
+        groups = [
+            them
+            for group in folded(effects.get(ref, ()))
+            if (them := [each for each in group if each.subject not in seen])
+        ]
+        for index, them in enumerate(groups):
+            seen.update(each.subject for each in them)
+            last = index == len(groups) - 1
+            names = ", ".join(each.subject.name for each in them[:_NAMED])
+            more = f" + {len(them) - _NAMED} more" if len(them) > _NAMED else ""
+            stem = f"{indent}{'└' if last else '├'}─ "
+            lines.extend(
+                pen.wrap(
+                    f"{them[0].subject.kind} {names}{more}  {said(them)}",
+                    stem,
+                    hang=f"{indent}{' ' if last else '│'}     ",
+                )
+            )
+            for each in them:
+                grow(each.subject, f"{indent}{' ' if last else '│'}  ")
+
+    grow(one.subject, "")
+    return lines
+
+
+def explained(one: Finding, pen: Pen, words: str = "") -> list[str]:
+    """Return what a finding means, how it spreads and why its fix helps; `words` are somebody else's about it, or ""."""
+    narrow = Pen(pen.colour, pen.width - 6)
     lines: list[str] = []
-    for one in examined.findings:
-        lines += [*finding(one, pen, command="fairlead fix" if examined.scope == "live" else ""), ""]
-    lines += _unseen(examined, pen)
-    return [*lines, _sum(examined, pen, seconds)]
+    meaning = RULES.get(one.rule, "")
+    if words:
+        for part in words.splitlines():
+            lines += pen.wrap(part, "    ┃ ")
+    if meaning:
+        lines += pen.wrap(f"{one.rule}: {meaning}", "    means: ", hang="           ")
+    if one.confidence != "certain":
+        lines += pen.wrap(_SURENESS[one.confidence], "    sure?  ", hang="           ")
+    if one.symptoms:
+        tree = chain(one, narrow)
+        lines += ["    chain: " + tree[0], *("           " + line for line in tree[1:])]
+    for fix in one.fixes[:1]:
+        why = [*dict.fromkeys(change.why for change in fix.changes if change.why and change.why != fix.title)]
+        told = " ".join([f"{fix.title}.", *(f"{text.rstrip('.')}." for text in why), fix.risk]).strip()
+        lines += pen.wrap(told, "    fix:   ", hang="           ")
+    return lines
+
+
+def diagnosis(answer: Answer, pen: Pen) -> list[str]:
+    """Return the whole answer: every root, and a line that sums up."""
+    command = _command(answer)
+    lines: list[str] = []
+    counts = Counter(one.rule for one in answer.told if one.severity == Severity.INFO)
+    grouped = [
+        one
+        for one in answer.told
+        if one.severity == Severity.INFO and (answer.advice or counts[one.rule] > _NOTES)
+    ]
+    if answer.whole:
+        grouped = []
+    apart = {id(one) for one in grouped}
+    for one in answer.told:
+        if id(one) not in apart:
+            lines += finding(one, pen, command=command, whole=answer.whole, notes=tuple(_notes(one, answer)))
+            if answer.explain:
+                lines += explained(one, pen, answer.explanations.get(one.id, ""))
+            lines.append("")
+    lines += _advice(grouped, pen)
+    for note in answer.notes:
+        lines += pen.wrap(note, "", "33", hang="  ")
+    lines += _unseen(answer.examined, pen)
+    return [*lines, summary(answer, pen)]
+
+
+def _command(answer: Answer) -> str:
+    """Return how to get a fix for what was looked at, with `{}` for the finding's id."""
+    if answer.seen.source == "cluster":
+        return "fairlead fix {}"
+    names = answer.seen.named
+    return f"fairlead fix {{}} -f {' -f '.join(names)}" if len(names) == 1 and names[0] != "-" else ""
+
+
+def _notes(one: Finding, answer: Answer) -> Iterator[str]:
+    """Yield since when a finding is there, and what was decided about it."""
+    from fairlead.diagnose.histories import told
+
+    sighting = answer.histories.get(one.id)
+    if sighting is not None and sighting.state == "active":
+        yield told(sighting, answer.now)
+    by = answer.suppression(one)
+    if by is not None:
+        until = f" until {by.until:%Y-%m-%d}" if by.until else ""
+        yield f"ignored{until}: {by.reason}"
+    for other, past in answer.returned:
+        if other is one and past.until is not None:
+            yield f"was ignored until {past.until:%Y-%m-%d}: {past.reason}"
+
+
+def _advice(findings: Sequence[Finding], pen: Pen) -> list[str]:
+    """Return notes by their rule, each with how many there are and whose they are."""
+    rules: dict[str, list[Finding]] = {}
+    for one in findings:
+        rules.setdefault(one.rule, []).append(one)
+    lines: list[str] = []
+    mark, code = _MARKS[Severity.INFO]
+    for rule, them in sorted(rules.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        lead = f"{mark} {rule} ({len(them)})" if len(them) > 1 else f"{mark} {rule}"
+        text = RULES.get(rule) or them[0].message
+        head = pen.wrap(f"{lead}  {text}", "", hang="    ")
+        if head[0].startswith(lead):
+            head[0] = pen.paint(lead, code) + head[0][len(lead) :]
+        lines += head
+        subjects = list(dict.fromkeys(str(one.subject) for one in them))
+        more = f" + {len(subjects) - _ADVISED} more" if len(subjects) > _ADVISED else ""
+        lines += pen.wrap(", ".join(subjects[:_ADVISED]) + more, "    ", "2")
+    return [*lines, ""] if lines else []
 
 
 def _unseen(examined: Examined, pen: Pen) -> list[str]:
@@ -119,15 +289,24 @@ def _unseen(examined: Examined, pen: Pen) -> list[str]:
     return [*pen.wrap(f"not looked at, because they could not be listed: {kinds}", "", "2"), ""]
 
 
-def _sum(examined: Examined, pen: Pen, seconds: float) -> str:
-    looked = f"{len(examined.view)} objects in {seconds:.1f} s"
-    grave = [one for one in examined.findings if one.severity != Severity.INFO]
+def summary(answer: Answer, pen: Pen) -> str:
+    """Return the line that sums up."""
+    examined = answer.examined
+    objects = len(examined.view)
+    looked = f"{objects} {'object' if objects == 1 else 'objects'} in {answer.seconds:.1f} s"
+    aside = f", {len(answer.hidden)} ignored" if answer.hidden else ""
+    if answer.left_out:
+        aside += f", {answer.left_out} not asked for"
+    grave = answer.grave
     if not grave:
-        notes = len(examined.findings)
-        aside = f", {notes} {'note' if notes == 1 else 'notes'}" if notes else ""
-        sure = (
-            "nothing is wrong" if examined.scope == "live" else "nothing is wrong that the files alone show"
-        )
+        notes = len(answer.shown)
+        aside = (f", {notes} {'note' if notes == 1 else 'notes'}" if notes else "") + aside
+        if answer.left_out:
+            sure = "nothing of what was asked for is wrong"
+        elif examined.scope == "live":
+            sure = "nothing is wrong" if not answer.hidden else "nothing else is wrong"
+        else:
+            sure = "nothing is wrong that the files alone show"
         return pen.paint(f"✔ {sure}", "32;1") + f" ({looked}{aside})"
     symptoms = sum(len(one.symptoms) for one in grave)
     causes = "1 cause" if len(grave) == 1 else f"{len(grave)} causes"
@@ -135,7 +314,7 @@ def _sum(examined: Examined, pen: Pen, seconds: float) -> str:
     if symptoms:
         verb = "explains" if len(grave) == 1 else "explain"
         explain = f" {verb} {symptoms} {'symptom' if symptoms == 1 else 'symptoms'}"
-    return pen.paint(f"{causes}{explain}", "1") + f" ({looked})"
+    return pen.paint(f"{causes}{explain}", "1") + f" ({looked}{aside})"
 
 
 def diff(text: str, pen: Pen) -> list[str]:
