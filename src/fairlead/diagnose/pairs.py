@@ -194,13 +194,13 @@ def _secured(inventory: Inventory, made: Template) -> Iterator[Fact]:
     flows = {"Ingress": "who may reach its pods", "Egress": "what its pods may reach"}
     unsaid = [flow for way, flow in flows.items() if way not in opened]
     if unsaid:
-        said = f"no NetworkPolicy among these files says {', nor '.join(unsaid)}"
-        yield _unwritten(inventory, made, "policy.lacking", said)
+        lacks = f"no NetworkPolicy among these files says {', nor '.join(unsaid)}"
+        yield _unwritten(inventory, made, "policy.lacking", lacks)
     ends = {"Ingress": "let nobody in", "Egress": "let nothing out, not even to ask for a name"}
     shut = [end for way, end in ends.items() if opened.get(way) is False]
     if shut:
-        said = f"is shut: the NetworkPolicies for its pods {' and '.join(shut)}"
-        yield _unwritten(inventory, made, "policy.shut", said)
+        stops = f"is shut: the NetworkPolicies for its pods {' and '.join(shut)}"
+        yield _unwritten(inventory, made, "policy.shut", stops)
 
 
 def _ways(policy: Resource) -> frozenset[str]:
