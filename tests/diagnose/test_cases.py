@@ -31,6 +31,16 @@ VERSIONS = {
     "IngressClass": "networking.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
+    "PodDisruptionBudget": "policy/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
+    "PodMetrics": "metrics.k8s.io/v1beta1",
+    "NodeMetrics": "metrics.k8s.io/v1beta1",
+    "GatewayClass": "gateway.networking.k8s.io/v1",
+    "Gateway": "gateway.networking.k8s.io/v1",
     "ValidatingWebhookConfiguration": "admissionregistration.k8s.io/v1",
 }
 CLUSTER = {
@@ -39,6 +49,10 @@ CLUSTER = {
     "StorageClass",
     "IngressClass",
     "PersistentVolume",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "NodeMetrics",
+    "GatewayClass",
     "APIService",
     "ValidatingWebhookConfiguration",
 }

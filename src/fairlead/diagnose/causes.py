@@ -27,7 +27,7 @@ _NOWHERE = Where()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that is wrong. `because` holds Keys of facts, or Refs for any other fact about that object.
+    """One thing that is wrong. `because` holds Keys of facts, or Refs for any other fact about that object but notes (info).
 
     `weak` marks what is normal for a while and is worth a word only as a symptom: it never becomes a root.
     `blame` is the object that a Finding should name instead of the subject: the only one that refers to what is absent.
@@ -83,8 +83,9 @@ def _explanations(facts: dict[Key, Fact]) -> dict[Key, list[Key]]:
     for key, fact in facts.items():
         found: dict[Key, None] = {}
         for because in fact.because:
-            if isinstance(because, Ref):
-                found.update(dict.fromkeys(about.get(because, ())))
+            if isinstance(because, Ref):  # a note about an object explains nothing, unless it is named
+                said = (one for one in about.get(because, ()) if facts[one].severity is not Severity.INFO)
+                found.update(dict.fromkeys(said))
             elif because in facts:
                 found[because] = None
         found.pop(key, None)

@@ -44,6 +44,7 @@ RULES: Mapping[str, str] = {
     "claim.lost": "A volume claim has lost its volume.",
     "claim.missing": "A pod names a volume claim that does not exist.",
     "claim.mode": "A volume claim asks for an access mode that no free volume of its class has.",
+    "claim.pending": "A claim waits for its volume, and nothing says why.",
     "claim.provisioning": "The provisioner could not make a volume for a claim.",
     "claim.resize": "A volume cannot grow as its claim asks, or its file system has not grown yet.",
     "claim.size": "A volume claim asks for more than any free volume of its class has.",
@@ -69,6 +70,7 @@ RULES: Mapping[str, str] = {
     "cron.never": "A CronJob's schedule names a day that never comes.",
     "cron.schedule": "A CronJob's schedule or time zone cannot be read.",
     "cron.suspended": "A CronJob is suspended.",
+    "daemon.nowhere": "A DaemonSet runs on no node although there are some.",
     "deletion.stuck": "An object is being deleted and waits for a finalizer.",
     "document.broken": "A document is not YAML (or JSON), with line and column.",
     "document.doubled": "A document says the same field twice.",
@@ -165,6 +167,8 @@ RULES: Mapping[str, str] = {
     "service.single": "A Service has a single pod behind it.",
     "service.traffic": "A Service's traffic policy hides its clients' addresses, or leaves nodes without an answer.",
     "service.undeclared": "A Service sends to pods that declare no ports, so nothing can be told of its own.",
+    "stateful.class": "A StatefulSet's claims will ask for a storage class that does not exist.",
+    "stateful.service": "The Service that gives a StatefulSet's pods their names does not exist.",
     "usage.limit": "A container uses nearly all that its limit allows.",
     "usage.node": "A node is nearly used up.",
     "usage.over": "A workload uses far less than it asks for.",
@@ -182,13 +186,14 @@ RULES: Mapping[str, str] = {
     "webhook.failing": "An admission webhook does not answer, so what it guards is refused.",
     "workload.empty": "A workload wants pods and has none, and nothing says why.",
     "workload.idle": "A workload is scaled to zero.",
+    "workload.paused": "A Deployment is paused in the middle of a change.",
     "workload.refused": "The API server refuses a workload's pods: admission, pod security or a limit range.",
     "workload.selector": "A workload's selector does not match its own template.",
     "workload.short": "A rollout is stuck, and nothing says why.",
 }
 
 SYMPTOMS = frozenset(
-    {"account.shared", "claim.waiting", "ingress.endpoints", "job.waiting", "path.cut", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
+    {"account.shared", "claim.waiting", "stateful.blocked", "ingress.endpoints", "job.waiting", "path.cut", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
      "workload.waiting"}
 )  # fmt: skip
 """Names of facts that only ever explain nothing: they are told as symptoms of the findings above."""

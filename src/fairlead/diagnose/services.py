@@ -64,6 +64,7 @@ def _endpoints(ref: Ref, templates: Sequence[Template], members: Sequence[Member
                 severity=Severity.INFO,
                 message="has no endpoints: what it selects is scaled to zero",
                 cause=f"{names} has 0 replicas.",
+                because=tuple(("workload.idle", template.ref, "") for template in idle),
             )
             return
     yield Fact(
