@@ -19,6 +19,9 @@ from fairlead.diagnose.references import Container
 from fairlead.tongues.paths import Path, mapping, mappings, strings, text, words
 from fairlead.words import Ref, Resource
 
+_UNREACHED = re.compile(
+    r"time(?:d )?-?out|deadline exceeded|unreachable|no route to host|ETIMEDOUT|EHOSTUNREACH", re.IGNORECASE
+)
 _VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
 
 
@@ -243,6 +246,8 @@ def detail(call: Call) -> str:
 def misled(inventory: Inventory, template: Template, container: str, line: str) -> Iterator[Key]:
     """Yield the names of the facts that would explain a container's line about a host that it is told."""
     said = line.lower()
+    if _UNREACHED.search(line):
+        yield ("path.cut", template.ref, "")
     for call in calls(inventory, template):
         if call.container == container and call.host in said:
             for rule in HOST_RULES:

@@ -100,7 +100,7 @@ def allowed(
     number = target.ports.get((protocol, port)) if isinstance(port, str) else port
     if number is None:
         return Verdict(None)
-    unknown = any(inventory.of_kind(group, kind) for group, kind in FOREIGN)
+    unknown = others_decide(inventory)
     for direction in DIRECTIONS:
         own, other = (source, target) if direction == "egress" else (target, source)
         verdict = one_way(inventory, direction, own, other, target, number, protocol)
@@ -108,6 +108,11 @@ def allowed(
             return Verdict(None) if unknown else verdict
         unknown = unknown or verdict.open is None
     return Verdict(None if unknown else True)
+
+
+def others_decide(inventory: Inventory) -> bool:
+    """Say whether policies of other sorts are there, which may let through what NetworkPolicies do not."""
+    return any(inventory.of_kind(group, kind) for group, kind in FOREIGN)
 
 
 def one_way(
@@ -313,7 +318,7 @@ def opens_outwards(
     isolating = list(isolated(inventory, own, "ingress"))
     if not isolating:
         return True, ()
-    if own.hosted or any(inventory.of_kind(group, kind) for group, kind in FOREIGN):
+    if own.hosted or others_decide(inventory):
         return None, ()
     answers: list[Sure] = []
     for policy in isolating:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need, named_services
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Member, Noted, Template, moment
@@ -278,6 +279,7 @@ def _failing(inventory: Inventory, member: Member, name: str, sort: str, note: N
             ),
             *(named_services(inventory, line.line, member.ref) if line is not None else ()),
             *named_services(inventory, said, member.ref),
+            *misled(inventory, member.top, name, f"{line.line if line is not None else ''} {said}"),
         ),
     )
 
