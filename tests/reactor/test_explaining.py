@@ -18,6 +18,8 @@ import pytest
 from fairlead.diagnose.examining import examine, needs
 from fairlead.drivers import llm
 from fairlead.drivers.definitions import load
+from fairlead.faces.cli import wording
+from fairlead.faces.cli.problems import Problem
 from fairlead.reactor.explaining import Budget, Explained, Explainer, with_suggestions
 from fairlead.reactor.trial import try_fix
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity, Snapshot
@@ -342,3 +344,25 @@ def test_nothing_is_configured_by_default_and_a_key_may_be_a_file(tmp_path: Path
     assert (settings.provider, settings.name, settings.key) == ("anthropic", "c:1", "k")
     assert "k\n" not in repr(settings)
     assert "key" not in repr(settings)
+
+
+def test_the_command_line_says_what_a_model_says_and_does_nothing_without_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    view, findings = found()
+    assert asyncio.run(wording.explanations(findings, view)) == ({}, [])
+    with pytest.raises(Problem, match="no model is configured"):
+        asyncio.run(wording.suggested(findings[0], view))
+    monkeypatch.setenv("FAIRLEAD_MODEL", "openai:m")
+    monkeypatch.setenv("FAIRLEAD_MODEL_URL", server.settings.url)
+    server.say = said(
+        "Plainly so.", [{"op": "replace", "path": f"{CONTAINER}/resources/limits/memory", "value": "128Mi"}]
+    )
+    crash = next(one for one in findings if one.rule == "container.crash")
+    assert asyncio.run(wording.explanations([crash], view)) == ({crash.id: "Plainly so."}, [])
+    finding, notes = asyncio.run(wording.suggested(crash, view))
+    assert ([fix.origin for fix in finding.fixes], notes) == (["model"], [])
+    monkeypatch.setenv("FAIRLEAD_MODEL_CALLS", "many")
+    with pytest.raises(Problem, match="many"):
+        wording.explainer()

@@ -57,6 +57,11 @@ def declare(verbs: Verbs) -> None:
     parser.add_argument(
         "--plan", action="store_true", help="only show what would be done: the default without --apply"
     )
+    parser.add_argument(
+        "--suggest",
+        action="store_true",
+        help="where the rules know no fix, ask the model that is configured for one (docs/model.md)",
+    )
     parser.add_argument("--apply", action="store_true", help="carry the fix out when it is proven")
     parser.add_argument("--yes", action="store_true", help="do not ask before carrying it out")
     parser.add_argument(
@@ -124,7 +129,14 @@ async def _one(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
     from fairlead.drivers.definitions import load
     from fairlead.reactor.planning import try_fixes
 
-    finding = chosen(looked.findings, args.finding)
+    finding = named(looked.findings, args.finding)
+    if args.suggest and not finding.fixes:
+        from fairlead.faces.cli.wording import suggested
+
+        finding, notes = await suggested(finding, looked.view)
+        for note in notes:
+            print(f"fairlead: {note}", file=sys.stderr)
+    _must_have_fix(finding)
     trial = try_fixes(
         looked.view,
         finding,
@@ -191,24 +203,31 @@ async def _all(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
 
 def chosen(found: list[Finding], name: str) -> Finding:
     """Return the finding whose id begins with the name, if it has a fix. Raises Problem."""
+    finding = named(found, name)
+    _must_have_fix(finding)
+    return finding
+
+
+def named(found: list[Finding], name: str) -> Finding:
+    """Return the finding whose id begins with the name. Raises Problem."""
     matching = [one for one in found if one.id.startswith(name.lower())]
-    if len(matching) > 1:
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         ids = ", ".join(one.id for one in matching)
         raise Problem(f"{name} is the beginning of several findings: {ids}", code=2)
-    if not matching:
-        raise Problem(
-            f"there is no finding {name} now",
-            "`fairlead diagnose` lists them; it may be gone already",
-            code=2,
-        )
-    finding = matching[0]
+    raise Problem(
+        f"there is no finding {name} now", "`fairlead diagnose` lists them; it may be gone already", code=2
+    )
+
+
+def _must_have_fix(finding: Finding) -> None:
     if not finding.fixes:
         raise Problem(
             f"{finding.subject}: {finding.message}: no fix is known for this",
             "`fairlead diagnose` shows what is known of its cause",
             code=1,
         )
-    return finding
 
 
 def _tell_trial(trial: Trial, args: argparse.Namespace) -> None:
