@@ -123,8 +123,20 @@ def _expanded(match: re.Match[str], known: Mapping[str, Variable]) -> str:
     return variable.value.strip() if variable is not None else match[0]
 
 
-def calls(inventory: Inventory, template: Template) -> list[Call]:
+def calls(inventory: Inventory, template: Template) -> Sequence[Call]:
     """Return every host that the template's containers are told, in the order of its writing."""
+    if inventory.get(template.ref) is template.resource:
+        return inventory.kept(_calls_by, template.ref)
+    return _calls(inventory, template)
+
+
+def _calls_by(inventory: Inventory, ref: Ref) -> Sequence[Call]:
+    resource = inventory.get(ref)
+    template = inventory.template_of(resource) if resource is not None else None
+    return _calls(inventory, template) if template is not None else ()
+
+
+def _calls(inventory: Inventory, template: Template) -> Sequence[Call]:
     found: list[Call] = []
     for container in template.containers():
         known = variables(inventory, template, container)
@@ -207,8 +219,12 @@ def _headless(service: Resource) -> bool:
     return text(service, "spec", "clusterIP") == "None"
 
 
-def callers(inventory: Inventory, service: Ref) -> list[Call]:
+def callers(inventory: Inventory, service: Ref) -> Sequence[Call]:
     """Return the calls that go to the Service, of every template that no other object here made."""
+    return inventory.kept(_callers, service)
+
+
+def _callers(inventory: Inventory, service: Ref) -> Sequence[Call]:
     targets = [service]
     if not inventory.live and service.namespace in {"", "default"}:
         targets.append(Ref("", "Service", "" if service.namespace else "default", service.name))
@@ -221,17 +237,28 @@ def callers(inventory: Inventory, service: Ref) -> list[Call]:
     askers: dict[Ref, None] = {}
     for holder in holders:
         if holder.kind == "ConfigMap":
-            askers.update(
-                {edge.source: None for edge in inventory.referrers(holder) if edge.relation == "config"}
-            )
+            edges = inventory.referrers(holder)
+            askers.update({edge.source: None for edge in edges if edge.relation == "config"})
         else:
             askers[holder] = None
     found = []
     for asker in askers:
-        template = standing(inventory, asker)
+        resource = inventory.get(asker)
+        template = inventory.maker(resource) if resource is not None else None
         if template is not None:
             found += [one for one in calls(inventory, template) if _goes_to(inventory, one, service)]
     return found
+
+
+def serving(inventory: Inventory, template: Template) -> list[Resource]:
+    """Return the Services that select the template's pods."""
+    space = inventory.space(template.ref)
+    found: dict[Ref, Resource] = {}
+    for key, value in template.labels.items():
+        for service in inventory.at("service label", (space, key, value)):
+            if strings(service, "spec", "selector").items() <= template.labels.items():
+                found[Ref.of(service)] = service
+    return list(found.values())
 
 
 HOST_RULES = ("host.missing", "host.namespace", "host.port", "host.policy", "host.pod")
@@ -262,15 +289,6 @@ def misled(inventory: Inventory, template: Template, container: str, line: str) 
 def _goes_to(inventory: Inventory, call: Call, service: Ref) -> bool:
     found = meant(inventory, call)
     return found is not None and found[0] == service
-
-
-def standing(inventory: Inventory, ref: Ref) -> Template | None:
-    """Return the object as something that makes pods, if nobody else made it and it is not being deleted."""
-    resource = inventory.get(ref)
-    template = inventory.template_of(resource) if resource is not None else None
-    if template is None or resource is None or inventory.owner(resource) is not None:
-        return None
-    return None if mapping(resource, "metadata").get("deletionTimestamp") else template
 
 
 def pods_port(service: Resource, port: int) -> Sequence[tuple[str, str | int]]:

@@ -31,8 +31,11 @@ from fairlead.diagnose import (
     jobs,
     pairs,
     policies_network,
+    netborders,
+    netcuts,
     probes,
     resolving,
+    rollouts,
     scheduling,
     services,
     starts,
@@ -64,6 +67,8 @@ UNITS: Sequence[Table] = (
     scheduling.UNITS,
     workloads.UNITS,
     resolving.UNITS,
+    netcuts.UNITS,
+    netborders.UNITS,
     bindings.UNITS,
     budgets.UNITS,
     hygiene_pods.UNITS,
@@ -73,6 +78,7 @@ UNITS: Sequence[Table] = (
     disruption.UNITS,
     evictions.UNITS,
     jobs.UNITS,
+    rollouts.UNITS,
     storage.UNITS,
 )
 """Tables of what is asked of each object of a kind: what is broken, or will be."""

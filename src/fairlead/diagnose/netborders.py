@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from fairlead.diagnose.callers import Call, calls, meant, pods_port
+from fairlead.diagnose.callers import Call, calls, meant, pods_port, serving
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.netopenings import dns, dns_rule, nameless, new_policy, selected_by, there, written
 from fairlead.diagnose.netpaths import GROUP, end, isolated, opens_outwards, others_decide, rules, types
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.tongues.paths import find, mapping, mappings, strings, text
+from fairlead.tongues.paths import find, mapping, mappings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _NEAR, _DENIES, _OTHER = 2, 1, 0
@@ -102,10 +102,7 @@ def _outside(inventory: Inventory, policy: Resource, selected: Sequence[Template
     ref = Ref.of(policy)
     for target in selected:
         own = end(inventory, target)
-        for service in inventory.beside("", "Service", target.ref):
-            selector = strings(service, "spec", "selector")
-            if not selector or not selector.items() <= target.labels.items():
-                continue
+        for service in serving(inventory, target):
             for who, port, evidence in _outsiders(inventory, service):
                 for protocol, to in pods_port(service, port):
                     number = own.ports.get((protocol, to)) if isinstance(to, str) else to
@@ -153,12 +150,10 @@ def _outsiders(inventory: Inventory, service: Resource) -> Iterator[tuple[Ref, i
 
 def _controllers(inventory: Inventory, near: Ref) -> list[Template]:
     """The pods beside the object that look as if they served Ingresses."""
-    space = inventory.space(near)
     return [
         one
-        for one in inventory.templates
-        if inventory.space(one.ref) == space
-        and any(_SERVES.search(text(container.content, "image")) for container in one.containers())
+        for one in inventory.templates_in(inventory.space(near))
+        if any(_SERVES.search(text(container.content, "image")) for container in one.containers())
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.diagnose.callers import Call, callers, calls, meant, pods_port
+from fairlead.diagnose.callers import Call, callers, calls, meant, pods_port, serving
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Template, ready
 from fairlead.diagnose.likening import slip
@@ -105,10 +105,7 @@ def look(inventory: Inventory, policy: Resource) -> Iterator[Fact]:
 
 def _into(inventory: Inventory, target: Template) -> Iterator[_Path]:
     """The used paths to the pods of a template: by each Service that selects them, from each that calls it."""
-    for service in inventory.beside("", "Service", target.ref):
-        selector = strings(service, "spec", "selector")
-        if not selector or not selector.items() <= target.labels.items():
-            continue
+    for service in serving(inventory, target):
         for call in callers(inventory, Ref.of(service)):
             yield from _paths(call, target, service)
 
@@ -346,7 +343,7 @@ def _severity(inventory: Inventory, cuts: Sequence[_Cut]) -> Severity:
 
 
 def _unwell(inventory: Inventory, template: Template) -> bool:
-    members = inventory.crews.get(template.ref, ())
+    members = inventory.crew(template.ref)
     return not members or any(not ready(one.pod) for one in members)
 
 

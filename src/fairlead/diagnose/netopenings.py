@@ -35,8 +35,7 @@ def selected_by(inventory: Inventory, policy: Resource) -> list[Template]:
     selector = mapping(policy, "spec", "podSelector")
     if selector.get("matchLabels") and not selector.get("matchExpressions"):
         return inventory.described(strings(selector, "matchLabels"), ref)
-    space = inventory.space(ref)
-    return [one for one in inventory.templates if inventory.space(one.ref) == space]
+    return inventory.templates_in(inventory.space(ref))
 
 
 def dns(inventory: Inventory) -> list[tuple[End, int]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from fairlead.diagnose.callers import Call, callers, calls, detail, meant, pods_port, standing
+from fairlead.diagnose.callers import Call, callers, calls, detail, meant, pods_port
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.hosts import Named, hostly
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import nearest, related, slip
 from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole, words
@@ -29,9 +29,7 @@ _UNRESOLVED = re.compile(
 
 def look(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """Each host that an object which makes pods tells its containers, and that leads nowhere."""
-    if inventory.template_of(resource) is None:
-        return
-    template = standing(inventory, Ref.of(resource))
+    template = inventory.maker(resource)
     if template is None:
         return
     aliases = {name for _, one in mappings(template.spec, "hostAliases") for name in words(one, "hostnames")}
@@ -59,13 +57,9 @@ def _nowhere(inventory: Inventory, call: Call) -> Iterator[Fact]:
     if one.form == "short":
         yield from _short(inventory, call, one)
         return
-    spaces = _spaces(inventory)
-    known = one.namespace in spaces or one.namespace == call.template.ref.namespace
-    others = [
-        Ref.of(item).namespace
-        for item in inventory.of_kind("", "Service")
-        if Ref.of(item).name == one.service
-    ]
+    there = _there(inventory, one.namespace)
+    known = there or one.namespace == call.template.ref.namespace
+    others = _homes(inventory, one.service)
     if one.form == "spaced" and not known:
         # It may be a name of the world outside, unless its end is a slip for a namespace that has the Service.
         others = [space for space in others if slip(one.namespace, space) is not None]
@@ -76,7 +70,7 @@ def _nowhere(inventory: Inventory, call: Call) -> Iterator[Fact]:
     if not sure:
         own = inventory.space(call.template.ref)
         others = [s for s in others if (s or "default") == own or slip(one.namespace, s) is not None]
-        if one.namespace in spaces:
+        if there:
             others = []
     if len(others) == 1:
         yield _astray(inventory, call, one, others[0], sure=sure)
@@ -96,10 +90,17 @@ def _told_elsewhere(inventory: Inventory, call: Call, one: Named, near: str) -> 
     return beside and variable and slip(one.service, near) is not None
 
 
-def _spaces(inventory: Inventory) -> set[str]:
-    """The namespaces that are evidently there."""
-    found = {Ref.of(one).name for one in inventory.of_kind("", "Namespace")}
-    return found | {Ref.of(one).namespace for one in inventory.of_kind("", "Service")}
+def _there(inventory: Inventory, namespace: str) -> bool:
+    """Say whether a namespace is evidently there."""
+    return inventory.get(Ref("", "Namespace", "", namespace)) is not None or bool(
+        inventory.of_kind("", "Service", namespace)
+    )
+
+
+def _homes(inventory: Inventory, service: str) -> list[str]:
+    """Return the namespaces that have a Service of the name."""
+    refs = [Ref.of(one) for one in inventory.at("name", service)]
+    return [ref.namespace for ref in refs if (ref.group, ref.kind) == ("", "Service")]
 
 
 def _whole(inventory: Inventory) -> bool:
@@ -131,9 +132,9 @@ def _short(inventory: Inventory, call: Call, one: Named) -> Iterator[Fact]:
 
 def _unresolved(inventory: Inventory, call: Call) -> str:
     """Return the line of the container's log that says that the host could not be resolved, or ""."""
-    for member in inventory.crews.get(call.template.ref, ()):
+    for member in inventory.crew(call.template.ref):
         for previous in (True, False):
-            log = inventory.answers.get(log_need(member, call.container, previous=previous)) or ""
+            log = inventory.answer(log_need(member, call.container, previous=previous))
             for line in reversed(log.splitlines()):
                 if call.host in line.lower() and _UNRESOLVED.search(line):
                     return inventory.quote(line, member.ref)
@@ -393,4 +394,4 @@ def _policy(inventory: Inventory, template: Template) -> Iterator[Fact]:
         return
 
 
-UNITS = {("*", "*"): look}
+UNITS = {ANY_MAKER: look}
