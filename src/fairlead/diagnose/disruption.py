@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
+from fairlead.diagnose.choosing import reads
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.states import condition, lasting, said
-from fairlead.tongues import selectors
 from fairlead.tongues.paths import Path, mapping, strings, text, whole
 from fairlead.words import Evidence, Ref, Resource, Severity
 
@@ -28,9 +28,8 @@ def chosen(inventory: Inventory, resource: Resource) -> tuple[list[Member], list
     ref = Ref.of(resource)
     selector = mapping(resource, *_SELECTOR)
     labels = strings(selector, "matchLabels")
-    try:
-        expr = selectors.from_object(selector)
-    except ValueError:
+    expr = reads(selector)
+    if expr is None:
         return [], []
     if labels:
         members: Sequence[Member] = inventory.selected(labels, ref)

@@ -185,7 +185,7 @@ RULES: Mapping[str, str] = {
     "volume.unused": "Nothing claims a volume.",
     "webhook.failing": "An admission webhook does not answer, so what it guards is refused.",
     "workload.empty": "A workload wants pods and has none, and nothing says why.",
-    "workload.idle": "A workload is scaled to zero.",
+    "workload.idle": "A workload is scaled to zero, which is trouble where others call it.",
     "workload.paused": "A Deployment is paused in the middle of a change.",
     "workload.refused": "The API server refuses a workload's pods: admission, pod security or a limit range.",
     "workload.selector": "A workload's selector does not match its own template.",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import Inventory, Member
+from fairlead.diagnose.homes import home, hosts, volume_of
+from fairlead.diagnose.inventories import Inventory, Member, ready
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
@@ -20,6 +21,12 @@ from fairlead.tongues.paths import Path, mapping, mappings, strings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _NEXT = re.compile(r", (?=\d+ )")
+_VOLUMES = (
+    "volume node affinity conflict",
+    "available persistent volumes to bind",
+    "max volume count",
+    "free storage",
+)
 _BINARY = {"Gi": 2**30, "Mi": 2**20, "Ki": 2**10}
 
 
@@ -146,19 +153,20 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
     nodes = list(inventory.of_kind("", "Node"))
     refs = [Ref.of(node) for node in nodes]
     if "persistentvolumeclaim" in message.lower():
-        because: list[Key | Ref] = []
-        for claim in _claims(member):
-            because += [("claim.missing", claim, ""), claim]
-        return _Verdict(
-            "schedule.claim", "A volume claim stands in the way.", (*spec, "volumes"), because=tuple(because)
-        )
+        return _claimed(inventory, member, "A volume claim stands in the way.")
     if "no nodes available" in message:
         return None if nodes else _no_node()
+    if any(word in reason for reason in reasons for word in _VOLUMES):
+        return _claimed(
+            inventory, member, _homeless(inventory, member) or inventory.quote(message, member.ref)
+        )
     if any("affinity/selector" in reason or "node selector" in reason for reason in reasons):
         return _selector(inventory, member, nodes)
     lacking = [one.removeprefix("Insufficient ") for one in reasons if one.startswith("Insufficient ")]
     if lacking:
-        return _resources(inventory, member, lacking[0])
+        verdict = _resources(inventory, member, lacking[0])
+        away = _away(inventory, member, lacking[0], reasons)
+        return replace(verdict, because=tuple(away), shared=None, fix=None) if away else verdict
     tainted = [reason for reason in reasons if "untolerated taint" in reason]
     if tainted:
         return _taint(member, nodes, tainted[0][tainted[0].find("{") :])
@@ -169,6 +177,60 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
         cause = "The host ports that it asks for are taken on every node."
         return _Verdict("schedule.port", cause, (*spec, "containers"))
     return _Verdict("schedule.other", inventory.quote(message, member.ref), spec)
+
+
+def _claimed(inventory: Inventory, member: Member, cause: str) -> _Verdict:
+    """The pod's volumes stand in its way: what ails its claims, or the nodes that have its volumes."""
+    because: list[Key | Ref] = []
+    for claim in _claims(member):
+        because += [("claim.missing", claim, ""), claim]
+        volume = volume_of(inventory, claim)
+        for host in sorted(hosts(volume) or ()) if volume is not None else ():
+            node = Ref("", "Node", "", host)
+            because += [("node.unready", node, ""), ("node.cordoned", node, "")]
+    return _Verdict("schedule.claim", cause, (*member.top.spec_path, "volumes"), because=tuple(because))
+
+
+def _homeless(inventory: Inventory, member: Member) -> str:
+    """Say where the pod's volumes can be used, if they are bound to places."""
+    for claim in _claims(member):
+        volume = volume_of(inventory, claim)
+        if volume is not None and (where := home(volume)):
+            return f"Its volume {Ref.of(volume).name} can only be used on nodes with {where}."
+    return ""
+
+
+def _away(inventory: Inventory, member: Member, resource: str, reasons: Sequence[str]) -> list[Key]:
+    """The nodes that would have room, but are not ready, or take no new pods."""
+    if not any("{node.kubernetes.io/" in reason or "unschedulable" in reason for reason in reasons):
+        return []
+    found: list[Key] = []
+    asked = _asked(member.pod, resource)
+    for node in inventory.of_kind("", "Node"):
+        ref = Ref.of(node)
+        cordoned = mapping(node, "spec").get("unschedulable") is True
+        if ready(node) and not cordoned:
+            continue
+        size = quantity(mapping(node, "status", "allocatable").get(resource)) or Fraction(0)
+        if size - inventory.kept(_staying, ref.name, resource) >= asked:
+            found += [("node.unready", ref, "")] if not ready(node) else []
+            found += [("node.cordoned", ref, "")] if cordoned else []
+    return found
+
+
+def _staying(inventory: Inventory, node: str, resource: str) -> Fraction:
+    """Return what the pods of a node that nobody deletes have reserved of a resource."""
+    pods = (
+        pod for pod in inventory.at("node", node) if not mapping(pod, "metadata").get("deletionTimestamp")
+    )
+    return sum(
+        (
+            _asked(pod, resource)
+            for pod in pods
+            if text(pod, "status", "phase") not in {"Succeeded", "Failed"}
+        ),
+        Fraction(0),
+    )
 
 
 def _no_node() -> _Verdict:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.homes import HOST, hosts
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.scheduling import quantity
@@ -25,7 +26,6 @@ _NONE = "kubernetes.io/no-provisioner"
 _DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 _MULTI = re.compile(r'Multi-Attach error for volume "([^"]+)"')
 _HELD = re.compile(r"already used by pod\(s\) (.+)$")
-_HOST = "kubernetes.io/hostname"
 _UNSCHEDULED = ("schedule.resources", "schedule.selector", "schedule.taint", "schedule.cordoned", "schedule.nodes",
                 "schedule.port", "schedule.gated", "schedule.other")  # fmt: skip
 
@@ -286,44 +286,28 @@ def volume(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         yield from _on_lost_node(inventory, resource, phase)
 
 
-def _hosts(resource: Resource) -> set[str] | None:
-    """Return the nodes that a volume's affinity names; None where it names none by host."""
-    found: set[str] = set()
-    terms = mappings(resource, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
-    for _, term in terms:
-        named = [
-            set(words(one, "values"))
-            for _, one in mappings(term, "matchExpressions")
-            if one.get("key") == _HOST and one.get("operator") == "In"
-        ]
-        if not named:
-            return None
-        found |= named[0]
-    return found if terms else None
-
-
 def _on_lost_node(inventory: Inventory, resource: Resource, phase: str) -> Iterator[Fact]:
     """A local volume whose node is not there any more."""
     ref = Ref.of(resource)
-    hosts = _hosts(resource)
+    named = hosts(resource)
     nodes = inventory.of_kind("", "Node")
-    if not hosts or not inventory.seen_all("", "Node") or not nodes:
+    if not named or not inventory.seen_all("", "Node") or not nodes:
         return
-    known = {strings(one, "metadata", "labels").get(_HOST, Ref.of(one).name) for one in nodes}
+    known = {strings(one, "metadata", "labels").get(HOST, Ref.of(one).name) for one in nodes}
     known |= {Ref.of(one).name for one in nodes}
-    if hosts & known:
+    if named & known:
         return
     owner = mapping(resource, "spec", "claimRef")
     bound = Ref("", "PersistentVolumeClaim", text(owner, "namespace"), text(owner, "name"))
     path = ("spec", "nodeAffinity")
-    names = ", ".join(sorted(hosts))
+    names = ", ".join(sorted(named))
     yield Fact(
         rule="volume.node",
         subject=ref,
         severity=Severity.WARNING if phase == "Bound" else Severity.INFO,
         message=f"lies on node {names}, which does not exist any more",
         cause="Pods that use it can be scheduled nowhere else.",
-        evidence=(inventory.field(ref, path, f"{_HOST} in ({names})"),),
+        evidence=(inventory.field(ref, path, f"{HOST} in ({names})"),),
         where=inventory.where(ref, path),
     )
     if phase == "Bound" and bound.name:
