@@ -20,7 +20,7 @@ from fairlead.judge.policies import Outcome, Policy, Rule
 from fairlead.judge.practices_shapes import Fault, Look, Thing, notes, put, thing_of
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
-from fairlead.tongues.paths import dotted
+from fairlead.tongues.paths import dotted, mappings
 from fairlead.words import Ref, Resource, View
 
 Weight: TypeAlias = Literal["danger", "warning", "info"]
@@ -294,8 +294,7 @@ def faults(
 
 def owned(resource: Resource) -> bool:
     """Whether a controller made the object: what is wrong with it is wrong with its template."""
-    owners = (resource.get("metadata") or {}).get("ownerReferences") or ()
-    return any(isinstance(one, dict) and one.get("controller") is True for one in owners)
+    return any(one.get("controller") is True for _, one in mappings(resource, "metadata", "ownerReferences"))
 
 
 def policies(
