@@ -48,6 +48,7 @@ def test_everything_is_made_private(tmp_path: Path) -> None:
         "admin",
         "system:node:box",
         "fairlead.dev:sensor",
+        "fairlead.dev:platform",
     }
     context = ssl.create_default_context(cafile=str(made.ca))
     context.load_cert_chain(made.certificate, made.key)

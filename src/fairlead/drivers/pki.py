@@ -42,6 +42,9 @@ _SEALED = ("ca.crt", "ca.key", "server.crt", "server.key", "service-accounts.key
 SENSORS = "fairlead.dev:sensors"
 """The group of whoever may write what sensors find, and read what names containers."""
 
+PLATFORMS = "fairlead.dev:platforms"
+"""The group of whoever diagnoses: reads everything, writes findings, and carries out what policies of healing let it."""
+
 
 class PkiError(Exception):
     """The key material cannot be used; the text says which file and what to do."""
@@ -185,7 +188,8 @@ def _tokens(directory: Path, node: str) -> dict[str, Identity]:
     admin = Identity("admin", ("system:masters",))
     own = Identity(f"system:node:{node}", ("system:nodes",))
     sensor = Identity("fairlead.dev:sensor", (SENSORS,))
-    for identity in (admin, own, sensor):
+    platform = Identity("fairlead.dev:platform", (PLATFORMS,))
+    for identity in (admin, own, sensor, platform):
         if not any(set(identity.groups) <= set(held.groups) for held in wanted.values()):
             wanted[secrets.token_urlsafe(32)] = identity
     for token, identity in wanted.items():
@@ -216,7 +220,7 @@ def kubeconfig(*, server: str, ca: bytes, user: str, token: str, cluster: str = 
 
 
 def write_kubeconfigs(data: Path, pki: Pki, server: str) -> None:
-    """Write the kubeconfigs of a data directory (the admin's, the node's, the sensor's), where they lead elsewhere or nowhere.
+    """Write the kubeconfigs of a data directory (the admin's, the node's, the sensor's, the platform's), where they lead elsewhere or nowhere.
 
     One that holds the address, the authority and the token is left as it is, with what its owner added.
     """
@@ -225,6 +229,7 @@ def write_kubeconfigs(data: Path, pki: Pki, server: str) -> None:
         ("kubeconfig", "system:masters"),
         ("node.kubeconfig", "system:nodes"),
         ("sensor.kubeconfig", SENSORS),
+        ("platform.kubeconfig", PLATFORMS),
     )
     for path, group in ((data / name, group) for name, group in files):
         token, identity = pki.token_of(group)

@@ -1,7 +1,7 @@
 """The cluster roles and bindings that every cluster starts with.
 
 Data only; who may do what with them is `authorizing`'s to say.
-Source: k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy, as `kubectl get clusterrole` shows it in 1.32. `fairlead.dev:sensor` is our own.
+Source: k8s.io/kubernetes plugin/pkg/auth/authorizer/rbac/bootstrappolicy, as `kubectl get clusterrole` shows it in 1.32. `fairlead.dev:sensor` and `fairlead.dev:platform` are our own.
 """
 
 from __future__ import annotations
@@ -114,6 +114,32 @@ _SENSOR: list[Rule] = [
     _rule("cilium.io", "tracingpolicies tracingpoliciesnamespaced", _READ),
     _rule("cilium.io", "tracingpolicies/status tracingpoliciesnamespaced/status", ["update", "patch"]),
 ]
+DIAGNOSING: list[Rule] = [
+    _rule("fairlead.dev", "findings", ["get", "list", "watch", "create", "update", "patch", "delete"]),
+    _rule("fairlead.dev", "suppressions healpolicies", _READ),
+    _rule("fairlead.dev", "healpolicies/status", ["update", "patch"]),
+    _rule("core", "events", ["create", "get", "patch", "update"]),
+]
+"""What continuous diagnosis writes."""
+HEALING: list[Rule] = [
+    _rule(
+        "core",
+        "configmaps limitranges persistentvolumeclaims pods replicationcontrollers resourcequotas serviceaccounts services",
+        ["create", "update", "patch", "delete"],
+    ),
+    _rule("core", "nodes namespaces", ["patch"]),
+    _rule("apps", "daemonsets deployments replicasets statefulsets", ["create", "update", "patch", "delete"]),
+    _rule("batch", "cronjobs jobs", ["create", "update", "patch", "delete"]),
+    _rule("autoscaling", "horizontalpodautoscalers", ["create", "update", "patch", "delete"]),
+    _rule("networking.k8s.io", "ingresses networkpolicies", ["create", "update", "patch", "delete"]),
+    _rule("policy", "poddisruptionbudgets", ["create", "update", "patch", "delete"]),
+]
+"""What fixes touch. Secrets, rights, webhooks and definitions are not among it: those are left to people."""
+_PLATFORM: list[Rule] = [
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": list(_READ)},
+    *DIAGNOSING,
+    *HEALING,
+]
 _EVERYTHING: list[Rule] = [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
@@ -152,6 +178,7 @@ _ROLES: Mapping[str, list[Rule]] = {
     ],
     "system:node": _NODE,
     "fairlead.dev:sensor": _SENSOR,
+    "fairlead.dev:platform": _PLATFORM,
 }
 _AGGREGATED = (("view", (_VIEW,)), ("edit", (_EDIT, _VIEW)), ("admin", (_EDIT, _VIEW, _ADMIN)))
 _OWN = {"view": _VIEW, "edit": _EDIT, "admin": _ADMIN}
@@ -163,6 +190,7 @@ _BINDINGS: Mapping[str, tuple[str, ...]] = {
     "system:monitoring": ("system:monitoring",),
     "system:service-account-issuer-discovery": ("system:serviceaccounts",),
     "fairlead.dev:sensor": ("fairlead.dev:sensors",),
+    "fairlead.dev:platform": ("fairlead.dev:platforms",),
 }
 
 

@@ -32,8 +32,12 @@ AT_ONCE: Final = 6
 """Lists that are asked for at a time."""
 DENIED_AGAIN: Final = 30.0
 """Seconds until a kind that may not be listed, or is not served, is asked for again."""
+POLLED: Final = 60.0
+"""Seconds between two lists of a kind that cannot be watched."""
 LONGEST: Final = 15.0
 """Seconds between two questions, at most, while the cluster is away."""
+CHECKED: Final = 10.0
+"""Seconds in which the cluster must say that it is there."""
 SOURCE: Final = "fairlead"
 """The component that Events of this process's own come from: they are no evidence of anything."""
 
@@ -103,7 +107,10 @@ class Batch:
 
 
 class Mirror:
-    """See the module. One event loop. `kinds` are followed while `run` runs; `optional` says which need not be served."""
+    """See the module. One event loop. `kinds` are followed while `run` runs; `optional` says which need not be served.
+
+    `most` says of how many objects at most a kind is followed, 0 for any number.
+    """
 
     def __init__(
         self,
@@ -112,6 +119,7 @@ class Mirror:
         *,
         namespace: str = "",
         optional: Callable[[Kind], bool] = lambda _: False,
+        most: Callable[[Kind], int] = lambda _: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stir = asyncio.Event()
@@ -120,7 +128,8 @@ class Mirror:
         """Set when each kind was listed once, or may not be."""
         self.away = False
         """Whether the cluster does not answer, so that what is known may be old."""
-        self._cluster, self._namespace, self._optional, self._clock = cluster, namespace, optional, clock
+        self._cluster, self._namespace, self._clock = cluster, namespace, clock
+        self._optional, self._most = optional, most
         self._kinds = list(dict.fromkeys(kinds))
         self._waiting = set(self._kinds)
         self._denied: dict[Kind, int] = {}
@@ -208,7 +217,10 @@ class Mirror:
             try:
                 if not since:
                     async with self._gate:
-                        items, since = await self._cluster.list(*kind, self._namespace)
+                        most = self._most(kind)
+                        items, since = await self._cluster.list(*kind, self._namespace, cap=most)
+                    if most and not since:
+                        raise Refusal(413, "", f"there are more than {most} of them")  # noqa: TRY301  one way to be denied
                     self._replace(kind, items)
                     self._seen(kind)
                 events = self._cluster.watch(*kind, self._namespace, since=since)
@@ -222,7 +234,11 @@ class Mirror:
             except Refusal as refusal:
                 if refusal.code == 410:
                     since = ""
-                elif refusal.code in {401, 403, 404, 405}:
+                elif refusal.code == 405 and since:  # it can be listed only
+                    since = ""
+                    await asyncio.sleep(POLLED * random.uniform(0.9, 1.1))
+                    continue
+                elif refusal.code in {401, 403, 404, 405, 413}:
                     since = ""
                     self._deny(kind, refusal)
                     await asyncio.sleep(DENIED_AGAIN * random.uniform(0.8, 1.2))
@@ -292,6 +308,19 @@ class Mirror:
 
     # A cluster that goes away
 
+    async def check(self) -> None:
+        """Ask whether the cluster is there: a connection may be dead long before anybody says so."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._ask(), name="is it there")
+        await asyncio.wait({self._probe}, timeout=CHECKED)
+        if not self._probe.done():
+            self._lost("it takes long")
+
+    def _lost(self, why: object) -> None:
+        if not self.away:
+            log.warning("the cluster does not answer: %s", why)
+            self.away = True
+
     async def _until_back(self) -> None:
         """Wait until the cluster answers; one asks for all."""
         if self._probe is None or self._probe.done():
@@ -307,9 +336,7 @@ class Mirror:
                 if refusal.code < 500:
                     break
             except Unreachable as error:
-                if not self.away:
-                    log.warning("the cluster does not answer: %s", error)
-                    self.away = True
+                self._lost(error)
             else:
                 break
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))

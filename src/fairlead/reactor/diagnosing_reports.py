@@ -195,17 +195,21 @@ class Book:
         entry.told = told
 
     def waits(self) -> float | None:
-        """Return in how many seconds something is due: what has just come or gone, or is to be written. None: nothing."""
-        moment = self._seconds()
+        """Return in how many seconds something that has just come or gone has stood or been away for long enough; None: nothing has."""
         due = [at + APPEAR for name, at in self._new.items() if not self._is_active(name)]
-        for entry in self.entries.values():
-            if entry.gone_at is not None and entry.sighting.state == "active":
-                due.append(entry.gone_at + VANISH)
-            if entry.due is not None:
-                due.append(entry.due)
+        due += [
+            entry.gone_at + VANISH
+            for entry in self.entries.values()
+            if entry.gone_at is not None and entry.sighting.state == "active"
+        ]
+        return max(0.0, min(due) - self._seconds()) if due else None
+
+    def writes(self) -> float | None:
+        """Return in how many seconds something is to be written; None: nothing is."""
+        due = [entry.due for entry in self.entries.values() if entry.due is not None]
         if self._stale:
-            due.append(moment + 1.0)
-        return max(0.0, min(due) - moment) if due else None
+            due.append(self._seconds() + 1.0)
+        return max(0.0, min(due) - self._seconds()) if due else None
 
     def _is_active(self, name: str) -> bool:
         entry = self.entries.get(name)

@@ -89,6 +89,18 @@ def declare(verbs: Verbs) -> None:
         help="serve the sensor's Prometheus metrics on this port of loopback (default: nowhere)",
     )
     up.add_argument(
+        "--no-platform",
+        action="store_true",
+        help="nobody diagnoses all the time: no Finding objects, no healing",
+    )
+    up.add_argument(
+        "--platform-metrics",
+        type=int,
+        default=None,
+        metavar="PORT",
+        help="serve the diagnosis' Prometheus metrics on this port of loopback (default: nowhere)",
+    )
+    up.add_argument(
         "--audit-policy",
         default="",
         metavar="FILE",
@@ -125,7 +137,12 @@ def run_up(args: argparse.Namespace) -> int:
 
     where = places(args)
     where.prepare()
-    for name, port in (("--port", args.port), ("--sensor-metrics", args.sensor_metrics)):
+    ports = (
+        ("--port", args.port),
+        ("--sensor-metrics", args.sensor_metrics),
+        ("--platform-metrics", args.platform_metrics),
+    )
+    for name, port in ports:
         if port is not None and not 0 <= port <= 65535:
             raise Problem(f"{name} {port} is not a port", "use 1 to 65535, or 0 for a free one", code=2)
     options = supervisor.Options(
@@ -136,6 +153,8 @@ def run_up(args: argparse.Namespace) -> int:
         crash_backoff=args.crash_backoff,
         sensor=not args.no_sensor and not args.no_node,
         sensor_metrics=args.sensor_metrics,
+        platform=not args.no_platform and not args.no_node,
+        platform_metrics=args.platform_metrics,
         audit_policy=_audit_policy(args.audit_policy)
         or ("default" if not args.no_sensor and _wants_audit(where.root / "sense" / "rules.d") else ""),
     )

@@ -26,7 +26,9 @@ from fairlead.faces.cli.problems import Problem
 READY_SECONDS = 30.0
 NODE_READY_SECONDS = 45.0
 SENSOR_READY_SECONDS = 15.0
-STOP_SECONDS = {"node": 60.0, "control-plane": 15.0, "sensor": 10.0}
+STOP_SECONDS = {"node": 60.0, "control-plane": 15.0, "sensor": 10.0, "platform": 10.0}
+BESIDE = ("sensor", "platform")
+"""Processes that the others do without."""
 NOT_HERE = 3
 """The exit code of a process that cannot do its work on this machine, and has said why in its record: it is not started again."""
 LONGEST_DELAY_SECONDS = 30.0
@@ -43,6 +45,8 @@ class Options:
     crash_backoff: float | None = None
     sensor: bool = True
     sensor_metrics: int | None = None
+    platform: bool = True
+    platform_metrics: int | None = None
     audit_policy: str = ""
 
 
@@ -73,6 +77,11 @@ def children(where: Places, options: Options) -> list[Child]:
         if options.sensor_metrics is not None:
             command += ["--metrics", str(options.sensor_metrics)]
         found.append(Child("sensor", command, where.logs / "sensor.log"))
+    if options.platform:
+        command = [*python, "fairlead.reactor.diagnosing", *data]
+        if options.platform_metrics is not None:
+            command += ["--metrics", str(options.platform_metrics)]
+        found.append(Child("platform", command, where.logs / "platform.log"))
     return found
 
 
@@ -135,17 +144,18 @@ def run(where: Places, options: Options, *, ready_pipe: int | None = None) -> in
         finally:
             for child in reversed(family):
                 child.stop(STOP_SECONDS[child.name])
-            for name in ("supervisor", "control-plane", "node", "sensor"):
+            for name in ("supervisor", "control-plane", "node", *BESIDE):
                 (where.run / f"{name}.json").unlink(missing_ok=True)
     return 0
 
 
 def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[int]) -> None:
     sensor = next((child for child in family if child.name == "sensor"), None)
+    platform = next((child for child in family if child.name == "platform"), None)
     for child in family:
         (where.run / f"{child.name}.json").unlink(missing_ok=True)
     for child in family:
-        if child is sensor:
+        if child.name in BESIDE:
             continue
         child.start()
         if sensor is not None and child.name == "node":
@@ -168,6 +178,8 @@ def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[i
             runs = record.get("runs", "")
             print(f"the node is ready{f', running {runs}' if runs else ''} ({took:.1f} s)", flush=True)
             _print_without(record)
+    if platform is not None:
+        platform.start()  # what it finds it tells as it finds it: nobody waits for it
     if sensor is not None:
         if sensor.process is None:
             sensor.start()
@@ -248,6 +260,10 @@ def detach(where: Places, options: Options) -> int:
     command += [] if options.crash_backoff is None else ["--crash-backoff", str(options.crash_backoff)]
     command += [] if options.sensor else ["--no-sensor"]
     command += [] if options.sensor_metrics is None else ["--sensor-metrics", str(options.sensor_metrics)]
+    command += [] if options.platform else ["--no-platform"]
+    command += (
+        [] if options.platform_metrics is None else ["--platform-metrics", str(options.platform_metrics)]
+    )
     command += ["--audit-policy", options.audit_policy] if options.audit_policy else []
     log_path = where.logs / "supervisor.log"
     with log_path.open("wb") as log:
@@ -294,6 +310,7 @@ def clean(where: Places) -> bool:
     """
     found = False
     for name, module in (
+        ("platform", "fairlead.reactor.diagnosing"),
         ("sensor", "fairlead.reactor.sense"),
         ("node", "fairlead.reactor.node"),
         ("control-plane", "fairlead.faces.kube"),
@@ -326,9 +343,9 @@ def status(where: Places) -> dict[str, Any]:
     }
     if pid is None:
         return report
-    for name in ("supervisor", "control-plane", "node", "sensor"):
+    for name in ("supervisor", "control-plane", "node", *BESIDE):
         record = where.record(name)
-        if name == "sensor" and not record:
+        if name in BESIDE and not record:
             continue  # it was not asked for
         found = record.get("pid")
         uptime, memory = processes.usage(found) if found else ("", "")

@@ -32,7 +32,7 @@ from fairlead.faces.kube.app import App
 from fairlead.faces.kube.auditing import BadPolicy, open_auditor
 from fairlead.faces.kube.site import Site, clock
 from fairlead.keep import bootstrapping
-from fairlead.reactor import policing_kinds, sensing_kinds
+from fairlead.reactor import diagnosing_kinds, policing_kinds, sensing_kinds
 from fairlead.reactor.admit import PolicyGate
 from fairlead.reactor.judging import Answerer, Late
 from fairlead.reactor.keeping import Keeper
@@ -119,6 +119,7 @@ async def run(data: Path, host: str, port: int, *, audit: bool = True, audit_pol
             await keeper.write(lambda world: bootstrapping.advertise(world, clock(), own, port))
             await keeper.write(lambda world: policing_kinds.install(world, clock()))
             await keeper.write(lambda world: policing_kinds.install(world, clock(), sensing_kinds.KINDS))
+            await keeper.write(lambda world: diagnosing_kinds.install(world, clock()))
             guests = Late(lambda: _guests(keeper, gate, data))
             answerer = Answerer(lambda: keeper.view, providers={"guest": guests})
             gate = PolicyGate(answerer.answer, lambda: keeper.view)

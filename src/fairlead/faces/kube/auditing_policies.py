@@ -255,7 +255,9 @@ def _quiet(**told: Any) -> AuditRule:
 
 
 _ONLY_SAID = frozenset({"get", "list", "watch"})
-_COMPONENTS = frozenset({"system:nodes", "fairlead.dev:sensors", "system:serviceaccounts:kube-system"})
+_COMPONENTS = frozenset(
+    {"system:nodes", "fairlead.dev:sensors", "fairlead.dev:platforms", "system:serviceaccounts:kube-system"}
+)
 DEFAULT = AuditPolicy(
     (
         _quiet(urls=("/healthz*", "/livez*", "/readyz*", "/version*", "/metrics")),
