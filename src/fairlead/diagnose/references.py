@@ -34,6 +34,8 @@ CLUSTER_SCOPED = frozenset(
         ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
         ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
         ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("apiregistration.k8s.io", "APIService"),
+        ("gateway.networking.k8s.io", "GatewayClass"),
         ("networking.k8s.io", "IngressClass"),
         ("node.k8s.io", "RuntimeClass"),
         ("rbac.authorization.k8s.io", "ClusterRole"),
@@ -299,6 +301,86 @@ def _ingress(source: Ref, resource: Resource) -> Iterator[Edge]:
         )
 
 
+_GATEWAY = "gateway.networking.k8s.io"
+ROUTES = ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+"""The kinds of routes of the Gateway API."""
+
+
+def _named(source: Ref, ref: Mapping[str, Any], group: str, kind: str) -> Ref:
+    """Return what a reference of the Gateway API names, with the group and kind that it has by default."""
+    said = ref.get("group")
+    return Ref(
+        said if isinstance(said, str) else group,
+        text(ref, "kind") or kind,
+        text(ref, "namespace") or source.namespace,
+        text(ref, "name"),
+    )
+
+
+def _gateway(source: Ref, resource: Resource) -> Iterator[Edge]:
+    name = text(resource, "spec", "gatewayClassName")
+    if name:
+        yield Edge(
+            source=source,
+            relation="class",
+            target=Ref(_GATEWAY, "GatewayClass", "", name),
+            path=("spec", "gatewayClassName"),
+        )
+    for index, listener in mappings(resource, "spec", "listeners"):
+        for inner, ref in mappings(listener, "tls", "certificateRefs"):
+            if text(ref, "name"):
+                path: Path = ("spec", "listeners", index, "tls", "certificateRefs", inner)
+                yield Edge(source=source, relation="tls", target=_named(source, ref, "", "Secret"), path=path)
+
+
+def _route(source: Ref, resource: Resource) -> Iterator[Edge]:
+    for index, ref in mappings(resource, "spec", "parentRefs"):
+        if text(ref, "name"):
+            yield Edge(
+                source=source,
+                relation="parent",
+                target=_named(source, ref, _GATEWAY, "Gateway"),
+                path=("spec", "parentRefs", index),
+                key=text(ref, "sectionName"),
+                port=whole(ref, "port") or "",
+            )
+    for index, rule in mappings(resource, "spec", "rules"):
+        here: Path = ("spec", "rules", index)
+        places = [(one, (*here, "backendRefs", inner)) for inner, one in mappings(rule, "backendRefs")]
+        places += [
+            (
+                mapping(one, "requestMirror", "backendRef"),
+                (*here, "filters", inner, "requestMirror", "backendRef"),
+            )
+            for inner, one in mappings(rule, "filters")
+        ]
+        for ref, path in places:
+            if text(ref, "name"):
+                yield Edge(
+                    source=source,
+                    relation="backend",
+                    target=_named(source, ref, "", "Service"),
+                    path=path,
+                    port=whole(ref, "port") or "",
+                )
+
+
+def _called(path: Path) -> Callable[[Ref, Resource], Iterator[Edge]]:
+    """Return the reader of the one Service that the API server calls for an object."""
+
+    def read(source: Ref, resource: Resource) -> Iterator[Edge]:
+        service = mapping(resource, *path)
+        if text(service, "name"):
+            yield Edge(
+                source=source,
+                relation="webhook",
+                target=Ref("", "Service", text(service, "namespace"), service["name"]),
+                path=path,
+            )
+
+    return read
+
+
 def _claim(source: Ref, resource: Resource) -> Iterator[Edge]:
     for field, kind, group, relation in (
         ("storageClassName", "StorageClass", "storage.k8s.io", "class"),
@@ -425,6 +507,12 @@ _READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = 
     ("apps", "StatefulSet"): _stateful,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    ("apiregistration.k8s.io", "APIService"): _called(("spec", "service")),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _called(
+        ("spec", "conversion", "webhook", "clientConfig", "service")
+    ),
+    (_GATEWAY, "Gateway"): _gateway,
+    **{(_GATEWAY, kind): _route for kind in ROUTES},
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,
 }
