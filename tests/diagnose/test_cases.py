@@ -2,7 +2,7 @@
 
 A case has `objects` (and `answers`, `scope`, `advice`) and the `findings` that must come out, all of them and no others: of the rules
 whose names begin so, where it has `only`.
-Objects are written short: apiVersion, namespace `shop` and uids are filled in, and `of: ReplicaSet/web-1` is an owner.
+Objects are written short: apiVersion, namespace `shop` and uids are filled in, `of: ReplicaSet/web-1` is an owner, and `grown: 99` that many bytes.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ def fill(short: dict[str, Any], scope: str) -> Resource:
         meta.setdefault("namespace", "shop")
     if scope == "live":
         meta.setdefault("uid", f"{kind}/{meta['name']}")
+    if "grown" in resource:
+        resource["data"] = {"large": "x" * resource.pop("grown")}
     owner = resource.pop("of", None)
     if owner:
         owner_kind, name = owner.split("/")

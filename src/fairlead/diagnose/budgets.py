@@ -38,6 +38,8 @@ def idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             where=inventory.where(ref, _SELECTOR),
         )
     elif isinstance(least, int) and not isinstance(least, bool) and least > len(covered):
+        if any(inventory.owner(one) is not None for one in covered):
+            return  # there may be more in a moment: what makes them says how many there are to be
         yield Fact(
             rule="budget.least",
             subject=ref,
@@ -45,6 +47,7 @@ def idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             message=f"asks that {least} pods stay up, and covers {len(covered)}: none can be evicted",
             evidence=(inventory.field(ref, ("spec", "minAvailable"), f"minAvailable: {least}"),),
             where=inventory.where(ref, ("spec", "minAvailable")),
+            because=(("budget.blocking", ref, ""),),
         )
 
 

@@ -57,6 +57,16 @@ def spaces(inventory: Inventory, selector: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def everywhere(inventory: Inventory) -> bool:
+    """Say whether all namespaces were looked at: a cluster has several, so where one alone was seen, only that one was asked for."""
+    return len(inventory.of_kind("", "Namespace")) != 1
+
+
+def within(inventory: Inventory, space: str) -> bool:
+    """Say whether a namespace was looked at."""
+    return everywhere(inventory) or inventory.get(Ref("", "Namespace", "", space)) is not None
+
+
 def staying(resource: Resource) -> bool:
     """Say whether nobody deletes the object."""
     return not mapping(resource, "metadata").get("deletionTimestamp")

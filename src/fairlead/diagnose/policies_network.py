@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import labels, pods, reads, shown, spaces, staying
+from fairlead.diagnose.choosing import everywhere, labels, pods, reads, shown, spaces, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import Path, find, mapping, mappings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
@@ -97,7 +97,9 @@ def _sweeping(inventory: Inventory, resource: Resource, ref: Ref) -> Iterator[Fa
 def _peer(inventory: Inventory, ref: Ref, way: str, peer: Mapping[str, Any], path: Path) -> Iterator[Fact]:
     chosen, wanted = find(peer, ("namespaceSelector",)), find(peer, ("podSelector",))
     said = reads(chosen) if chosen is not None else None
-    if chosen is not None and (said is None or not inventory.seen_all("", "Namespace")):
+    if chosen is not None and said is None:
+        return
+    if chosen is not None and not (inventory.seen_all("", "Namespace") and everywhere(inventory)):
         return
     names = [ref.namespace] if chosen is None else spaces(inventory, chosen)
     if chosen is not None and not names and said is not None and not said.empty:
@@ -144,7 +146,12 @@ def _block(inventory: Inventory, ref: Ref, way: str, peer: Mapping[str, Any], pa
     ]
     for said, place, rule in blocks:
         network = _network(said)
-        if network is None or network.prefixlen == 0 or not _empty(inventory, network):
+        if (
+            network is None
+            or network.prefixlen == 0
+            or not everywhere(inventory)
+            or not _empty(inventory, network)
+        ):
             continue
         verb = f"lets traffic {_WAYS[way]}" if rule == "policy.block" else f"keeps out traffic {_WAYS[way]}"
         yield Fact(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import labels, reads, staying
+from fairlead.diagnose.choosing import everywhere, labels, reads, staying
 from fairlead.diagnose.configs import keys_of
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import ROOT_CA, TEMPLATES, Edge
@@ -32,6 +32,15 @@ _OWN_KEYS: Mapping[str, frozenset[str]] = {
 }
 """Keys that come with a type of Secret, whether anybody reads each of them or not."""
 _LOCK = "control-plane.alpha.kubernetes.io/leader"
+_PENDING = (
+    "claim.class",
+    "claim.mode",
+    "claim.provisioning",
+    "claim.size",
+    "claim.taken",
+    "claim.volume",
+    "claim.waiting",
+)
 _BUILT_IN = frozenset({"admin", "cluster-admin", "edit", "view"})
 _LIVED_IN: Sequence[tuple[str, str]] = (
     *TEMPLATES,
@@ -187,6 +196,8 @@ def role(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A Role or ClusterRole that nothing binds; one that flows into another by aggregation is used."""
     ref = Ref.of(resource)
     wide = ref.kind == "ClusterRole"
+    if wide and not everywhere(inventory):
+        return
     if _spared(inventory, resource) or ref.name.startswith("system:") or (wide and ref.name in _BUILT_IN):
         return
     binders = ("RoleBinding", "ClusterRoleBinding") if wide else ("RoleBinding",)
@@ -212,8 +223,9 @@ def _aggregated(inventory: Inventory, has: Mapping[str, str]) -> bool:
 
 
 def claim(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
-    """A volume claim that no pod mounts and no StatefulSet made."""
+    """A volume claim that no pod mounts and no StatefulSet made, or that waits for its volume and nothing says why."""
     ref = Ref.of(resource)
+    yield from _pending(inventory, resource, ref)
     if _spared(inventory, resource) or not inventory.seen_all("", "Pod"):
         return
     if any(edge.relation == "claim" for edge in inventory.referrers(ref)):
@@ -229,6 +241,25 @@ def claim(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     message = f"is mounted by nothing{f', and holds {size}' if size else ''}"
     yield _idle(
         inventory, resource, "claim.unused", message, "No pod or workload names it." + _unlisted(inventory)
+    )
+
+
+def _pending(inventory: Inventory, resource: Resource, ref: Ref) -> Iterator[Fact]:
+    """A claim without a volume; one whose class waits for a pod is as it should be."""
+    if not inventory.live or not staying(resource) or text(resource, "status", "phase") != "Pending":
+        return
+    name, bound = text(resource, "spec", "storageClassName"), text(resource, "spec", "volumeName")
+    sort = inventory.get(Ref("storage.k8s.io", "StorageClass", "", name))
+    if not bound and (sort is None or text(sort, "volumeBindingMode") == "WaitForFirstConsumer"):
+        return
+    yield Fact(
+        rule="claim.pending",
+        subject=ref,
+        severity=Severity.INFO,
+        message=f"waits to be bound to volume {bound}" if bound else f"waits for a volume of class {name}",
+        evidence=(inventory.field(ref, ("status", "phase"), "phase: Pending"),),
+        where=inventory.where(ref, ("spec",)),
+        because=tuple((rule, ref, "") for rule in _PENDING),
     )
 
 
@@ -269,7 +300,12 @@ def namespace(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             where=inventory.where(ref, ("status", "phase")),
         )
         return
-    if ref.name in SYSTEM or ref.name == "default" or not inventory.seen_all("", "Pod"):
+    if (
+        ref.name in SYSTEM
+        or ref.name == "default"
+        or not inventory.seen_all("", "Pod")
+        or not everywhere(inventory)
+    ):
         return
     for group, kind in _LIVED_IN:
         for one in inventory.of_kind(group, kind, ref.name):
@@ -282,7 +318,7 @@ def namespace(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 def gateway_class(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A GatewayClass that no Gateway asks for."""
     ref = Ref.of(resource)
-    if not inventory.seen_all(GATEWAYS, "Gateway") or not staying(resource):
+    if not inventory.seen_all(GATEWAYS, "Gateway") or not staying(resource) or not everywhere(inventory):
         return
     for one in inventory.of_kind(GATEWAYS, "Gateway"):
         if text(one, "spec", "gatewayClassName") == ref.name:
