@@ -13,21 +13,26 @@ from typing import Any
 
 from fairlead.diagnose.examining import examine, needs
 from fairlead.drivers.cluster import AsyncCluster
-from fairlead.reactor.examine import Examined, answer, gather
-from fairlead.reactor.trial import Trial, kinds_to_copy, policy_kinds, try_fix
+from fairlead.reactor.examine import KINDS, OPTIONAL, Examined, gather
+from fairlead.reactor.gathering import DEFINITION, answer
+from fairlead.reactor.trial import Trial, kinds_to_copy, try_fix
 from fairlead.words import Finding, Severity, Snapshot
 
 
 async def look(cluster: AsyncCluster, now: datetime) -> Examined:
-    """Return everything that a copy of the cluster needs, and what is wrong there. Raises Unreachable and Refusal."""
-    view, unseen = await gather(cluster, "", kinds_to_copy())
-    policies, _ = await gather(cluster, "", policy_kinds(view))
-    for policy in policies:
-        view.put(policy)
+    """Return all that a diagnosis looks at and all that a copy of the cluster needs, and what is wrong there. Raises Unreachable, Refusal."""
+    view, unseen = await gather(cluster)
+    known = {_key(kind) for kind in (*KINDS, *OPTIONAL)} - {DEFINITION}  # which were seen without their schemas
+    rest, more = await gather(cluster, "", [kind for kind in kinds_to_copy() if _key(kind) not in known])
+    for one in rest:
+        view.put(one)
+    unseen |= more
     answers = await answer(cluster, needs(view, now=now))
-    return Examined(
-        examine(view, scope="live", now=now, answers=answers, unseen=unseen), view, "live", unseen
-    )
+    return Examined(examine(view, scope="live", now=now, answers=answers, unseen=unseen), view, "live", unseen)
+
+
+def _key(kind: tuple[str, str]) -> tuple[str, str]:
+    return kind[0].rpartition("/")[0], kind[1]
 
 
 @dataclass(slots=True)

@@ -35,9 +35,8 @@ from fairlead.orchestrate.settling import Settled, settle
 from fairlead.orchestrate.steps import Refused
 from fairlead.reactor.admit import PolicyGate
 from fairlead.reactor.carrying import CONTROLLER, Copy
-from fairlead.reactor.policies import dialect_of
-from fairlead.tongues.paths import mapping, mappings, text
-from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot, User, View
+from fairlead.tongues.paths import mapping, text
+from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity, Snapshot, User
 
 ADMIN = User(name="fairlead", groups=("system:masters", "system:authenticated"))
 _BY_TIME = frozenset({"node", "eviction", "cronjob", "ttl-after-finished"})
@@ -87,18 +86,6 @@ def kinds_to_copy() -> list[tuple[str, str]]:
     return [(kind.api_version, kind.kind) for kind in chosen.values()]
 
 
-def policy_kinds(view: View) -> list[tuple[str, str]]:
-    """Return (apiVersion, kind) of every format of policies that the view's CustomResourceDefinitions define."""
-    found = []
-    for definition in view.list("apiextensions.k8s.io", "CustomResourceDefinition"):
-        spec = mapping(definition, "spec")
-        version = next((text(one, "name") for _, one in mappings(spec, "versions") if one.get("storage")), "")
-        kind = text(spec, "names", "kind")
-        if version and dialect_of(text(spec, "group"), kind):
-            found.append((f"{text(spec, 'group')}/{version}", kind))
-    return found
-
-
 def world_of(resources: Iterable[Resource], definitions: Mapping[str, Any]) -> World:
     """Return a World that holds the objects as they are, apart from what it has no kind for, and judges by its policies."""
     world = World(definitions, random.Random(0))
@@ -137,6 +124,7 @@ def try_fix(
     """
     trial = Trial(finding, fix, len(view))
     copied = Copy(world_of(view, definitions).fork(), now, ADMIN)
+    _show_rest(copied, view)
     if not _apply(copied, fix, trial):
         return trial
     copied.user = CONTROLLER
@@ -152,6 +140,15 @@ def try_fix(
     _judge_findings(trial, before)
     trial.unproven = list(expected(forecasts.values())) or [_doubt(fix)]
     return trial
+
+
+def _show_rest(copied: Copy, view: Snapshot) -> None:
+    """Show what the copy has no kind for (metrics, reports), as it is: it says the same before and after."""
+    for one in view:
+        ref = Ref.of(one)
+        version = text(one, "apiVersion").rpartition("/")[2]
+        if copied.world.catalogue.kind(ref.group, ref.kind, version) is None:
+            copied.put(one)
 
 
 def _doubt(fix: Fix) -> str:
@@ -392,7 +389,6 @@ __all__ = [
     "Trial",
     "diffs",
     "kinds_to_copy",
-    "policy_kinds",
     "try_fix",
     "world_of",
 ]
