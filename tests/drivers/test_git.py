@@ -53,3 +53,23 @@ def test_no_repository_and_an_empty_one(tmp_path: Path) -> None:
         assert list(repository.commits("a.yaml", 5)) == []
         with pytest.raises(ValueError, match="subpath"):
             repository.name_of(Path("/"))
+
+
+def test_files_of_a_revision(tree: Path) -> None:
+    (tree / "deploy" / ".hidden.yaml").write_text("x")
+    (tree / "deploy" / "link.yaml").symlink_to("a.yaml")
+    (tree / "deploy" / "raw.yaml").write_bytes(b"\xff\xfe")
+    porcelain.add(str(tree), [str(one) for one in (tree / "deploy").iterdir()])
+    porcelain.commit(str(tree), message=b"more", author=b"A <a>", committer=b"A <a>")
+    repository = Repository.around(tree)
+    assert repository is not None
+    with repository:
+        head, before = repository.resolve("HEAD"), repository.resolve("HEAD~2")
+        assert head is not None
+        assert before is not None
+        assert repository.resolve(head[:10]) == head
+        assert repository.resolve("nowhere") is None
+        assert list(repository.texts(head, "deploy", {".yaml"})) == [("deploy/a.yaml", "three\n")]
+        assert list(repository.texts(before, "", {".yaml"})) == [("deploy/a.yaml", "one\n")]
+        assert list(repository.texts(head, "other.txt", {".yaml"})) == [("other.txt", "1")]
+        assert list(repository.texts(head, "dep", {".yaml"})) == []

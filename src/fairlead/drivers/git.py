@@ -5,16 +5,19 @@ Reads only, with dulwich, so that no git has to be installed. Must never write t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import stat
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
 from dulwich.errors import NotGitRepository, NotTreeError
-from dulwich.object_store import tree_lookup_path
+from dulwich.object_store import iter_tree_contents, tree_lookup_path
 from dulwich.objects import Blob, Commit, SubmoduleEncountered
+from dulwich.objectspec import parse_commit, parse_object
 from dulwich.repo import Repo
 
 _LARGEST = 4 << 20
@@ -78,6 +81,36 @@ class Repository:
             return blob.data.decode()
         except UnicodeDecodeError:
             return None
+
+    def resolve(self, revision: str) -> str | None:
+        """Return the commit (40 hex digits) that a branch, tag, id or `main~2` names, or None."""
+        for parse in (parse_commit, parse_object):  # the one knows short ids and tags, the other `~` and `^`
+            with contextlib.suppress(KeyError, ValueError):
+                found = parse(self._repo, revision.encode())
+                if isinstance(found, Commit):
+                    return found.id.decode()
+        return None
+
+    def texts(self, commit: str, under: str, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Yield the name and text of each file of a commit under a folder ("" for all of it), or of the one file of that name.
+
+        Hidden files and folders, links, other suffixes and what is no text are passed over.
+        """
+        found = self._repo[commit.encode()]
+        assert isinstance(found, Commit)
+        for entry in iter_tree_contents(self._repo.object_store, found.tree):
+            name = entry.path.decode(errors="replace")
+            inner = name.removeprefix(f"{under}/") if under else name
+            alone = name == under
+            if not alone and (
+                (under and inner == name)
+                or PurePosixPath(name).suffix not in suffixes
+                or any(part.startswith(".") for part in PurePosixPath(inner).parts)
+            ):
+                continue
+            text = self.text(commit, name) if stat.S_ISREG(entry.mode) else None
+            if text is not None:
+                yield name, text
 
     def close(self) -> None:
         """Let go of the files."""
