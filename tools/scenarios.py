@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from drills import FOLDER
 from drills.comparing import FIXED_GOAL, SECONDS_GOAL, Result, Totals, totals
 from drills.platforms import Failed, Platform
-from drills.reading import BadScenario, Scenario, names, read
+from drills.reading import BadScenario, Scenario, Surroundings, names, read
+from drills.registries import registry
 from drills.running import play
 
 from fairlead.drivers.cluster import AsyncCluster
@@ -89,16 +90,17 @@ def summary(whole: Totals) -> list[str]:
 
 async def run(data: Path, folder: Path, wanted: list[str], jobs: int, *, quiet: bool) -> list[Result]:
     """Play the scenarios of these names on the platform in the directory."""
-    async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
-        nodes, _ = await cluster.list("v1", "Node")
-        node = nodes[0]["metadata"]["name"] if nodes else "node"
-        scenarios: list[Scenario] = [read(folder, name, node) for name in wanted]
+    with registry() as place:
+        async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
+            nodes, _ = await cluster.list("v1", "Node")
+            around = Surroundings(nodes[0]["metadata"]["name"] if nodes else "node", place)
+            scenarios: list[Scenario] = [read(folder, name, around) for name in wanted]
 
-        def done(result: Result) -> None:
-            if not quiet:
-                print("\n".join([line(result), *details(result)]), flush=True)
+            def done(result: Result) -> None:
+                if not quiet:
+                    print("\n".join([line(result), *details(result)]), flush=True)
 
-        return await play(cluster, scenarios, jobs=jobs, done=done)
+            return await play(cluster, scenarios, jobs=jobs, done=done)
 
 
 def main() -> int:

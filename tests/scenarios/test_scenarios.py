@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from drills import FOLDER
 from drills.comparing import Result, totals
-from drills.reading import BadScenario, Scenario, names, read, space_of
+from drills.reading import BadScenario, Scenario, Surroundings, names, read, space_of
 from drills.seeing import holds, ill
 
 from fairlead.diagnose.rules import RULES
@@ -63,7 +63,7 @@ def test_names_are_filled_in_and_manifests_placed(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text(
         f"{HEAD}---\n{pod}\n---\n{{apiVersion: v1, kind: Node, metadata: {{name: b}}}}\n"
     )
-    scenario = read(tmp_path, "one", "host")
+    scenario = read(tmp_path, "one", Surroundings("host"))
     assert scenario.manifests[0]["metadata"] == {
         "name": "a",
         "namespace": "drill-one",

@@ -5,6 +5,7 @@ Every image is busybox under another name; some are built to fail. Needs root, c
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,9 @@ def _images() -> Iterator[tuple[str, images.Layer, images.Config]]:
     layer |= {"/bin/busybox": images.File(Path(found), 0o755), "/tmp": images.Directory(0o1777)}
     for name in NAMES:
         yield name, layer, images.Config(cmd=("sh",), env={"PATH": "/bin"})
+    speaker = shutil.which("openssl")  # busybox cannot speak to an API over TLS
+    if speaker is not None:
+        yield "shop/watcher:1.0", {**layer, **_program(speaker)}, images.Config(env={"PATH": "/bin:/usr/bin"})
     yield "shop/nobody:1.0", layer, images.Config(cmd=("sh",), env={"PATH": "/bin"}, user="65534")
     script = images.File(b"#!/bin/sh\nexec httpd -f -p 8080\n", 0o644)
     yield (
@@ -89,3 +93,10 @@ def _images() -> Iterator[tuple[str, images.Layer, images.Config]]:
     yield "shop/foreign:1.0", {**layer, "/app/start": images.File(other, 0o755)}, images.Config(
         entrypoint=("/app/start",), env={"PATH": "/bin"}
     )  # fmt: skip
+
+
+def _program(path: str) -> dict[str, images.File | images.Link | images.Directory]:
+    """Return a program of this machine with the libraries that it loads."""
+    said = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    found = [path, *re.findall(r"(/\S+) \(0x", said)]
+    return {one: images.File(Path(one).resolve(), 0o755) for one in found}

@@ -1,7 +1,7 @@
 """Scenarios as they are written: YAML with a first document that tells the fault and what is expected, and then manifests.
 
-A file is read strictly: a word that nobody knows is an error with its place, never passed over. `$NS`, `$NODE` and `$NAME` stand for the
-namespace, the node and the scenario's name. Touches nothing but the files.
+A file is read strictly: a word that nobody knows is an error with its place, never passed over. `$NS`, `$NODE`, `$REGISTRY` and
+`$NAME` stand for the namespace, the node, a registry that gives nothing, and the scenario's name. Touches nothing but the files.
 """
 
 from __future__ import annotations
@@ -159,22 +159,30 @@ def space_of(name: str) -> str:
     return f"drill-{name.rpartition('/')[2]}"
 
 
-def read(folder: Path, name: str, node: str = "node") -> Scenario:
-    """Return the scenario of a name. `node` is the name of the node that it will meet. Raises BadScenario."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a scenario meets: the name of the node, and a registry that gives nothing."""
+
+    node: str = "node"
+    registry: str = "127.0.0.1:5000"
+
+
+def read(folder: Path, name: str, around: Surroundings = Surroundings()) -> Scenario:
+    """Return the scenario of a name. Raises BadScenario."""
     try:
-        return _read(folder, name, node)
+        return _read(folder, name, around)
     except BadScenario as error:
         raise BadScenario(f"{name}: {error}") from None
 
 
-def _read(folder: Path, name: str, node: str) -> Scenario:
-    head, *manifests = _documents(folder / f"{name}.yaml", name, node)
+def _read(folder: Path, name: str, around: Surroundings) -> Scenario:
+    head, *manifests = _documents(folder / f"{name}.yaml", name, around)
     _only(head, _HEAD, "the first document")
     for word in ("title", "shows", "expect"):
         if not head.get(word):
             raise BadScenario(f"the first document says no {word}")
     app = head.get("app")
-    parts = [*(_documents(folder / "apps" / f"{app}.yaml", name, node) if app else ()), *manifests]
+    parts = [*(_documents(folder / "apps" / f"{app}.yaml", name, around) if app else ()), *manifests]
     return Scenario(
         name=name,
         title=str(head["title"]),
@@ -189,13 +197,18 @@ def _read(folder: Path, name: str, node: str) -> Scenario:
     )
 
 
-def _documents(path: Path, name: str, node: str) -> list[Manifest]:
+def _documents(path: Path, name: str, around: Surroundings) -> list[Manifest]:
     try:
         content = path.read_text()
     except OSError as error:
         raise BadScenario(f"{path.name}: {error.strerror}") from error
-    values = {"NS": space_of(name), "NODE": node, "NAME": name.rpartition("/")[2]}
-    content = re.sub(r"\$(NS|NODE|NAME)\b", lambda match: values[match[1]], content)
+    values = {
+        "NS": space_of(name),
+        "NODE": around.node,
+        "NAME": name.rpartition("/")[2],
+        "REGISTRY": around.registry,
+    }
+    content = re.sub(r"\$(NS|NODE|NAME|REGISTRY)\b", lambda match: values[match[1]], content)
     try:
         found = [one for one in yaml.safe_load_all(content) if one is not None]
     except yaml.YAMLError as error:
