@@ -13,7 +13,7 @@ from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.diagnose.states import created
+from fairlead.diagnose.states import created, holds
 from fairlead.tongues import cron
 from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
@@ -136,7 +136,7 @@ def _due(inventory: Inventory, resource: Resource, expr: cron.Expr) -> Iterator[
         Ref("batch", "Job", ref.namespace, text(job, "name"))
         for _, job in mappings(resource, "status", "active")
     ]
-    running = [job for one in active if (job := inventory.get(one)) is not None]
+    running = [job for one in active if (job := inventory.get(one)) is not None and not _over(job)]
     if running and text(resource, "spec", "concurrencyPolicy") == "Forbid":
         yield _blocked(inventory, resource, running[0], skipped)
         return
@@ -166,6 +166,11 @@ def _quota(said: str, ref: Ref) -> Iterator[Key]:
     if "exceeded quota: " in said:
         name = said.partition("exceeded quota: ")[2].partition(",")[0].strip()
         yield ("quota.exceeded", Ref("", "ResourceQuota", ref.namespace, name), "")
+
+
+def _over(job: Resource) -> bool:
+    """Say whether a Job has ended: the list of active ones may lag behind."""
+    return holds(job, "Complete") or holds(job, "Failed")
 
 
 def _times(count: int) -> str:

@@ -85,7 +85,7 @@ def _unmatched(
     inventory: Inventory, service: Resource, ref: Ref, selector: Mapping[str, str]
 ) -> Iterator[Fact]:
     found = _meant(inventory, ref, selector)
-    if found is None and not inventory.live:
+    if found is None and not inventory.seen_all("", "Pod"):
         return
     fix, cause = None, "No pod beside it has these labels."
     path: Path = ("spec", "selector")

@@ -37,6 +37,11 @@ def said(resource: str, amount: Fraction) -> str:
     return quantities.write(Fraction(round(amount / size) * size), "BinarySI")
 
 
+def told(resource: str, amount: Fraction) -> str:
+    """Return an amount with what it is of: `250m CPU`, `1500Mi memory`."""
+    return f"{said(resource, amount)} {'CPU' if resource == 'cpu' else resource}"
+
+
 def percent(part: Fraction, of: Fraction) -> str:
     """Return a share in whole percent."""
     return f"{int(part * 100 / of)}%"
@@ -102,13 +107,12 @@ def pod(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 def _used(
     ref: Ref, top: Ref, container: Container, rule: str, name: str, amount: Fraction, of: Fraction, words: str
 ) -> Fact:
-    what = f"{said(name, amount)} of {'CPU' if name == 'cpu' else name}"
     return Fact(
         rule=rule,
         subject=top,
         detail=f"{container.name}/{name}",
         severity=Severity.INFO,
-        message=f"container {container.name} uses {what}, {percent(amount, of)} {words}",
+        message=f"container {container.name} uses {told(name, amount)}, {percent(amount, of)} {words}",
         evidence=(
             Evidence("metric", ref, f"{container.name}: {name} {said(name, amount)} of {said(name, of)}"),
         ),
@@ -134,8 +138,7 @@ def workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     for name in RESOURCES:
         if not seen or not asks[name]:
             continue
-        label = "CPU" if name == "cpu" else name
-        numbers = f"{said(name, uses[name])} of {label} for {said(name, asks[name])} asked for"
+        numbers = f"{told(name, uses[name])} for {said(name, asks[name])} asked for"
         share = f"{percent(uses[name], asks[name])}, {seen} pod{'s' if seen > 1 else ''}"
         rule = message = ""
         if uses[name] > asks[name] * _UNDER:
@@ -185,13 +188,12 @@ def node(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     for name, amount in amounts(mapping(metrics, "usage")).items():
         of = room.get(name)
         if of and amount > of * _BUSY:
-            label = "CPU" if name == "cpu" else name
             yield Fact(
                 rule="usage.node",
                 subject=ref,
                 detail=name,
                 severity=Severity.INFO,
-                message=f"uses {said(name, amount)} of {label}, {percent(amount, of)} of what it has for pods",
+                message=f"uses {told(name, amount)}, {percent(amount, of)} of what it has for pods",
                 evidence=(Evidence("metric", ref, f"{name}: {said(name, amount)} of {said(name, of)}"),),
                 confidence="likely",
             )
@@ -282,13 +284,12 @@ def _unfit(
     room: Fraction,
     path: Path,
 ) -> Fact:
-    label = "CPU" if name == "cpu" else name
     return Fact(
         rule=rule,
         subject=ref,
         detail=name,
         severity=Severity.INFO,
-        message=f"{who}: {said(name, amount)} of {label}, and all nodes have {said(name, room)}",
+        message=f"{who}: {told(name, amount)}, and all nodes have {said(name, room)}",
         cause="The last of the pods will find no place, unless nodes are added.",
         evidence=(Evidence("metric", ref, f"{name}: {said(name, amount)} wanted, {said(name, room)} there"),),
         where=inventory.where(ref, path),

@@ -140,17 +140,24 @@ def from_object(selector: Mapping[str, Any] | None) -> Expr:
     """
     if selector is None:
         return NOTHING
+    plain = selector.get("matchLabels")
     found = [
-        _requirement(key, "=", [value]) for key, value in sorted((selector.get("matchLabels") or {}).items())
+        _requirement(key, "=", [value])
+        for key, value in sorted(plain.items() if isinstance(plain, Mapping) else ())
+        if isinstance(key, str) and isinstance(value, str)
     ]
     names: dict[str, Op] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
-    for expression in selector.get("matchExpressions") or ():
-        operator = expression.get("operator") or ""
-        if operator not in names:
-            raise ValueError(f"{quote(operator)} is not a valid label selector operator")
-        found.append(
-            _requirement(expression.get("key") or "", names[operator], expression.get("values") or ())
-        )
+    expressions = selector.get("matchExpressions")
+    for expression in expressions if isinstance(expressions, list) else ():
+        if not isinstance(expression, Mapping):
+            continue
+        operator, key, values = (expression.get(field) for field in ("operator", "key", "values"))
+        if not isinstance(operator, str) or operator not in names:
+            raise ValueError(
+                f"{quote(operator if isinstance(operator, str) else '')} is not a valid label selector operator"
+            )
+        given = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+        found.append(_requirement(key if isinstance(key, str) else "", names[operator], given))
     return Expr(_ordered(found))
 
 
