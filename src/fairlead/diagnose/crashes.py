@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose import certificates
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, moment, ready
@@ -394,6 +395,7 @@ def _explanations(
             if isinstance(host, str) and host and host in said.line:
                 yield ("service.name", top, f"{container}/{text(entry, 'name')}")
         yield from misled(inventory, member.top, container, said.line)
+        yield from certificates.behind(member.top, said.line)
         yield from named_services(inventory, said.line, member.ref)
 
 

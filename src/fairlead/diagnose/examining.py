@@ -1,21 +1,22 @@
 """The whole examination: what is there in, findings out.
 
 `needs` says what would help (the ends of some logs), `examine` takes the answers. Both are pure and may be called on any
-View: a live cluster, files, a copy with a change tried on it.
+View: a live cluster, files, a copy with a change tried on it. An Examination goes on: changes in, findings out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from fairlead.diagnose import (
     addresses,
     autoscaling,
     bindings,
     budgets,
+    certificates,
     configs,
     crashes,
     cronjobs,
@@ -29,10 +30,10 @@ from fairlead.diagnose import (
     hygiene_services,
     images,
     jobs,
-    pairs,
-    policies_network,
     netborders,
     netcuts,
+    pairs,
+    policies_network,
     probes,
     resolving,
     rollouts,
@@ -44,10 +45,10 @@ from fairlead.diagnose import (
     usage,
     workloads,
 )
-from fairlead.diagnose.causes import Fact, roots
-from fairlead.diagnose.inventories import ANY_KIND, ANY_MAKER, Inventory, Locate, Scope
+from fairlead.diagnose.causes import Fact, Ledger, roots
+from fairlead.diagnose.inventories import ALWAYS, ANY_KIND, ANY_MAKER, Inventory, Locate, Reads, Scope
 from fairlead.diagnose.revisions import way_back
-from fairlead.words import Finding, Need, Resource, View
+from fairlead.words import Finding, Need, Ref, Resource, Snapshot, View
 
 Look: TypeAlias = Callable[[Inventory, Resource], Iterator[Fact]]
 """What an analyzer asks of one object. It reads the world through the Inventory alone."""
@@ -69,6 +70,7 @@ UNITS: Sequence[Table] = (
     resolving.UNITS,
     netcuts.UNITS,
     netborders.UNITS,
+    certificates.UNITS,
     bindings.UNITS,
     budgets.UNITS,
     hygiene_pods.UNITS,
@@ -102,21 +104,56 @@ ADVICE: Sequence[Table] = (
 """Tables of what is asked only when advice is wanted: hygiene, of severity info."""
 
 
+class _Plan:
+    """Tables turned round: what to ask of an object of a kind, in the order of the tables."""
+
+    def __init__(self, tables: Sequence[Mapping[tuple[str, str], Callable[..., Any]]]) -> None:
+        self._rows = [
+            (number, kind, look) for number, table in enumerate(tables) for kind, look in table.items()
+        ]
+        self._looks: dict[tuple[str, str], tuple[list[Callable[..., Any]], list[Callable[..., Any]]]] = {}
+
+    def of(self, kind: tuple[str, str]) -> tuple[list[Callable[..., Any]], list[Callable[..., Any]]]:
+        """Return what is asked of each object of the kind, and what is asked of it only if it makes pods."""
+        held = self._looks.get(kind)
+        if held is None:
+            wanted = {kind} if kind[1] == "Event" else {kind, ANY_KIND}
+            always = [look for _, its, look in self._rows if its in wanted]
+            makers = [look for _, its, look in self._rows if its == ANY_MAKER and kind[1] != "Event"]
+            held = self._looks[kind] = (always, makers)
+        return held
+
+    def ask(self, inventory: Inventory, resource: Resource, kind: tuple[str, str]) -> Iterator[Any]:
+        """Ask one object."""
+        always, makers = self.of(kind)
+        for look in always:
+            yield from look(inventory, resource)
+        if makers and inventory.maker(resource) is not None:
+            for look in makers:
+                yield from look(inventory, resource)
+
+    def ask_all(self, inventory: Inventory) -> Iterator[Any]:
+        """Ask every object, kind by kind."""
+        for kind in sorted(inventory.view.kinds()):
+            if any(self.of(kind)):
+                for one in inventory.view.list(*kind):
+                    yield from self.ask(inventory, one, kind)
+
+
+_BROKEN, _ALL, _WANTED = _Plan(UNITS), _Plan((*UNITS, *ADVICE)), _Plan(NEEDS)
+
+
 def needs(view: View, *, now: datetime) -> list[Need]:
     """Return what the reactor may fetch from a live cluster to make the answer better.
 
     Each is `Need("log", pod, (("container", name), ("previous", "true"|"false"), ("tail", lines)))`.
     """
-    inventory = Inventory(view, scope="live", now=now)
-    return list(
-        dict.fromkeys(
-            need
-            for table in NEEDS
-            for (group, kind), look in table.items()
-            for one in inventory.of_kind(group, kind)
-            for need in look(inventory, one)
-        )
-    )
+    return needs_in(Inventory(view, scope="live", now=now))
+
+
+def needs_in(inventory: Inventory) -> list[Need]:
+    """Return the needs of an inventory that is to be examined: put the answers into it, then ask `findings_in`."""
+    return list(dict.fromkeys(_WANTED.ask_all(inventory)))
 
 
 def examine(
@@ -135,27 +172,154 @@ def examine(
     `locate` turns an object and a path in it into a place in a file. `advice` asks for hygiene too.
     """
     inventory = Inventory(view, scope=scope, now=now, answers=answers, unseen=unseen, locate=locate)
-    tables = (*UNITS, *ADVICE) if advice else UNITS
-    found = roots(_asked(inventory, tables))
-    return [_with_way_back(inventory, one) for one in found] if inventory.live else found
+    return findings_in(inventory, advice=advice)
 
 
-def _asked(inventory: Inventory, tables: Sequence[Table]) -> Iterator[Fact]:
-    """Ask every object what the tables have for its kind."""
-    for table in tables:
-        for (group, kind), look in table.items():
-            if (group, kind) == ANY_KIND:
-                for one in inventory.everything:
-                    yield from look(inventory, one)
-            elif (group, kind) == ANY_MAKER:
-                for template in inventory.templates:
-                    yield from look(inventory, template.resource)
-            else:
-                for one in inventory.of_kind(group, kind):
-                    yield from look(inventory, one)
+def findings_in(inventory: Inventory, *, advice: bool = False) -> list[Finding]:
+    """Return one Finding per root cause of what an inventory holds, the gravest first."""
+    plan = _ALL if advice else _BROKEN
+    return _with_ways_back(inventory, roots(plan.ask_all(inventory)))
 
 
-def _with_way_back(inventory: Inventory, finding: Finding) -> Finding:
-    """Return the finding with the last resort among fixes: what worked before, where that still runs."""
-    fix = way_back(inventory, finding) if not finding.fixes else None
-    return replace(finding, fixes=(fix,)) if fix is not None else finding
+def _with_ways_back(inventory: Inventory, findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with the last resort among fixes: what worked before, where that still runs."""
+    if not inventory.live:
+        return list(findings)
+    ways = (way_back(inventory, one) if not one.fixes else None for one in findings)
+    return [
+        replace(one, fixes=(way,)) if way is not None else one
+        for one, way in zip(findings, ways, strict=True)
+    ]
+
+
+class Examination:
+    """An examination that goes on: after a change, only what read something that changed is asked again.
+
+    Each object is one unit. While it is asked, what it reads is noted; a change touches answers, and who read those is asked once more. Who
+    read the clock is asked again when the time comes at which its answer may be another. `update` gives what `examine` would give for
+    the same objects, answers and time. Not for several threads.
+    """
+
+    def __init__(self, *, scope: Scope = "live", locate: Locate | None = None, advice: bool = False) -> None:
+        self.view = Snapshot()
+        self._scope: Scope = scope
+        self._locate = locate
+        self._plan = _ALL if advice else _BROKEN
+        self._unseen: frozenset[tuple[str, str]] = frozenset()
+        self._start()
+
+    def _start(self) -> None:
+        self._inventory = Inventory(
+            self.view,
+            scope=self._scope,
+            now=ALWAYS,
+            unseen=self._unseen,
+            locate=self._locate,
+            lasting=True,
+        )
+        self._ledger = Ledger()
+        self._reads: dict[Ref, Reads] = {}
+        self._readers: dict[Hashable, set[Ref]] = {}
+        self._timed: dict[Ref, datetime] = {}
+        self._needs: dict[Ref, list[Need]] = {}
+        self.asked = 0
+
+    @property
+    def inventory(self) -> Inventory:
+        """What it looks at."""
+        return self._inventory
+
+    @property
+    def needs(self) -> list[Need]:
+        """What the reactor may fetch to make the answer better, as of the last update."""
+        found = (need for ref in sorted(self._needs, key=_place) for need in self._needs[ref])
+        return list(dict.fromkeys(found))
+
+    def update(
+        self,
+        puts: Iterable[Resource] = (),
+        drops: Iterable[Ref] = (),
+        *,
+        now: datetime,
+        answers: Mapping[Need, str] | None = None,
+        unseen: Collection[tuple[str, str]] | None = None,
+    ) -> list[Finding]:
+        """Take in what was put and what was dropped, and return the findings of all that is there now, the gravest first.
+
+        `now` is aware UTC. `answers` takes the place of the answers before, `unseen` of the kinds that could not be listed (where given). What
+        was put must not be changed afterwards. `asked` counts the objects that were asked in this update.
+        """
+        inventory = self._inventory
+        touched: set[Hashable] = set()
+        dirty: set[Ref] = set()
+        for resource in puts:
+            tokens = inventory.put(resource)
+            if tokens:
+                touched |= tokens
+                dirty.add(Ref.of(resource))
+        for ref in drops:
+            tokens = inventory.drop(ref)
+            if tokens:
+                touched |= tokens
+                dirty.add(ref)
+        if unseen is not None and frozenset(unseen) != self._unseen:
+            self._unseen = frozenset(unseen)
+            before = inventory.answers
+            self._start()
+            inventory = self._inventory
+            inventory.answers = before
+            dirty = {Ref.of(one) for one in self.view}
+        inventory.now = now
+        if answers is not None:
+            touched |= inventory.answered(answers)
+        for token in touched:
+            dirty |= self._readers.get(token, _NOBODY)
+        dirty.update(ref for ref, until in self._timed.items() if until <= now)
+        inventory.forget(touched)
+        self.asked = len(dirty)
+        for ref in dirty:
+            self._ask(ref)
+        inventory.reading(Reads())
+        try:
+            return _with_ways_back(inventory, self._ledger.findings())
+        finally:
+            inventory.reading(None)
+
+    def _ask(self, ref: Ref) -> None:
+        before = self._reads.pop(ref, None)
+        self._timed.pop(ref, None)
+        self._needs.pop(ref, None)
+        resource = self.view.get(ref.group, ref.kind, ref.namespace, ref.name)
+        kind = (ref.group, ref.kind)
+        facts: list[Fact] = []
+        reads = Reads()
+        if resource is not None:
+            self._inventory.reading(reads)
+            try:
+                facts = list(self._plan.ask(self._inventory, resource, kind))
+                wanted = list(_WANTED.ask(self._inventory, resource, kind)) if self._inventory.live else []
+            finally:
+                self._inventory.reading(None)
+            if wanted:
+                self._needs[ref] = wanted
+            if reads.until is not None:
+                self._timed[ref] = reads.until
+        self._ledger.tell(ref, facts)
+        reads.tokens.discard(ref)
+        old = before.tokens if before is not None else set()
+        for token in old - reads.tokens:
+            readers = self._readers[token]
+            readers.discard(ref)
+            if not readers:
+                del self._readers[token]
+        for token in reads.tokens - old:
+            self._readers.setdefault(token, set()).add(ref)
+        if reads.tokens:
+            self._reads[ref] = reads
+
+
+_NOBODY: frozenset[Ref] = frozenset()
+
+
+def _place(ref: Ref) -> tuple[str, str, str, str]:
+    return (ref.group, ref.kind, ref.namespace, ref.name)
