@@ -58,7 +58,7 @@ class Events:
         if about is None:
             return
         reason = camel(text(told, "rule"))
-        said = " ".join(part for part in (text(told, "message"), text(told, "cause")) if part)
+        said = ". ".join(part for part in (text(told, "message"), text(told, "cause")) if part)
         if news.state == "active":
             change = event(about, "Warning", reason, said, now, SOURCE)
         else:

@@ -1,4 +1,4 @@
-"""`fairlead install admission`, `audit` and `sense`: print what to apply so that a real cluster runs these servers.
+"""`fairlead install admission`, `audit`, `sense` and `heal`: print what to apply so that a real cluster runs these servers.
 
 Changes nothing. Exit code 0, or 2 when the command or its input cannot be understood.
 """
@@ -33,6 +33,9 @@ examples:
                                              a sensor on every node
   fairlead install sense --systemd > /etc/systemd/system/fairlead-sensor.service
                                              a sensor on this machine, without a cluster
+  fairlead install heal | kubectl apply -f -     what is wrong, all the time: kubectl get findings -A
+  fairlead install heal --propose --allow-apply --receivers chat | kubectl apply -f -
+                                             fixes too, where HealPolicies want them; the Secret chat says who is told
   fairlead install admission --lookup pods --lookup ingresses.networking.k8s.io
 """
 
@@ -60,6 +63,7 @@ def declare(verbs: Verbs) -> None:
     _options(audit)
     audit.set_defaults(run=run_audit, replicas=1)
     _declare_sense(servers)
+    _declare_heal(servers)
 
 
 def _declare_sense(servers: Verbs) -> None:
@@ -83,6 +87,51 @@ def _declare_sense(servers: Verbs) -> None:
     )
     sense.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml")
     sense.set_defaults(run=run_sense)
+
+
+def _declare_heal(servers: Verbs) -> None:
+    heal = servers.add_parser(
+        "heal",
+        help="continuous diagnosis and healing: Deployment, rights, kinds, metrics",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Findings as objects, Events, metrics and notifications. It reads the kinds that a diagnosis looks at, Secrets among them: "
+        "Kubernetes has no right to their keys alone. Their values stay in its memory and are hidden in all that it writes.",
+    )
+    heal.add_argument("--replicas", type=int, default=1, help="of which one works (default: %(default)s)")
+    heal.add_argument(
+        "--propose",
+        action="store_true",
+        help="let HealPolicies have fixes tried on copies: the right to read more kinds",
+    )
+    heal.add_argument(
+        "--allow-apply",
+        action="store_true",
+        help="let HealPolicies of mode auto carry out what is proven: the right to write what fixes touch",
+    )
+    heal.add_argument(
+        "--receivers", default="", metavar="SECRET",
+        help="a Secret in its namespace whose key receivers.yaml says who is told: URLs, or {url, severity, rules, namespaces}",
+    )  # fmt: skip
+    heal.add_argument(
+        "--no-secrets",
+        action="store_true",
+        help="without the right to read Secrets: nothing is concluded about them",
+    )
+    heal.add_argument(
+        "--lookup", action="append", default=[], metavar="RESOURCE",
+        help="custom resources that it may read too, such as certificates.cert-manager.io or *.example.com (repeatable)",
+    )  # fmt: skip
+    heal.add_argument("--network-policy", action="store_true", help="let in only who asks for metrics")
+    heal.add_argument(
+        "--cluster-name", default="", metavar="NAME", help="what notifications call the cluster"
+    )
+    heal.add_argument("--image", default=f"fairlead:{__version__}", help="default: %(default)s")
+    heal.add_argument(
+        "-n", "--namespace", default="fairlead-system", metavar="NS", help="default: %(default)s"
+    )
+    heal.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml")
+    heal.set_defaults(run=run_heal)
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +190,31 @@ def run_sense(args: argparse.Namespace) -> int:
         texts[file.name] = file.read_text()
     wishes = Wishes(image=args.image, namespace=args.namespace, rules=texts, metrics=args.metrics)
     _print(manifests(wishes, definitions()), args.output)
+    return 0
+
+
+def run_heal(args: argparse.Namespace) -> int:
+    """Print the objects of continuous diagnosis."""
+    from fairlead.faces.heal.manifests import Wishes, manifests
+
+    _checked(args)
+    if args.receivers and not _NAME.fullmatch(args.receivers):
+        raise Problem(f"{args.receivers!r} cannot be a Secret's name", code=2)
+    if args.replicas < 1:
+        raise Problem("at least one replica is wanted", code=2)
+    wishes = Wishes(
+        image=args.image,
+        namespace=args.namespace,
+        replicas=args.replicas,
+        custom=[_resource(one) for one in args.lookup],
+        secrets=not args.no_secrets,
+        receivers=args.receivers,
+        propose=args.propose,
+        allow_apply=args.allow_apply,
+        network_policy=args.network_policy,
+        cluster=args.cluster_name,
+    )
+    _print(manifests(wishes), args.output)
     return 0
 
 

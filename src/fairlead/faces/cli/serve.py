@@ -1,4 +1,4 @@
-"""`fairlead serve admission`, `audit` and `sense`: what judges for a real cluster, at admission, in the background and from the kernel.
+"""`fairlead serve admission`, `audit`, `sense` and `heal`: what judges for a real cluster, at admission and after, and what diagnoses it.
 
 Serves until it is told to stop. Exit code 0 then, 1 when it could not go on, 2 when the command cannot be understood.
 """
@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,8 @@ A policy that is late or fails refuses the request, unless its failurePolicy is 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
     parser = verbs.add_parser(
-        "serve", help="run a server beside a real cluster: its admission webhook, its audit, its sensors"
+        "serve",
+        help="run a server beside a real cluster: its admission webhook, its audit, its sensors, its diagnosis",
     )
     servers = parser.add_subparsers(title="servers", metavar="SERVER", required=True)
     admission = servers.add_parser(
@@ -101,6 +103,7 @@ def declare(verbs: Verbs) -> None:
     cluster_options(audit)
     audit.set_defaults(run=run_audit, policy=())
     _declare_sense(servers)
+    _declare_heal(servers)
 
 
 def _declare_sense(servers: Verbs) -> None:
@@ -126,6 +129,47 @@ def _declare_sense(servers: Verbs) -> None:
     sense.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
     cluster_options(sense)
     sense.set_defaults(run=run_sense)
+
+
+def _declare_heal(servers: Verbs) -> None:
+    heal = servers.add_parser(
+        "heal",
+        help="diagnose a cluster all the time, tell what is found, and heal what HealPolicies let",
+        description="Writes what is wrong as Finding objects, Events, metrics and messages to receivers; heals where a HealPolicy says so. "
+        "The kinds are there after `fairlead install heal`.",
+    )
+    heal.add_argument("--metrics", type=int, default=None, metavar="PORT", help="serve Prometheus metrics")
+    heal.add_argument(
+        "--metrics-address", default="127.0.0.1", metavar="ADDRESS", help="where (default: loopback only)"
+    )
+    heal.add_argument(
+        "--receivers", type=Path, default=None, metavar="FILE",
+        help="who is told: a URL on each line, or YAML of {url or urlFile, name, severity, rules, namespaces, resolved}; "
+        "also $FAIRLEAD_WEBHOOK_URL",
+    )  # fmt: skip
+    heal.add_argument(
+        "--records", type=Path, default=None, metavar="DIR", help="write down what is healed in this folder"
+    )
+    heal.add_argument("--no-heal", action="store_true", help="heed no HealPolicy: tell, and nothing else")
+    heal.add_argument(
+        "--lease",
+        default="",
+        metavar="NAME",
+        help="of several replicas let the one work that holds this Lease",
+    )
+    heal.add_argument(
+        "--identity", default="", metavar="NAME", help="this replica's name (default: the host's)"
+    )
+    heal.add_argument(
+        "--retention",
+        default="1h",
+        metavar="TIME",
+        help="how long findings are kept that are gone (default: %(default)s)",
+    )
+    heal.add_argument("--cluster-name", default="", metavar="NAME", help="what messages call the cluster")
+    heal.add_argument("--in-cluster", action="store_true", help="the cluster that this pod runs in")
+    cluster_options(heal)
+    heal.set_defaults(run=run_heal, policy=())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -198,6 +242,44 @@ def run_sense(args: argparse.Namespace) -> int:
         raise Problem(f"nothing is watched: {reason}") from reason
     except OSError as fault:
         raise Problem(f"{fault.filename or 'the sensor'}: {fault.strerror or fault}") from fault
+    return 0
+
+
+def run_heal(args: argparse.Namespace) -> int:
+    """Diagnose until told to stop; return the exit code."""
+    from fairlead.diagnose.suppressing import span
+    from fairlead.reactor.diagnosing_serving import Options as Diagnosis
+    from fairlead.reactor.diagnosing_serving import serve as diagnose
+    from fairlead.reactor.diagnosing_working import Wishes
+
+    access = _access(args)
+    assert access is not None  # without files of policies there is a cluster, or a Problem
+    try:
+        retention = span(args.retention)
+    except ValueError as fault:
+        raise Problem(f"--retention: {fault}", code=2) from fault
+    own = access.namespace if args.in_cluster else ""
+    options = Diagnosis(
+        access=access,
+        wishes=Wishes(
+            own=own,
+            namespace=args.namespace,
+            records=args.records,
+            retention=retention,
+            heal=not args.no_heal,
+        ),
+        receivers=args.receivers,
+        lease=(own or "default", args.lease) if args.lease else None,
+        identity=args.identity or socket.gethostname(),
+        metrics=args.metrics,
+        metrics_address=args.metrics_address,
+        cluster=args.cluster_name,
+    )
+    _log()
+    try:
+        asyncio.run(diagnose(options))
+    except OSError as fault:
+        raise Problem(f"{fault.filename or 'the diagnosis'}: {fault.strerror or fault}") from fault
     return 0
 
 
