@@ -18,7 +18,7 @@ The rules, by which the answer is the smallest set of roots:
    facts are left for one. Those that are not believed are forgotten.
 5. What several roots explain hangs under the nearest of them, at equal distance under the most certain, then the gravest. There is a chain
    of explanations from the root to every symptom; each says which object it follows from.
-6. A root is as grave as the gravest thing that it leads to, wherever that hangs.
+6. A root is as grave as the gravest thing that hangs under it.
 7. Facts of one name are one fact: its words are those of the gravest of them, its evidence and explanations those of all.
 
 The order in which facts come decides nothing. Nothing here knows any rule by its name.
@@ -37,7 +37,6 @@ Key: TypeAlias = tuple[str, Ref, str]
 """Names a fact: its rule, its subject, and a detail that tells apart several of one rule about one subject."""
 
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
-_GRAVITY = tuple(_RANK)
 _SURE: Mapping[Confidence, int] = {"certain": 0, "likely": 1, "possible": 2}
 _EVIDENCE_LIMIT = 8
 _SUPPORT = 2
@@ -174,10 +173,9 @@ class _Web:
         self._settle()
         rings = self._rings()
         heads = self._heads(rings)
-        gravity = self._gravity(rings)
         below = self._hung(sorted(heads, key=self._claim))
         for head, alone in heads.items():
-            yield self._finding(head, below.get(head, []), gravity[head], alone=alone)
+            yield self._finding(head, below.get(head, []), alone=alone)
 
     def _claim(self, number: int) -> tuple[int, int, int]:
         """Return what decides which root has what several are as near to."""
@@ -314,18 +312,6 @@ class _Web:
                 heads[head] = len(strong) == 1
         return heads
 
-    def _gravity(self, rings: Sequence[Sequence[int]]) -> dict[int, int]:
-        """Return, for each fact that holds, the rank of the gravest thing that it leads to."""
-        found: dict[int, int] = {}
-        for ring in rings:
-            gravest = min(_RANK[self._facts[number].severity] for number in ring)
-            for number in ring:
-                for effect in self._effects[number]:
-                    if effect in found:
-                        gravest = min(gravest, found[effect])
-            found.update(dict.fromkeys(ring, gravest))
-        return found
-
     def _hung(self, heads: Sequence[int]) -> dict[int, list[tuple[int, int]]]:
         """Return what hangs under each root, nearest first: pairs of a fact and the one it directly follows from."""
         owner = {head: head for head in heads}
@@ -339,7 +325,7 @@ class _Web:
                     queue.append(effect)
         return below
 
-    def _finding(self, head: int, below: Sequence[tuple[int, int]], gravity: int, *, alone: bool) -> Finding:
+    def _finding(self, head: int, below: Sequence[tuple[int, int]], *, alone: bool) -> Finding:
         root = self._facts[head]
         subject = root.told_of
         evidence = list(root.evidence)
@@ -366,7 +352,7 @@ class _Web:
                 evidence.append(Evidence("condition", subject, fact.message))
         return Finding(
             rule=root.rule,
-            severity=_GRAVITY[gravity],
+            severity=min((self._facts[one].severity for one in (head, *parent)), key=_RANK.__getitem__),
             subject=subject,
             message=root.message,
             cause=root.cause,

@@ -71,7 +71,8 @@ class _Crews:
 class Inventory:
     """Everything that is there, indexed.
 
-    The View must not change but by `put` and `drop`. `kept` remembers what is worked out for several askers.
+    The View must not change but by `put` and `drop`. `kept` remembers what is worked out for several askers; a `lasting` inventory
+    knows what that was worked out from, and forgets it when that changes.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Inventory:
         answers: Mapping[Need, str] | None = None,
         unseen: Collection[tuple[str, str]] = (),
         locate: Locate | None = None,
+        lasting: bool = False,
     ) -> None:
         self.view = view
         self.scope: Scope = scope
@@ -93,7 +95,10 @@ class Inventory:
         self._shelves: dict[str, Shelf[Resource]] = {}
         self._targets: Shelf[Edge] | None = None
         self._templates: dict[Ref, Template] = {}
+        self._lasting = lasting
         self._kept: dict[Hashable, tuple[Any, Reads]] = {}
+        self._users: dict[Hashable, set[Hashable]] = {}
+        self._timed: dict[Hashable, datetime] = {}
         self._reading: Reads | None = None
         self.crews = _Crews(self)
 
@@ -117,16 +122,18 @@ class Inventory:
         held = self._kept.get(key)
         outer = self._reading
         if held is None:
-            if outer is None:
-                answer = work(self, *args, **more)
-                self._kept[key] = (answer, _NOTHING)
-                return answer
-            inner = self._reading = Reads()
-            try:
-                answer = work(self, *args, **more)
-            finally:
-                self._reading = outer
-            held = self._kept[key] = (answer, inner)
+            if not self._lasting:
+                held = self._kept[key] = (work(self, *args, **more), _NOTHING)
+            else:
+                inner = self._reading = Reads()
+                try:
+                    held = self._kept[key] = (work(self, *args, **more), inner)
+                finally:
+                    self._reading = outer
+                for token in inner.tokens:
+                    self._users.setdefault(token, set()).add(key)
+                if inner.until is not None:
+                    self._timed[key] = inner.until
         if outer is not None:
             outer.add(held[1])
         found: Answer = held[0]
@@ -148,12 +155,12 @@ class Inventory:
         if not isinstance(view, Snapshot):
             raise TypeError("only a Snapshot can be kept current")
         before = view.get(ref.group, ref.kind, ref.namespace, ref.name)
+        if before == after:
+            return set()
         if after is None:
             view.drop(ref)
         else:
             view.put(after)
-        if before is None and after is None:
-            return set()
         touched: set[Hashable] = {ref, ("kind", (ref.group, ref.kind))}
         touched.add(("kind in", (ref.group, ref.kind, ref.namespace)))
         if ref.kind != "Event":
@@ -183,13 +190,17 @@ class Inventory:
 
     def forget(self, touched: Collection[Hashable]) -> None:
         """Forget what was worked out from answers that have changed, or that the time has overtaken."""
-        stale = [
-            key
-            for key, (_, reads) in self._kept.items()
-            if (reads.until is not None and reads.until <= self._now) or not reads.tokens.isdisjoint(touched)
-        ]
+        stale = {key for key, until in self._timed.items() if until <= self._now}
+        for token in touched:
+            stale |= self._users.get(token, _NOBODY)
         for key in stale:
-            del self._kept[key]
+            self._timed.pop(key, None)
+            _, reads = self._kept.pop(key)
+            for token in reads.tokens:
+                users = self._users[token]
+                users.discard(key)
+                if not users:
+                    del self._users[token]
 
     # What it is about
 
@@ -231,7 +242,17 @@ class Inventory:
 
     @answers.setter
     def answers(self, answers: Mapping[Need, str]) -> None:
-        self._answers = answers
+        self.forget(self.answered(answers))
+
+    def answered(self, answers: Mapping[Need, str]) -> set[Hashable]:
+        """Take the answers in place of those before; return the tokens of what changed."""
+        before, self._answers = self._answers, answers
+        touched: set[Hashable] = {
+            need for need in before.keys() | answers.keys() if before.get(need) != answers.get(need)
+        }
+        if not self._lasting:
+            self._kept.clear()
+        return touched | {"answers"} if touched else touched
 
     def answer(self, need: Need) -> str:
         """Return what the reactor fetched for a need, "" where it did not."""
@@ -347,11 +368,6 @@ class Inventory:
             if kind != "Event"
             for one in self.view.list(group, kind)
         ]
-
-    @property
-    def edges(self) -> list[Edge]:
-        """Every reference between objects. A wide look."""
-        return [edge for one in self.everything for edge in edges(one)]
 
     def referrers(self, target: Ref) -> Sequence[Edge]:
         """Return every reference to the object, by whatever names it. Not a copy: it must not be changed."""
@@ -504,6 +520,7 @@ class Inventory:
 
 
 _NOTHING = Reads()
+_NOBODY: frozenset[Hashable] = frozenset()
 
 
 def _source(edge: Edge) -> Place:

@@ -12,7 +12,7 @@ from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container, containers
 from fairlead.tongues.paths import mapping, text, whole
-from fairlead.words import Finding, Fix, Resource
+from fairlead.words import Finding, Fix, Ref, Resource
 
 _REVISION = "deployment.kubernetes.io/revision"
 _OF_THE_TEMPLATE = (
@@ -52,6 +52,10 @@ def way_back(inventory: Inventory, finding: Finding) -> Fix | None:
     ref = finding.subject
     if (ref.group, ref.kind) != ("apps", "Deployment") or not finding.rule.startswith(_OF_THE_TEMPLATE):
         return None
+    return inventory.kept(_way_back, ref)
+
+
+def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
     resource = inventory.get(ref)
     template = inventory.template_of(resource) if resource is not None else None
     if template is None or not template.ref.uid:
