@@ -320,3 +320,76 @@ def test_a_test_that_does_not_hold_says_why(tests: Path, capsys: pytest.CaptureF
     assert "limits/memory  Pod web: want pass, got fail" in told
     assert "✖ 3 passed, 1 failed, 1 skipped, 0 errors (2 test files)" in told
     assert main(["judge", "test", "tests", "--filter", "suite"]) == 0
+
+
+WORKLOAD = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web   # the front
+spec:
+  replicas: 2
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      hostNetwork: true
+      containers:
+        - name: web
+          image: "registry.example/web:1"
+          ports:
+            - containerPort: 80
+              hostPort: 8080   # for the old client
+"""
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, dict[str, str]]:
+    """Run judge for JSON; return the exit code and each policy's result."""
+    code = main(["judge", *args, "-o", "json"])
+    return code, {one["policy"]: one["result"] for one in json.loads(capsys.readouterr().out)["results"]}
+
+
+def test_practices_need_no_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(WORKLOAD)
+    code, results = told(capsys, "--practices", str(path))
+    assert code == 1
+    assert results["practice.host-network"] == "fail"
+    assert results["practice.host-port"] == results["budget.absent"] == "warn"
+    assert results["practice.replicas"] == "pass"
+    assert "practice.pull-policy" not in results
+    assert told(capsys, "--check", "host-port", str(path)) == (0, {"practice.host-port": "warn"})
+    assert told(capsys, "--check", "budget.*", str(path))[1]["budget.absent"] == "warn"
+    assert told(capsys, "--registry", "ghcr.io", str(path)) == (1, {"practice.image-registry": "fail"})
+    assert told(capsys, "--registry", "registry.example", str(path)) == (
+        0,
+        {"practice.image-registry": "pass"},
+    )
+    _, results = told(capsys, "--practices", "--severity", "info", "--skip", "host-*", str(path))
+    assert results["practice.pull-policy"] == "warn"
+    assert "practice.host-network" not in results
+
+
+def test_practices_mend_files_and_say_what_that_risks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(WORKLOAD)
+    assert main(["judge", "--check", "host-*", "--fix", str(path)]) == 0
+    said = capsys.readouterr().err
+    assert (
+        "practice.host-network, at the risk that who reaches it by the node's address no longer does" in said
+    )
+    text = path.read_text()
+    assert "name: web   # the front" in text
+    assert "hostNetwork" not in text
+    assert "hostPort" not in text
+    assert yaml.safe_load(text)["spec"]["template"]["spec"]["containers"][0]["ports"] == [
+        {"containerPort": 80}
+    ]
+
+
+def test_a_practice_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(WORKLOAD)
+    assert main(["judge", "--check", "nothing-like-it", str(path)]) == 2
+    assert "no practice is called nothing-like-it" in capsys.readouterr().err
