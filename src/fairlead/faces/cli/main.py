@@ -25,6 +25,7 @@ from fairlead.faces.cli import (
     mcp,
     sense,
     serve,
+    snapshot,
     undo,
 )
 from fairlead.faces.cli.problems import Problem
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     image.declare(verbs)
     diagnose.declare(verbs)
     ignoring.declare(verbs)
+    snapshot.declare(verbs)
     fix.declare(verbs)
     undo.declare(verbs)
     mcp.declare(verbs)
