@@ -13,7 +13,7 @@ from datetime import timedelta
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_KIND, Inventory
 from fairlead.diagnose.scheduling import quantity
-from fairlead.diagnose.states import leaving, said
+from fairlead.diagnose.states import leaving, recovered, said
 from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
@@ -109,20 +109,11 @@ def _greedy(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     yield Fact(
         rule="pod.greedy",
         subject=top,
-        severity=Severity.INFO if _recovered(inventory, top) else Severity.WARNING,
+        severity=Severity.INFO if recovered(inventory, top) else Severity.WARNING,
         message=f"pods were evicted for what they used: {told}",
         cause=inventory.quote(message, ref),
         evidence=(Evidence("field", ref, f"Evicted: {inventory.quote(message, ref)}"),),
         where=inventory.where(top, _template(inventory, top)),
-    )
-    because: tuple[Key, ...] = (("pod.greedy", top, ""),)
-    yield Fact(
-        rule="pod.evicted",
-        subject=top,
-        detail=node.name,
-        severity=Severity.INFO,
-        message=f"pods were evicted from node {node.name}",
-        because=because,
     )
     for item in _pressures(inventory.get(node) or {}) if greedy is not None else ():
         kind = text(item, "type")
@@ -132,7 +123,7 @@ def _greedy(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             detail=kind,
             severity=Severity.WARNING,
             message=f"reports {kind}",
-            because=because,
+            because=(("pod.greedy", top, ""),),
         )
 
 
@@ -162,14 +153,6 @@ def _much(inventory: Inventory, node: Ref, message: str, greedy: re.Match[str]) 
 def _template(inventory: Inventory, top: Ref) -> tuple[str | int, ...]:
     template = inventory.template_of(inventory.get(top) or {})
     return (*template.spec_path, "containers") if template is not None else ()
-
-
-def _recovered(inventory: Inventory, top: Ref) -> bool:
-    """Say whether the workload has all its pods again."""
-    resource = inventory.get(top) or {}
-    wanted = mapping(resource, "spec").get("replicas")
-    have = mapping(resource, "status").get("readyReplicas")
-    return isinstance(wanted, int) and isinstance(have, int) and wanted > 0 and have >= wanted
 
 
 def node(inventory: Inventory, resource: Resource) -> Iterator[Fact]:

@@ -30,11 +30,13 @@ from fairlead.diagnose import (
     hygiene_services,
     images,
     jobs,
+    levels,
     netborders,
     netcuts,
     pairs,
     policies_network,
     probes,
+    quotas,
     resolving,
     rollouts,
     scheduling,
@@ -43,6 +45,7 @@ from fairlead.diagnose import (
     storage,
     unused,
     usage,
+    webhooks,
     workloads,
 )
 from fairlead.diagnose.causes import Fact, Ledger, roots
@@ -71,6 +74,7 @@ UNITS: Sequence[Table] = (
     netcuts.UNITS,
     netborders.UNITS,
     certificates.UNITS,
+    webhooks.UNITS,
     bindings.UNITS,
     budgets.UNITS,
     hygiene_pods.UNITS,
@@ -80,6 +84,8 @@ UNITS: Sequence[Table] = (
     disruption.UNITS,
     evictions.UNITS,
     jobs.UNITS,
+    levels.UNITS,
+    quotas.UNITS,
     rollouts.UNITS,
     storage.UNITS,
 )

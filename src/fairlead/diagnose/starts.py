@@ -14,10 +14,13 @@ from fairlead.diagnose.configs import lacks
 from fairlead.diagnose.crashes import START_REASONS
 from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready
+from fairlead.diagnose.levels import as_somebody
+from fairlead.diagnose.states import recovered
 from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 _GRACE = timedelta(seconds=60)
+_LONG_PULL = timedelta(minutes=15)
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _SANDBOX = ("FailedCreatePodSandBox", "FailedPodSandBoxStatus")
 _EXPLAINED_ELSEWHERE = PULL_REASONS | START_REASONS | {"CrashLoopBackOff", "CreateContainerConfigError"}
@@ -111,6 +114,8 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
             message="waits for its sandbox (network and namespaces)",
             because=(("pod.sandbox", node, ""),),
         )
+    elif _pulling(inventory, member):
+        return
     elif (since := _since(member)) is not None and _slow(inventory, member):
         yield Fact(
             rule="pod.stuck",
@@ -120,6 +125,18 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
             because=(*missing, *_node(member)),
             confidence="possible",
         )
+
+
+def _pulling(inventory: Inventory, member: Member) -> bool:
+    """Say whether the node is busy with an image: a large one takes its time."""
+    notes = inventory.events(member.ref, "Pulling", "Pulled", "Failed")
+    last = notes[-1] if notes else None
+    return (
+        last is not None
+        and last.reason == "Pulling"
+        and last.last is not None
+        and not inventory.past(last.last, _LONG_PULL)
+    )
 
 
 def _volume_of(member: Member, message: str) -> str:
@@ -136,6 +153,7 @@ def _misconfigured(
     top = member.top.ref
     holder = member.top.container(container)
     said = inventory.quote(message, member.ref)
+    fix = as_somebody(inventory, member.top, container, message)
     yield Fact(
         rule="container.config",
         subject=top,
@@ -145,6 +163,7 @@ def _misconfigured(
         evidence=(
             Evidence("field", member.ref, f"container {container} waits: CreateContainerConfigError: {said}"),
         ),
+        fixes=(fix,) if fix else (),
         where=inventory.where(top, holder.path if holder else ()),
         because=(*missing, *_node(member)),
     )
@@ -215,11 +234,11 @@ def _evicted(inventory: Inventory, member: Member) -> Fact:
         rule="pod.evicted",
         subject=member.top.ref,
         detail=member.node,
-        severity=Severity.WARNING,
+        severity=Severity.INFO if recovered(inventory, member.top.ref) else Severity.WARNING,
         message=f"pods were evicted from node {member.node}",
         cause=said,
         evidence=(Evidence("field", member.ref, f"Evicted: {said}"),),
-        because=(node,),
+        because=(("pod.greedy", member.top.ref, ""), node),
     )
 
 

@@ -57,3 +57,13 @@ def lasting(inventory: Inventory, item: Mapping[str, Any], length: timedelta) ->
     """Say whether a condition is as it is for at least so long; one that does not say since when counts as old."""
     at = since(item)
     return at is None or inventory.past(at, length)
+
+
+def recovered(inventory: Inventory, ref: Ref) -> bool:
+    """Say whether a workload has all the pods that it wants, whatever became of earlier ones."""
+    resource = inventory.get(ref)
+    wanted, have = mapping(resource, "spec").get("replicas"), mapping(resource, "status").get("readyReplicas")
+    if text(resource, "kind") == "DaemonSet":
+        wanted = mapping(resource, "status").get("desiredNumberScheduled")
+        have = mapping(resource, "status").get("numberReady")
+    return isinstance(wanted, int) and isinstance(have, int) and have >= wanted > 0

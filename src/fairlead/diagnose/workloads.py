@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from fairlead.diagnose import levels, quotas
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, moment
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import TEMPLATES, edges
-from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole
+from fairlead.diagnose.webhooks import faults
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
-_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)")
-_MUST = re.compile(r"failed quota: ([^:]+): must specify (.+)")
 _HOOK = re.compile(r'admission webhook "([^"]+)" denied the request')
 _CALL = re.compile(r'failed calling webhook "([^"]+)"')
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
@@ -93,19 +93,9 @@ def _refused(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         return
     top = Ref.of(inventory.top(resource))
     quoted = inventory.quote(said, ref)
-    quota = _QUOTA.search(said) or _MUST.search(said)
-    if quota is not None:
-        name = Ref("", "ResourceQuota", ref.namespace, quota.group(1).strip())
-        if quota.re is _QUOTA:
-            message = (
-                f"is used up: requested {quota.group(2)}, used {quota.group(3)}, limited {quota.group(4)}"
-            )
-        else:
-            message = f"lets in only pods that specify {quota.group(2)}"
-        yield Fact(rule="quota.exceeded", subject=name, message=inventory.quote(message, ref), evidence=(evidence,),
-                   where=inventory.where(name, ("spec", "hard")))  # fmt: skip
-        yield Fact(rule="workload.waiting", subject=top, message="cannot create its pods",
-                   because=(("quota.exceeded", name, ""),))  # fmt: skip
+    told = list(quotas.refused(inventory, resource, top, said, evidence))
+    if told:
+        yield from told
         return
     account = _ACCOUNT.search(said)
     if account is not None:
@@ -118,17 +108,19 @@ def _refused(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         subject = _webhook(inventory, call.group(1)) or top
         yield Fact(rule="webhook.failing", subject=subject, detail=call.group(1),
                    message=f"webhook {call.group(1)} does not answer, and what it guards is refused", cause=quoted, evidence=(evidence,),
-                   because=_service_of(inventory, subject))  # fmt: skip
+                   because=(*_service_of(inventory, subject), *faults(subject, call.group(1)),
+                            *(("path.cut", subject, str(one)) for one in _service_of(inventory, subject))))  # fmt: skip
         if subject != top:
             yield Fact(rule="workload.waiting", subject=top, message="cannot create its pods",
                        because=(("webhook.failing", subject, call.group(1)),))  # fmt: skip
         return
+    where: Path = ("spec",)
+    fix = None
+    mendable = levels.refused(inventory, top, said) or quotas.out_of_range(inventory, top, said)
     if hook is not None:
         message = f"webhook {hook.group(1)} refuses its pods"
-    elif "violates PodSecurity" in said:
-        message = "pod security admission refuses its pods"
-    elif "usage per" in said and "is forbidden" in said:
-        message = "a LimitRange refuses its pods"
+    elif mendable is not None:
+        message, where, fix = mendable
     else:
         message = "its pods are refused"
     yield Fact(
@@ -137,7 +129,8 @@ def _refused(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         message=message,
         cause=quoted,
         evidence=(evidence,),
-        where=inventory.where(top, ("spec",)),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(top, where),
     )
 
 
@@ -148,7 +141,7 @@ def _refusal(inventory: Inventory, resource: Resource) -> tuple[str, Evidence | 
         if item.get("type") == "ReplicaFailure" and item.get("status") == "True":
             said = text(item, "message")
             return said, Evidence("condition", ref, f"ReplicaFailure: {inventory.quote(said, ref)}")
-    if ref.kind not in {"StatefulSet", "DaemonSet", "Job"}:
+    if ref.kind not in {"StatefulSet", "DaemonSet", "Job", "CronJob"}:
         return "", None
     notes = inventory.events(ref, "FailedCreate")
     if not notes:
