@@ -88,7 +88,7 @@ def test_spoilt_objects_do_no_harm(seed: int) -> None:
             objects.append({**whole, **(spoilt if isinstance(spoilt, dict) else {}), "metadata": meta})
         view = Snapshot(objects)
         for other in ("live", "files"):
-            examine(view, scope=other, now=GOLDEN.NOW)
+            examine(view, scope=other, now=GOLDEN.NOW, advice=True)
         needs(view, now=GOLDEN.NOW)
         for one in objects:
             list(edges(one))

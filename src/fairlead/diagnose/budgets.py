@@ -11,6 +11,7 @@ from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import labels, pods, reads, shown, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import find, mapping, text
+from fairlead.tongues.selectors import Expr
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 POLICY = "policy"
@@ -51,14 +52,19 @@ def idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         )
 
 
-def _covering(inventory: Inventory, pod: Resource) -> list[Ref]:
-    """Return the budgets beside the pod that cover it; a budget with no selector at all covers nothing."""
+def _written(inventory: Inventory, space: str) -> list[tuple[Ref, Expr]]:
+    """Return the budgets of a namespace with what they select; one with no selector at all covers nothing."""
     found = []
-    for one in inventory.of_kind(POLICY, _KIND, Ref.of(pod).namespace):
-        said = reads(find(one, _SELECTOR))
-        if said is not None and said.matches(labels(pod)):
-            found.append(Ref.of(one))
+    for one in inventory.of_kind(POLICY, _KIND, space):
+        expr = reads(find(one, _SELECTOR))
+        if expr is not None and staying(one):
+            found.append((Ref.of(one), expr))
     return found
+
+
+def _covering(inventory: Inventory, pod: Resource) -> list[Ref]:
+    """Return the budgets beside the pod that cover it."""
+    return [ref for ref, expr in inventory.kept(_written, Ref.of(pod).namespace) if expr.matches(labels(pod))]
 
 
 def doubled(inventory: Inventory, pod: Resource) -> Iterator[Fact]:

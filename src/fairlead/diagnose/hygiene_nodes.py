@@ -44,6 +44,15 @@ def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return key == taint.get("key") and (exists or text(toleration, "value") == text(taint, "value"))
 
 
+def _tolerations(inventory: Inventory) -> list[Mapping[str, Any]]:
+    """Return each toleration that some pod has, once. A wide look."""
+    found: dict[tuple[str, ...], Mapping[str, Any]] = {}
+    for pod in inventory.of_kind("", "Pod"):
+        for _, one in mappings(pod, "spec", "tolerations"):
+            found.setdefault(tuple(text(one, field) for field in ("key", "operator", "value", "effect")), one)
+    return list(found.values())
+
+
 def _taints(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     ref = Ref.of(resource)
     if not inventory.seen_all("", "Pod") or not everywhere(inventory):
@@ -51,11 +60,7 @@ def _taints(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     for index, taint in mappings(resource, "spec", "taints"):
         if taint.get("effect") == "PreferNoSchedule" or text(taint, "key").startswith(_OWN):
             continue
-        if any(
-            tolerates(one, taint)
-            for pod in inventory.of_kind("", "Pod")
-            for _, one in mappings(pod, "spec", "tolerations")
-        ):
+        if any(tolerates(one, taint) for one in inventory.kept(_tolerations)):
             continue
         value = f"={text(taint, 'value')}" if text(taint, "value") else ""
         path = ("spec", "taints", index)

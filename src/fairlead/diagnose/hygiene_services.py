@@ -13,7 +13,7 @@ from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import edges
-from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Fix, Ref, Resource, Severity
 
 
@@ -124,7 +124,7 @@ def ingress(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             right = (
                 {"name": text(ports[0][1], "name")}
                 if text(ports[0][1], "name")
-                else {"number": ports[0][1].get("port")}
+                else {"number": whole(ports[0][1], "port")}
             )
             title = f"send to port {next(iter(right.values()))}"
             edits = [Edit((*edge.path, "port"), right)]
@@ -152,7 +152,7 @@ def numbered_backend(inventory: Inventory, resource: Resource) -> Iterator[Fact]
             continue
         target = inventory.get(edge.target)
         ports = [port for _, port in mappings(target, "spec", "ports")] if target is not None else []
-        names = {port.get("port"): text(port, "name") for port in ports if text(port, "name")}
+        names = {whole(port, "port"): text(port, "name") for port in ports if text(port, "name")}
         if not names:
             continue
         path = (*edge.path, "port")

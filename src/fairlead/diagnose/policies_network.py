@@ -14,6 +14,7 @@ from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import everywhere, labels, pods, reads, shown, spaces, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import Path, find, mapping, mappings, text, words
+from fairlead.tongues.selectors import Expr
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 NETWORKING = "networking.k8s.io"
@@ -21,6 +22,7 @@ _KIND = "NetworkPolicy"
 _PEERS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
 _WAYS = {"Ingress": "from", "Egress": "to"}
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def directions(policy: Resource) -> frozenset[str]:
@@ -171,20 +173,26 @@ def _empty(inventory: Inventory, network: _Network) -> bool:
     """Say whether pods have addresses in the wider surroundings of a block (a /8, a /32), and none of them in it."""
     reach = min(network.prefixlen, 8 if network.version == 4 else 32)
     near = network.supernet(new_prefix=reach)
-    start = (
-        f"{str(network.network_address).partition('.')[0]}." if network.version == 4 and reach == 8 else ""
-    )
     around = False
+    for address, of_pod in inventory.kept(_known):
+        if address.version == network.version and address in near:
+            if address in network:
+                return False
+            around = around or of_pod
+    return around
+
+
+def _known(inventory: Inventory) -> list[tuple[_Address, bool]]:
+    """Return the addresses of pods and nodes, and of each whether it is a pod's. A wide look."""
+    found: dict[tuple[str, bool], _Address] = {}
     for kind in ("Pod", "Node"):
         for one in inventory.of_kind("", kind):
             for said in _addresses(one):
-                address = _network(said) if said.startswith(start) else None
-                if address is None or address.version != network.version:
+                try:
+                    found[said, kind == "Pod"] = ipaddress.ip_address(said)
+                except ValueError:
                     continue
-                if address.network_address in network:
-                    return False
-                around = around or (kind == "Pod" and address.network_address in near)
-    return around
+    return [(address, of_pod) for (_, of_pod), address in found.items()]
 
 
 def _addresses(resource: Resource) -> Iterator[str]:
@@ -193,6 +201,16 @@ def _addresses(resource: Resource) -> Iterator[str]:
     yield text(resource, "status", "podIP")
     for _, item in mappings(resource, "status", "addresses"):
         yield text(item, "address")
+
+
+def _written(inventory: Inventory, space: str) -> list[tuple[Expr, frozenset[str]]]:
+    """Return what the policies of a namespace select, and in which directions they count."""
+    found = []
+    for one in inventory.of_kind(NETWORKING, _KIND, space):
+        said = reads(_selector(one))
+        if said is not None and staying(one):
+            found.append((said, directions(one)))
+    return found
 
 
 def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
@@ -205,7 +223,7 @@ def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
         "Failed",
     }:
         return
-    policies = [one for one in inventory.of_kind(NETWORKING, _KIND, ref.namespace) if staying(one)]
+    policies = inventory.kept(_written, ref.namespace)
     top = Ref.of(inventory.top(pod))
     space = Ref("", "Namespace", "", ref.namespace)
     if not policies:
@@ -217,10 +235,9 @@ def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
             evidence=(Evidence("absence", space, "no NetworkPolicy in it"),),
         )
     covered: set[str] = set()
-    for one in policies:
-        said = reads(_selector(one))
-        if said is not None and said.matches(labels(pod)):
-            covered |= directions(one)
+    for said, ways in policies:
+        if said.matches(labels(pod)):
+            covered |= ways
     for way, flow in (("Ingress", "who may reach it"), ("Egress", "what it may reach")):
         if way not in covered:
             yield Fact(

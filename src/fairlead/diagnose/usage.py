@@ -238,12 +238,20 @@ def _burst(inventory: Inventory, resource: Resource) -> tuple[int, dict[str, Fra
     return most, {}
 
 
+def _bursts(inventory: Inventory) -> dict[Ref, dict[str, Fraction]]:
+    """Return what the most pods of each autoscaler would ask for."""
+    return {
+        Ref.of(one): _burst(inventory, one)[1]
+        for one in inventory.of_kind("autoscaling", "HorizontalPodAutoscaler")
+    }
+
+
 def autoscaler(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """An autoscaler whose most pods do not fit into the cluster, alone or together with all the others at theirs."""
     ref = Ref.of(resource)
     if not inventory.seen_all("", "Node") or not staying(resource):
         return
-    room = _room(inventory)
+    room = inventory.kept(_room)
     if not all(room.values()):
         return
     most, wanted = _burst(inventory, resource)
@@ -260,10 +268,7 @@ def autoscaler(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             room[name],
             path,
         )
-    everyone = {
-        Ref.of(one): _burst(inventory, one)[1]
-        for one in inventory.of_kind("autoscaling", "HorizontalPodAutoscaler")
-    }
+    everyone = inventory.kept(_bursts)
     if len(everyone) < 2:
         return
     for name in RESOURCES:
