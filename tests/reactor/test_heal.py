@@ -157,6 +157,38 @@ def test_a_fix_that_harms_is_taken_back(data: Path, monkeypatch: pytest.MonkeyPa
     assert healed.steps[-1].ok
 
 
+def test_what_else_was_wrong_before_is_not_waited_for(data: Path) -> None:
+    async def step(cluster: AsyncCluster) -> list[str]:
+        pod = {**POD, "containers": [{**POD["containers"][0], "env": [
+            {"name": one, "valueFrom": {"configMapKeyRef": {"name": "opts", "key": one}}} for one in ("COLOR", "SHAPE")]}]}  # fmt: skip
+        meta = {"name": "twice", "namespace": "shop"}
+        labels = {"app": "twice"}
+        deployment = {
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta,
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels},
+                     "template": {"metadata": {"labels": labels}, "spec": pod}},
+        }  # fmt: skip
+        keys = {"COLORS": "red", "SHAPES": "round"}
+        opts = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": "opts"}, "data": keys}
+        await cluster.create(opts)
+        await cluster.create(deployment)
+        examined = await examine_cluster(cluster, now, "shop")
+        while not any(one.rule == "schedule.nodes" for one in examined.findings):
+            await asyncio.sleep(0.05)
+            examined = await examine_cluster(cluster, now, "shop")
+        mine = [one for one in examined.findings if one.rule == "config.key"]
+        outcomes: list[str] = []
+        for finding in mine:
+            healed = await heal(
+                cluster, finding, finding.fixes[0], before=examined.findings, now=now, patience=3, namespace="shop"
+            )  # fmt: skip
+            outcomes.append(healed.outcome)
+        await cluster.delete("apps/v1", "Deployment", "shop", "twice", propagation="Background")
+        return outcomes
+
+    assert with_cluster(data, step) == ["healthy", "healthy"], "there is no node, and there was none before"
+
+
 def test_a_fix_for_what_has_changed_meanwhile_is_refused(data: Path) -> None:
     async def step(cluster: AsyncCluster) -> tuple[Healing, str]:
         finding, before = await broken(cluster)

@@ -17,13 +17,13 @@ from drills.acting import Stage
 from drills.comparing import Result, false_roots, find, lacking
 from drills.reading import CLUSTER_WIDE, Check, Manifest, Root, Scenario, space_of, version_of
 from drills.seeing import HEALTH, holds, ill, kinds_for
-from fairlead.diagnose.examining import examine, needs
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.drivers.definitions import load
 from fairlead.keep.errors import Refusal
-from fairlead.reactor.examine import answer, examine_cluster, gather
+from fairlead.reactor.examine import examine_cluster
 from fairlead.reactor.heal import heal
-from fairlead.reactor.trial import Trial, kinds_to_copy, policy_kinds, try_fix
+from fairlead.reactor.planning import look, try_fixes
+from fairlead.reactor.trial import Trial
 from fairlead.words import Finding, Severity
 
 HEALTHY_SECONDS = 60.0
@@ -222,18 +222,14 @@ class Drill:
 
     async def _tried(self, root: Root) -> tuple[Trial | None, list[Finding]]:
         """Try what is offered for a root on a copy, as `fairlead fix` does."""
-        view, unseen = await gather(self.cluster, self.scope, kinds_to_copy())
-        policies, _ = await gather(self.cluster, self.scope, policy_kinds(view))
-        for policy in policies:
-            view.put(policy)
         moment = now()
-        answers = await answer(self.cluster, needs(view, now=moment))
-        before = examine(view, scope="live", now=moment, answers=answers, unseen=unseen)
+        looked = await look(self.cluster, moment, self.scope)
+        before = looked.findings
         finding = find(root, before, self.space)
         if finding is None or not finding.fixes:
             return None, before
         trial = await asyncio.to_thread(
-            try_fix, view, finding, finding.fixes[0], now=moment, before=before, definitions=load(), unseen=unseen
+            try_fixes, looked.view, finding, now=moment, before=before, definitions=load(), unseen=looked.unseen
         )  # fmt: skip
         return trial, before
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -257,7 +258,7 @@ async def _watch(
             continue
         ids = {one.id for one in examined.findings}
         new = [one for one in examined.findings if one.id not in known and one.severity != Severity.INFO]
-        waits = _waits(examined, finding)
+        waits = _waits(examined, finding, known)
         well = finding.id not in ids and not new and not waits
         good = good + 1 if well else 0
         bad_since = (bad_since or time.monotonic()) if new else None
@@ -271,11 +272,20 @@ async def _watch(
     return "late", examined
 
 
-def _waits(examined: Examined, finding: Finding) -> str:
-    """Return which workload that the fix is for is not up yet, "" if all are."""
+def _waits(examined: Examined, finding: Finding, known: AbstractSet[str]) -> str:
+    """Return which workload that the fix is for is not up yet, "" if all are.
+
+    What something else holds back that was known before is not waited for: that has a fix of its own.
+    """
+    held = {
+        ref
+        for one in examined.findings
+        if one.id in known and one.id != finding.id and one.severity != Severity.INFO
+        for ref in (one.subject, *(symptom.subject for symptom in one.symptoms))
+    }
     for ref in (finding.subject, *(symptom.subject for symptom in finding.symptoms)):
         resource = examined.view.get(ref.group, ref.kind, ref.namespace, ref.name)
-        if resource is None:
+        if resource is None or ref in held:
             continue
         status, spec = mapping(resource, "status"), mapping(resource, "spec")
         generation = mapping(resource, "metadata").get("generation")

@@ -19,16 +19,25 @@ from fairlead.reactor.trial import Trial, kinds_to_copy, try_fix
 from fairlead.words import Finding, Severity, Snapshot
 
 
-async def look(cluster: AsyncCluster, now: datetime) -> Examined:
-    """Return all that a diagnosis looks at and all that a copy of the cluster needs, and what is wrong there. Raises Unreachable, Refusal."""
-    view, unseen = await gather(cluster)
-    known = {_key(kind) for kind in (*KINDS, *OPTIONAL)} - {DEFINITION}  # which were seen without their schemas
-    rest, more = await gather(cluster, "", [kind for kind in kinds_to_copy() if _key(kind) not in known])
+async def look(cluster: AsyncCluster, now: datetime, namespace: str = "") -> Examined:
+    """Return all that a diagnosis looks at and all that a copy of the cluster needs, and what is wrong there.
+
+    With a namespace, only that and what stands outside of namespaces. Raises Unreachable, Refusal.
+    """
+    view, unseen = await gather(cluster, namespace)
+    known = {_key(kind) for kind in (*KINDS, *OPTIONAL)} - {
+        DEFINITION
+    }  # which were seen without their schemas
+    rest, more = await gather(
+        cluster, namespace, [kind for kind in kinds_to_copy() if _key(kind) not in known]
+    )
     for one in rest:
         view.put(one)
     unseen |= more
     answers = await answer(cluster, needs(view, now=now))
-    return Examined(examine(view, scope="live", now=now, answers=answers, unseen=unseen), view, "live", unseen)
+    return Examined(
+        examine(view, scope="live", now=now, answers=answers, unseen=unseen), view, "live", unseen
+    )
 
 
 def _key(kind: tuple[str, str]) -> tuple[str, str]:
