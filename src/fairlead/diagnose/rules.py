@@ -193,7 +193,7 @@ RULES: Mapping[str, str] = {
     "volume.pending": "A volume is not ready to be claimed yet.",
     "volume.released": "A volume still names the claim that it had, so no other gets it.",
     "volume.unused": "Nothing claims a volume.",
-    "webhook.authority": "The API server does not trust a webhook, by the caBundle that it was given.",
+    "webhook.authority": "The API server cannot trust a webhook: by the caBundle that it was given, or for a certificate that has expired.",
     "webhook.deadlock": "A webhook must agree to its own pods, and has none.",
     "webhook.down": "A webhook's Service has no ready pods, and nothing says why.",
     "webhook.failing": "An admission webhook does not answer, so what it guards is refused.",
