@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +39,7 @@ from fairlead.reactor.heal import Healing, heal, rehearse, take_back
 from fairlead.reactor.planning import look, try_fixes
 from fairlead.reactor.trial import Step, Trial
 from fairlead.tongues.paths import mappings, text, whole
-from fairlead.words import Finding, Ref, Resource, Severity
+from fairlead.words import Finding, Ref, Resource
 
 log = logging.getLogger("fairlead.healing")
 
@@ -55,8 +55,6 @@ AT_ONCE: Final = 5
 """Fixes that are tried from one look at the cluster."""
 _RANK: Final = {"critical": 0, "warning": 1, "info": 2}
 _NEVER_AGAIN: Final = frozenset({"rolled back", "unhealthy", "interrupted", "dry run"})
-
-Tell: Any = Callable[[Entry, str, str, str], None]
 
 
 @dataclass(slots=True)
@@ -151,8 +149,6 @@ class Healer:
 
     def _with_recent(self, policy: HealPolicy) -> HealPolicy:
         """Return the policy with the healings that this process has begun for it, though its status may not say so yet."""
-        from dataclasses import replace
-
         own = self._recent.get(policy.name, [])
         return replace(policy, recent=tuple(sorted({*policy.recent, *own})))
 
@@ -453,6 +449,3 @@ class Healer:
 def _last(steps: Sequence[Step]) -> str:
     """Return what the step that does not hold says."""
     return next((one.detail or one.name for one in reversed(steps) if not one.ok), "")
-
-
-__all__ = ["Healer", "Severity", "World"]

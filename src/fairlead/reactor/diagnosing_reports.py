@@ -266,7 +266,7 @@ class Book:
             key=lambda entry: entry.due or 0.0,
         )
         for entry in due[:AT_A_TIME]:
-            if not await self._write(entry):
+            if self.entries.get(entry.id) is entry and not await self._write(entry):
                 return
         for place in list(self._stale)[:AT_A_TIME]:
             try:

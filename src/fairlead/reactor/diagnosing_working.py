@@ -229,13 +229,18 @@ class Work:
             if scope.defines(batch):
                 self._discovery.set()
             self._looked_at = time.monotonic()
-            self.looked = await asyncio.to_thread(
-                self.examination.update,
-                batch,
-                now=datetime.now(UTC),
-                answers=self.logs.answers,
-                unseen=self.mirror.unseen,
-            )
+            try:
+                self.looked = await asyncio.to_thread(
+                    self.examination.update,
+                    batch,
+                    now=datetime.now(UTC),
+                    answers=self.logs.answers,
+                    unseen=self.mirror.unseen,
+                )
+            except Exception:  # what was found before stands until it is looked again
+                log.exception("the examination failed")
+                self.metrics.faults["examination"] += 1
+                return
             self.metrics.changes += len(batch)
             self.metrics.updates.add(self.looked.seconds)
             if batch.since:
