@@ -12,11 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from conformance import Rates
 from fairlead.dialects import manifests
+from fairlead.dialects.polaris import check_of
+from fairlead.dialects.polaris.checks import judged
 from fairlead.judge.practices import BY_POLARIS, faults, repaired
+from fairlead.judge.reading import Source
+from fairlead.judge.subjects import subject_of
+from fairlead.judge.surroundings import Surroundings
+from fairlead.keep.kinds import Catalogue
+from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.practising import PAIRINGS, paired
-from fairlead.words import Resource, Snapshot
+from fairlead.words import Page, Ref, Resource, Snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,7 +82,18 @@ class Unsupported(Exception):
 
 def custom(path: Path, documents: Sequence[Resource]) -> list[str]:
     """Return what a check of somebody's own says of the documents. Raises Unsupported."""
-    raise Unsupported(f"{path.parent.name}: a check in JSON schema")
+    content = yaml.safe_load(path.read_text())
+    check, findings = check_of(path.parent.name, Page(content), Source(content), "")
+    if check is None:
+        raise Unsupported("; ".join(one.message for one in findings))
+    around = Surroundings(view=Snapshot(documents), now=NOW, kinds=KindNames(Catalogue()))
+    said = []
+    for one in documents:
+        if check.concerns(Ref.of(one).group, Ref.of(one).kind):
+            outcome = judged(check, subject_of(one, ""), around)
+            if outcome is not None and outcome.result == "fail":
+                said.append(outcome.message)
+    return said
 
 
 def fixed(root: Path) -> Rates:

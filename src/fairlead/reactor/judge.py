@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fairlead.diagnose.rules import RULES
+from fairlead.dialects import polaris
 from fairlead.dialects.kyverno.suites import Values
-from fairlead.dialects.manifests import Document, Unamendable, amend
+from fairlead.dialects.manifests import Document, Unamendable, amend, parse
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.judge.judging import judge, mutate
 from fairlead.judge.mending import mend
-from fairlead.judge.policies import Action, Book, Judged, Result
+from fairlead.judge.policies import Action, Assembled, Book, Judged, Result
 from fairlead.judge.practices import DIALECT, SYSTEM, Practice, repaired
 from fairlead.judge.practices import policies as compiled
 from fairlead.judge.reading import Source
@@ -31,7 +32,7 @@ from fairlead.reactor.examine import gather, read_files
 from fairlead.reactor.judging import Answerer, asking
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import ALWAYS, Loaded, dialect_of, load
-from fairlead.reactor.practising import GRAVE, paired
+from fairlead.reactor.practising import GRAVE, PAIRINGS, paired
 from fairlead.tongues import jsonpatch
 from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, User, View, Where
 
@@ -139,19 +140,24 @@ class Bench:
         `practices` are judged besides the policies; images of the `registries` are allowed then, and what is in namespaces that are
         `spared` is not looked at by them. `checks` are practices of several objects (`practising.PAIRINGS`), judged in files only.
         """
+        configurations, policies = _configurations(policies)
         policy_documents, self.findings = read_files(policies)
         self.documents, said = read_files(resources)
         self.findings += said
         self.loaded: Loaded = load(Source(one.content, one.where) for one in policy_documents)
         self.findings += self.loaded.findings
+        models, asked = self._configured(configurations)
+        if models.policies:
+            book = Book((*self.loaded.book.policies, *models.policies))
+            self.loaded = replace(self.loaded, book=book)
         self.policies = self.loaded.book
         self._practices = tuple(practices)
-        self._checks = frozenset(checks)
+        self._checks = frozenset(checks) | asked
         self._now = now
         if practices:
             also = compiled(practices, registries, spared)
             self.loaded = replace(self.loaded, book=Book((*self.policies.policies, *also)))
-        self.policy_documents = [one for one in policy_documents if _is_policy(one.ref)]
+        self.policy_documents = [one for one in policy_documents if _is_policy(one.ref)] + configurations
         self._circumstances = circumstances or Circumstances()
         values = self._circumstances.values
         everything = [one.content for one in (*policy_documents, *self.documents)]
@@ -169,6 +175,23 @@ class Bench:
             atomics=applier.atomics,
             given=values.given if values is not None else None,
         )
+
+    def _configured(self, configurations: Iterable[Document]) -> tuple[Assembled, frozenset[str]]:
+        """Read Polaris's configurations; return their policies, and which checks of several objects they ask for."""
+        models: list[polaris.Configuration] = []
+        for one in configurations:
+            read, said = polaris.configuration(Source(one.content, one.where))
+            models += read
+            self.findings += said
+        assembled = polaris.assemble(models, PAIRINGS)
+        self.findings += assembled.findings
+        asked = {
+            check
+            for model in models
+            for check, severity in model.severities.items()
+            if check in PAIRINGS and severity != "ignore"
+        }
+        return assembled, frozenset(asked)
 
     @asynccontextmanager
     async def answerer(self, *, online: bool, cluster: AsyncCluster | None = None) -> AsyncIterator[None]:
@@ -345,6 +368,19 @@ async def judge_cluster(
             if (ref := Ref.of(one)).namespace == namespace or not namespace
             if (ref.group, ref.kind) not in _UNJUDGED
         )
+
+
+def _configurations(texts: Mapping[str, str]) -> tuple[list[Document], dict[str, str]]:
+    """Return the configurations of Polaris's among files, and the other files."""
+    found: list[Document] = []
+    rest: dict[str, str] = {}
+    for name, text in texts.items():
+        documents = parse(name, text)[0] if "checks" in text or "customChecks" in text else []
+        if documents and all(polaris.is_configuration(one.content) for one in documents):
+            found += documents
+        else:
+            rest[name] = text
+    return found, rest
 
 
 def _is_policy(ref: Ref) -> bool:
