@@ -16,6 +16,7 @@ from typing import Any
 from fairlead.diagnose import certificates
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
+from fairlead.diagnose.denials import denials
 from fairlead.diagnose.inventories import Inventory, Member, moment, ready
 from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
 from fairlead.diagnose.lastcalls import telling as telling_calls
@@ -394,9 +395,18 @@ def _explanations(
             host = entry.get("value")
             if isinstance(host, str) and host and host in said.line:
                 yield ("service.name", top, f"{container}/{text(entry, 'name')}")
+        yield from refusals(inventory, member, container)
         yield from misled(inventory, member.top, container, said.line)
         yield from certificates.behind(member.top, said.line)
         yield from named_services(inventory, said.line, member.ref)
+
+
+def refusals(inventory: Inventory, member: Member, container: str) -> Iterator[Key]:
+    """The facts about rights that a container's log says it was refused, if they hold."""
+    for previous in (False, True):
+        log = inventory.answer(log_need(member, container, previous=previous))
+        for denial, _ in denials(log) if log else ():
+            yield denial.key
 
 
 def named_services(inventory: Inventory, line: str, ref: Ref) -> Sequence[Ref]:

@@ -38,6 +38,7 @@ from fairlead.diagnose import (
     probes,
     quotas,
     resolving,
+    rights,
     rollouts,
     scheduling,
     services,
@@ -86,6 +87,7 @@ UNITS: Sequence[Table] = (
     jobs.UNITS,
     levels.UNITS,
     quotas.UNITS,
+    rights.UNITS,
     rollouts.UNITS,
     storage.UNITS,
 )
@@ -93,6 +95,7 @@ UNITS: Sequence[Table] = (
 NEEDS: Sequence[Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Need]]]] = (
     crashes.NEEDS,
     probes.NEEDS,
+    starts.NEEDS,
 )
 """Tables of what each object of a kind makes worth fetching."""
 ADVICE: Sequence[Table] = (

@@ -15,7 +15,7 @@ from typing import Any
 
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.crashes import log_need, named_services
+from fairlead.diagnose.crashes import log_need, named_services, refusals
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
@@ -279,6 +279,7 @@ def _failing(inventory: Inventory, member: Member, name: str, sort: str, note: N
             ),
             *(named_services(inventory, line.line, member.ref) if line is not None else ()),
             *named_services(inventory, said, member.ref),
+            *refusals(inventory, member, name),
             *misled(inventory, member.top, name, f"{line.line if line is not None else ''} {said}"),
         ),
     )

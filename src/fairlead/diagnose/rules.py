@@ -151,6 +151,7 @@ RULES: Mapping[str, str] = {
     "quota.small": "A ResourceQuota in files is too small for what stands beside it.",
     "quota.surge": "A Deployment's next rollout needs a pod that its quota does not let in.",
     "registry.unreachable": "A registry cannot be reached from a node.",
+    "rights.missing": "A workload's ServiceAccount lacks a right that its log shows it needs.",
     "role.unused": "No binding names a Role or ClusterRole.",
     "schedule.claim": "No node can take a pod because of a volume claim.",
     "schedule.cordoned": "No node can take a pod because all are cordoned.",

@@ -11,13 +11,14 @@ from typing import Any
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.configs import lacks
-from fairlead.diagnose.crashes import START_REASONS
+from fairlead.diagnose.crashes import START_REASONS, log_need, refusals
 from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready
 from fairlead.diagnose.levels import as_somebody
+from fairlead.diagnose.logs import telling
 from fairlead.diagnose.states import recovered
 from fairlead.tongues.paths import mapping, mappings, text
-from fairlead.words import Evidence, Ref, Resource, Severity
+from fairlead.words import Evidence, Need, Ref, Resource, Severity
 
 _GRACE = timedelta(seconds=60)
 _LONG_PULL = timedelta(minutes=15)
@@ -76,7 +77,7 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
     )
     if not creating:
         if _slow(inventory, member):
-            yield _unready(member)
+            yield _unready(inventory, member)
         return
     mounts, sandboxes = inventory.events(member.ref, *_MOUNT), inventory.events(member.ref, *_SANDBOX)
     if mounts:
@@ -175,7 +176,30 @@ def _misconfigured(
     )
 
 
-def _unready(member: Member) -> Fact:
+def _needs(inventory: Inventory, pod: Resource) -> Iterator[Need]:
+    """The logs of the first pod of a workload that runs and is not ready for long, where nothing else may say why."""
+    member = inventory.member(pod)
+    if member is None or not member.node or ready(pod) or text(pod, "status", "phase") != "Running":
+        return
+    if not _slow(inventory, member) or next(iter(inventory.crew(member.top.ref)), member).ref != member.ref:
+        return
+    for container, status in member.statuses():
+        if "running" in mapping(status, "state") and status.get("ready") is not True:
+            yield log_need(member, container.name, previous=False)
+
+
+def _last_words(inventory: Inventory, member: Member) -> Iterator[Evidence]:
+    """The telling lines of the containers that are not ready, where their shape shows that they are about errors."""
+    for container, status in member.statuses():
+        if status.get("ready") is True:
+            continue
+        log = inventory.answer(log_need(member, container.name, previous=False))
+        line = telling(log) if log else None
+        if line is not None and line.shape != "last":
+            yield Evidence("log", member.ref, inventory.quote(line.line, member.ref))
+
+
+def _unready(inventory: Inventory, member: Member) -> Fact:
     """The pod runs, or partly, and is not ready: a symptom of whatever else is known, else a root of its own."""
     top = member.top.ref
     because: list[Key | Ref] = [*lacks(_template(member)), *_node(member)]
@@ -191,6 +215,7 @@ def _unready(member: Member) -> Fact:
         because += [
             ("probe.port", top, f"{container.name}/{sort}") for sort in ("readiness", "startup", "liveness")
         ]
+        because += refusals(inventory, member, container.name)
         for rule in ("image.pull", "image.invalid", "image.never"):
             because.append((rule, Ref("", "Image", "", text(container.content, "image")), ""))
     because.append(member.ref)
@@ -201,6 +226,7 @@ def _unready(member: Member) -> Fact:
         severity=Severity.WARNING,
         message="not ready",
         cause=blocked or _condition(member.pod),
+        evidence=tuple(_last_words(inventory, member)),
         because=tuple(because),
         confidence="possible",
         vague=True,
@@ -242,4 +268,5 @@ def _evicted(inventory: Inventory, member: Member) -> Fact:
     )
 
 
+NEEDS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Need]]] = {("", "Pod"): _needs}
 UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): _pod}

@@ -67,3 +67,9 @@ def recovered(inventory: Inventory, ref: Ref) -> bool:
         wanted = mapping(resource, "status").get("desiredNumberScheduled")
         have = mapping(resource, "status").get("numberReady")
     return isinstance(wanted, int) and isinstance(have, int) and have >= wanted > 0
+
+
+def account(pod: Resource) -> Ref:
+    """Return the ServiceAccount that a pod runs as."""
+    name = text(pod, "spec", "serviceAccountName") or text(pod, "spec", "serviceAccount") or "default"
+    return Ref("", "ServiceAccount", text(pod, "metadata", "namespace"), name)
