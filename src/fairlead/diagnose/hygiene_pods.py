@@ -7,7 +7,7 @@ advice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.choosing import pods, reads, shown, staying
@@ -22,9 +22,8 @@ _WHY = ("workload.selector", "workload.refused", "workload.waiting")
 """What else is said of a workload without pods, and says why."""
 
 
-def _age(inventory: Inventory, resource: Resource) -> timedelta | None:
-    made = moment(mapping(resource, "metadata").get("creationTimestamp"))
-    return None if made is None else inventory.now - made
+def _made(resource: Resource) -> datetime | None:
+    return moment(mapping(resource, "metadata").get("creationTimestamp"))
 
 
 def _wanted(resource: Resource) -> int:
@@ -65,8 +64,8 @@ def _without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 
 def old_without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A workload that has wanted pods for a while and has none."""
-    age = _age(inventory, resource)
-    if age is not None and age > _GRACE:
+    made = _made(resource)
+    if made is not None and inventory.past(made, _GRACE):
         yield from _without(inventory, resource)
 
 
@@ -75,7 +74,7 @@ def odd_workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     ref = Ref.of(resource)
     if not inventory.live or not staying(resource):
         return
-    if _age(inventory, resource) is None:
+    if _made(resource) is None:
         yield from _without(inventory, resource)
     path: Path = ("spec", "replicas")
     if ref.kind in {"Deployment", "StatefulSet"} and find(resource, path) == 0:
@@ -135,27 +134,31 @@ def _restarts(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
 def _unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
     """A pod that no scheduler has said anything about: the one that it names may not be running."""
     ref = Ref.of(pod)
-    age = _age(inventory, pod)
+    made = _made(pod)
     told = any(item.get("type") == "PodScheduled" for _, item in mappings(pod, "status", "conditions"))
-    if told or (age is not None and age < _GRACE) or inventory.events(ref, "FailedScheduling", "Scheduled"):
+    if (
+        told
+        or (made is not None and not inventory.past(made, _GRACE))
+        or inventory.events(ref, "FailedScheduling", "Scheduled")
+    ):
         return
     name = text(pod, "spec", "schedulerName") or "default-scheduler"
     yield Fact(
         rule="schedule.unnoticed",
         subject=Ref.of(inventory.top(pod)),
-        severity=Severity.WARNING if age is not None else Severity.INFO,
+        severity=Severity.WARNING if made is not None else Severity.INFO,
         message=f"waits for a scheduler: {name} has said nothing about it",
         cause=f"No scheduler of the name {name} runs, or it is far behind.",
         evidence=(Evidence("absence", ref, "no PodScheduled condition, no node, no event"),),
         where=inventory.where(ref, ("spec", "schedulerName")),
-        confidence="likely" if age is not None else "possible",
+        confidence="likely" if made is not None else "possible",
     )
 
 
 def unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
     """A pod that has waited for a while, and no scheduler took notice."""
     waits = text(pod, "status", "phase") == "Pending" and not text(pod, "spec", "nodeName")
-    if inventory.live and staying(pod) and waits and _age(inventory, pod) is not None:
+    if inventory.live and staying(pod) and waits and _made(pod) is not None:
         yield from _unnoticed(inventory, pod)
 
 
