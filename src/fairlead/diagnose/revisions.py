@@ -1,17 +1,19 @@
-"""What worked before: a workload's earlier template whose pods are still well, and the way back to it.
+"""What worked before: a workload's earlier template, and the way back to it. Only what differs is put back.
 
-Only a Deployment whose rollout is not through keeps such pods, so nothing is guessed: what is proposed runs at this
-moment. Only what differs is put back.
+A Deployment whose rollout is not through keeps pods of it that are well: then nothing is guessed, for what is proposed runs at this moment.
+Where the rollout went through before the trouble showed, the revision before a recent one is proposed, and that nothing of it runs is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import Inventory, Template, moment
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container, containers
-from fairlead.tongues.paths import mapping, text, whole
+from fairlead.tongues.paths import mapping, mappings, text, whole
 from fairlead.words import Finding, Fix, Ref, Resource
 
 _REVISION = "deployment.kubernetes.io/revision"
@@ -25,8 +27,12 @@ _OF_THE_TEMPLATE = (
     "schedule.",
     "volume.",
     "account.",
+    "host.",
+    "workload.refused",
 )
-_LISTS = {"containers", "initContainers"}
+_LATELY = timedelta(hours=1)
+"""A rollout that went through longer ago is not taken for what broke it."""
+_LISTS = ("containers", "initContainers")
 
 
 def revision(resource: Resource) -> int:
@@ -37,14 +43,20 @@ def revision(resource: Resource) -> int:
 
 def working(inventory: Inventory, template: Template) -> Resource | None:
     """Return the newest ReplicaSet of a Deployment, but for the current one, whose pods are ready."""
-    owned = [
+    owned = _owned(inventory, template)
+    current = owned[-1] if owned else None
+    well = [one for one in owned if one is not current and whole(one, "status", "readyReplicas") > 0]
+    return max(well, key=revision, default=None)
+
+
+def _owned(inventory: Inventory, template: Template) -> list[Resource]:
+    """Return a Deployment's ReplicaSets, the newest revision last."""
+    owned = (
         one
         for one in inventory.at("owner", template.ref.uid)
         if text(one, "kind") == "ReplicaSet" and inventory.owner(one) is not None
-    ]
-    current = max(owned, key=revision, default=None)
-    well = [one for one in owned if one is not current and whole(one, "status", "readyReplicas") > 0]
-    return max(well, key=revision, default=None)
+    )
+    return sorted(owned, key=revision)
 
 
 def way_back(inventory: Inventory, finding: Finding) -> Fix | None:
@@ -60,7 +72,8 @@ def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
     template = inventory.template_of(resource) if resource is not None else None
     if template is None or not template.ref.uid:
         return None
-    old = working(inventory, template)
+    works = working(inventory, template)
+    old = works or _replaced(inventory, template)
     if old is None:
         return None
     edits = list(_differences(template, mapping(old, "spec", "template", "spec")))
@@ -68,19 +81,40 @@ def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
         return None
     number = f" {revision(old)}" if revision(old) else ""
     what = ", ".join(dict.fromkeys(str(edit.path[-1]) for edit in edits))
-    return edit_template(inventory, template, edits, f"go back to what works in revision{number}: {what}")
+    if works is not None:
+        return edit_template(inventory, template, edits, f"go back to what works in revision{number}: {what}")
+    fix = edit_template(inventory, template, edits, f"go back to revision{number}: {what}")
+    risk = f"No pod of revision{number} runs any more, so that it works is not shown."
+    return replace(fix, risk=f"{fix.risk} {risk}".strip()) if fix is not None else None
+
+
+def _replaced(inventory: Inventory, template: Template) -> Resource | None:
+    """Return the ReplicaSet that the current one has replaced, if that was a short while ago."""
+    owned = _owned(inventory, template)
+    if len(owned) < 2:
+        return None
+    made = moment(mapping(owned[-1], "metadata").get("creationTimestamp"))
+    if made is None or inventory.past(made, _LATELY) or not revision(owned[-2]):
+        return None
+    return owned[-2]
 
 
 def _differences(template: Template, old: Resource) -> Iterator[Edit]:
-    now = {one.name: one for one in template.containers()}
-    before = {one.name: one for one in containers(old, ())}
-    if now.keys() != before.keys():
-        return
     for field in sorted(template.spec.keys() | old.keys()):
         if field not in _LISTS and template.spec.get(field) != old.get(field):
             yield Edit((*template.spec_path, field), old.get(field))
-    for name, container in now.items():
-        yield from _container(container, before[name])
+    before = {one.path: one for one in containers(old, template.spec_path)}
+    for field in _LISTS:
+        if _names(template.spec, field) != _names(old, field):
+            yield Edit((*template.spec_path, field), old.get(field))
+            continue
+        for one in template.containers():
+            if one.path[len(template.spec_path)] == field:
+                yield from _container(one, before[one.path])
+
+
+def _names(spec: Resource, field: str) -> list[str]:
+    return [text(one, "name") for _, one in mappings(spec, field)]
 
 
 def _container(now: Container, before: Container) -> Iterator[Edit]:
