@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from fairlead.faces.cli.stories import folded, said
 from fairlead.words import Finding, Ref, Symptom
 
-WIDTH, HEIGHT = 236, 62
+WIDTH, HEIGHT = 216, 62
 """A box, in pixels."""
-GAP_X, GAP_Y = 62, 14
+GAP_X, GAP_Y = 50, 14
 _EDGE = 10
 _MOST = 9
 """Boxes below one box at most; what is more is counted in one of them."""
@@ -47,11 +47,6 @@ class Box:
     x: float = 0.0
     y: float = 0.0
 
-    @property
-    def title(self) -> str:
-        """The names, as many as fit: `web-1`, `web-1 and 4 more`."""
-        return self.names[0] if self.count == 1 else f"{self.names[0]} and {self.count - 1} more"
-
 
 def tree(finding: Finding) -> Box:
     """Return the boxes of a finding: its subject, and below each box what directly follows from it."""
@@ -62,36 +57,42 @@ def tree(finding: Finding) -> Box:
         effects.setdefault(above or finding.subject, []).append(one)
     root = Box(finding.subject.kind, [_name(finding.subject)], finding.message)
     placed = {finding.subject}
-    _grow(root, [finding.subject], effects, placed, 0)
+    _grow(root, [finding.subject], effects, placed, 0, finding.subject.namespace)
     lost = [one for one in finding.symptoms if one.subject not in placed]
     if lost:  # they follow from each other in a ring
-        _grow(root, [finding.subject], {finding.subject: lost}, placed, _DEEPEST)
+        _grow(root, [finding.subject], {finding.subject: lost}, placed, _DEEPEST, finding.subject.namespace)
     return root
 
 
 def _grow(
-    box: Box, refs: Sequence[Ref], effects: dict[Ref, list[Symptom]], placed: set[Ref], depth: int
+    box: Box,
+    refs: Sequence[Ref],
+    effects: dict[Ref, list[Symptom]],
+    placed: set[Ref],
+    depth: int,
+    home: str,
 ) -> None:
+    """Put below a box what follows from its objects; names are told without the namespace `home`."""
     below = [one for ref in refs for one in effects.get(ref, ()) if one.subject not in placed]
     placed.update(one.subject for one in below)
     groups = sorted(folded(below), key=len, reverse=True) if len(below) > _MOST else folded(below)
     for them in groups[: _MOST if len(groups) > _MOST + 1 else len(groups)]:
-        child = Box(them[0].subject.kind, [_name(one.subject) for one in them], said(them), len(them))
+        child = Box(them[0].subject.kind, [_name(one.subject, home) for one in them], said(them), len(them))
         box.children.append(child)
         if depth < _DEEPEST:
-            _grow(child, [one.subject for one in them], effects, placed, depth + 1)
+            _grow(child, [one.subject for one in them], effects, placed, depth + 1, home)
     if len(groups) > _MOST + 1:
         rest = [one for them in groups[_MOST:] for one in them]
         kinds = sorted({one.subject.kind for one in rest})
-        names = [f"{one.subject.kind} {_name(one.subject)}" for one in rest]
+        names = [f"{one.subject.kind} {_name(one.subject, home)}" for one in rest]
         other = Box(", ".join(kinds), [f"{len(rest)} more", *names[1:]], "see the list below")
         box.children.append(other)
         if depth < _DEEPEST:
-            _grow(other, [one.subject for one in rest], effects, placed, depth + 1)
+            _grow(other, [one.subject for one in rest], effects, placed, depth + 1, home)
 
 
-def _name(ref: Ref) -> str:
-    return f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
+def _name(ref: Ref, home: str = "") -> str:
+    return f"{ref.namespace}/{ref.name}" if ref.namespace not in {"", home} else ref.name
 
 
 def _boxes(box: Box) -> Iterator[Box]:
@@ -161,8 +162,8 @@ def _drawn(box: Box, severity: str) -> str:
         f'<g class="box {severity}"><title>{clean(hint)}</title>{shade}'
         f'<rect class="body" x="{x:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="9"/>{mark}{pill}'
         f'<text class="kind" x="{x + 14:g}" y="{y + 18:g}">{clean(_short(box.kind, room - 50, 6.6))}</text>'
-        f'<text class="name" x="{x + 14:g}" y="{y + 35:g}">{clean(_short(box.title, room, 7.3))}</text>'
-        f'<text class="says" x="{x + 14:g}" y="{y + 51:g}">{clean(_short(box.message, room, 5.9))}</text></g>'
+        f'<text class="name" x="{x + 14:g}" y="{y + 35:g}">{clean(_short(box.names[0], room, 7.9))}</text>'
+        f'<text class="says" x="{x + 14:g}" y="{y + 51:g}">{clean(_short(box.message, room, 6.1))}</text></g>'
     )
 
 

@@ -99,7 +99,9 @@ def _header(answer: Answer, title: str) -> Iterator[str]:
     yield f'<p class="maker">fairlead diagnose <span>{clean(__version__)}</span></p>'
     yield f"<h1>{clean(title)}</h1>"
     at = answer.now.strftime("%Y-%m-%d %H:%M UTC")
-    yield f'<p class="about">{len(examined.view)} objects of {_SOURCES[answer.seen.source]}, as of {at}</p>'
+    objects = len(examined.view)
+    looked = "1 object" if objects == 1 else f"{objects} objects"
+    yield f'<p class="about">{looked} of {_SOURCES[answer.seen.source]}, as of {at}</p>'
     tiles = [
         ("critical", counts["critical"], "down now"),
         ("warning", counts["warning"], "will be, or worse than it looks"),

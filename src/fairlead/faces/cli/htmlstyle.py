@@ -64,12 +64,13 @@ th{font-weight:500;color:var(--soft);width:84px}
 .fix{border:1px solid var(--line);border-radius:12px;padding:12px 16px;margin:16px -6px 0;background:var(--fill)}
 .fix h3{margin:0 0 4px;font-size:14px;color:var(--good)}.fix h3 i{color:var(--warning)}.risk{font-size:13.5px;color:var(--soft)}
 .diff{margin:8px 0 0;padding:10px 14px;overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:9px}
-.diff .add{background:var(--add);color:var(--addink)}.diff .del{background:var(--del);color:var(--delink)}.diff .at{display:inline;color:var(--soft);font-size:inherit}.diff .head{color:var(--soft)}
+.diff span{display:inline-block;min-width:100%}.diff .add{background:var(--add);color:var(--addink)}.diff .del{background:var(--del);color:var(--delink)}.diff .at{color:var(--soft);font-size:inherit}.diff .head{color:var(--soft)}
 .command{font-size:13px;color:var(--soft);margin:8px 0 0}.command code{color:var(--ink)}
 .advice h2{margin:26px 0 10px}.advice details{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:9px 16px;margin:0 0 8px}.advice b{color:var(--ink)}
 .ignored{margin:24px 0}.ignored .card{opacity:.85;margin-top:12px}
 footer{color:var(--soft);font-size:13px;margin-top:28px}
 [data-gone]{display:none}
+@media (max-width:640px){body{padding:18px 12px 40px}.card{padding:14px 14px 16px 18px}h1{font-size:25px}th{width:78px}.tiles li{min-width:0;padding:7px 12px}}
 @media print{body{max-width:none;padding:0}#filter,.toc{display:none}.card{break-inside:avoid;box-shadow:none}}
 """
 
