@@ -83,10 +83,10 @@ class Fact:
 
 def _precedence(fact: Fact) -> tuple[object, ...]:
     """Return what decides which of several facts of one name has the word."""
-    texts = tuple((item.kind, item.text) for item in fact.evidence)
+    texts = tuple((item.kind, item.text, str(item.subject), str(item.where)) for item in fact.evidence)
     return (
         _RANK[fact.severity], fact.supposed, fact.weak, fact.vague, not fact.fixes, _SURE[fact.confidence], fact.message, fact.cause,
-        str(fact.where), str(fact.blame), texts,
+        str(fact.where), str(fact.blame), texts, tuple(fix.title for fix in fact.fixes),
     )  # fmt: skip
 
 
