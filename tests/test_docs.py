@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("docs/kinds.md", ["tools/make_kinds_table.py"]),
         ("docs/findings.md", ["-m", "fairlead.faces.cli.findings"]),
         ("docs/policies.md", ["tools/make_policies_table.py"]),
+        ("docs/practices.md", ["tools/make_practices_table.py"]),
         ("docs/popeye.md", ["tools/make_popeye_table.py"]),
         ("docs/tracee.md", ["tools/make_tracee_table.py"]),
         ("docs/sense.md", ["tools/make_sense_table.py"]),

@@ -23,6 +23,7 @@ diagnosis's. Danger fails; the rest warns.
 | some of them | `--check host-network --check 'image-*' --check resources`, `--skip pull-policy`, `--severity danger\\|warning\\|info` (default: warning) |
 | images from here only | `--registry ghcr.io/team` |
 | mended | `--fix` changes the files where a remedy is known, keeps their comments, and says what each change risks |
+| as Polaris is told to | `fairlead judge -p polaris.yaml manifests/`: its configuration as it is, with severities, exemptions, and checks of one's own in JSON schema |
 | beside a diagnosis | findings of severity info, where advice is asked for |
 
 `--check` and `--skip` take names, patterns, categories, and the names of Polaris's checks. What controllers made is not judged: their templates are.

@@ -393,3 +393,23 @@ def test_a_practice_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixt
     path.write_text(WORKLOAD)
     assert main(["judge", "--check", "nothing-like-it", str(path)]) == 2
     assert "no practice is called nothing-like-it" in capsys.readouterr().err
+
+
+def test_a_polaris_configuration_is_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, policy = tmp_path / "web.yaml", tmp_path / "polaris.yaml"
+    path.write_text(WORKLOAD)
+    policy.write_text(
+        "checks: {hostNetworkSet: warning, missingPodDisruptionBudget: warning, port: danger, nothing: danger}\n"
+        "customChecks:\n  port:\n    failureMessage: not this port\n    target: Container\n"
+        "    schema: {properties: {ports: {items: {properties: {containerPort: {not: {const: 80}}}}}}}\n"
+    )
+    assert main(["judge", "-p", str(policy), str(path), "-o", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {one["policy"]: (one["result"], one["dialect"]) for one in found["results"]} == {
+        "hostNetworkSet": ("warn", "polaris"),
+        "port": ("fail", "polaris"),
+        "budget.absent": ("warn", "practices"),
+    }
+    (finding,) = found["findings"]
+    assert finding["message"] == "no check is called nothing"
+    assert finding["where"] == {"file": str(policy), "line": 1, "path": ".checks.nothing"}

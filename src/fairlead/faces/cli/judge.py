@@ -45,7 +45,8 @@ examples:
   fairlead judge test policies/                  kyverno-test.yaml and suite.yaml files, as their own tools run them
 
 policies: Kyverno (kyverno.io, policies.kyverno.io), Gatekeeper templates, constraints and mutators,
-  ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, Pod Security labels of Namespaces
+  ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, Pod Security labels of Namespaces,
+  Polaris configurations
 
 exit codes: 0 nothing fails, 1 something does, 2 it could not judge
 """
