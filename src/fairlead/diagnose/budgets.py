@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import labels, pods, reads, shown, staying
+from fairlead.diagnose.choosing import Pool, labels, pods, reads, shown, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import find, mapping, text
-from fairlead.tongues.selectors import Expr
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 POLICY = "policy"
@@ -52,19 +51,18 @@ def idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         )
 
 
-def _written(inventory: Inventory, space: str) -> list[tuple[Ref, Expr]]:
-    """Return the budgets of a namespace with what they select; one with no selector at all covers nothing."""
-    found = []
-    for one in inventory.of_kind(POLICY, _KIND, space):
-        expr = reads(find(one, _SELECTOR))
-        if expr is not None and staying(one):
-            found.append((Ref.of(one), expr))
-    return found
+def _written(inventory: Inventory, space: str) -> Pool[Ref]:
+    """Return the budgets of a namespace by what they select; one with no selector at all covers nothing."""
+    return Pool(
+        (expr, Ref.of(one))
+        for one in inventory.of_kind(POLICY, _KIND, space)
+        if staying(one) and (expr := reads(find(one, _SELECTOR))) is not None
+    )
 
 
 def _covering(inventory: Inventory, pod: Resource) -> list[Ref]:
     """Return the budgets beside the pod that cover it."""
-    return [ref for ref, expr in inventory.kept(_written, Ref.of(pod).namespace) if expr.matches(labels(pod))]
+    return inventory.kept(_written, Ref.of(pod).namespace).over(labels(pod))
 
 
 def doubled(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
@@ -74,7 +72,8 @@ def doubled(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
     found = _covering(inventory, pod)
     if len(found) < 2:
         return
-    names = ", ".join(sorted(one.name for one in found))
+    found = sorted(found, key=lambda one: one.name)
+    names = ", ".join(one.name for one in found)
     yield Fact(
         rule="budget.doubled",
         subject=Ref.of(inventory.top(pod)),

@@ -5,13 +5,15 @@ Answers about objects and judges none. A selector that the API server would refu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues import selectors
 from fairlead.tongues.paths import mapping, strings
 from fairlead.words import Ref, Resource
+
+Item = TypeVar("Item")
 
 
 def reads(selector: Any) -> selectors.Expr | None:
@@ -55,6 +57,29 @@ def spaces(inventory: Inventory, selector: Mapping[str, Any]) -> list[str]:
         for name, has in ((Ref.of(one).name, labels(one)) for one in inventory.of_kind("", "Namespace"))
         if said.matches({"kubernetes.io/metadata.name": name, **has})
     ]
+
+
+class Pool(Generic[Item]):
+    """Things that each select by labels, found by the labels that they ask for: most are never looked at."""
+
+    def __init__(self, chosen: Iterable[tuple[selectors.Expr, Item]]) -> None:
+        self._asking: dict[tuple[str, str], list[tuple[selectors.Expr, Item]]] = {}
+        self._rest: list[tuple[selectors.Expr, Item]] = []
+        for expr, item in chosen:
+            equal = next((one for one in expr.requirements if one.op in {"=", "==", "in"}), None)
+            if equal is None:
+                self._rest.append((expr, item))
+                continue
+            for value in equal.values:
+                self._asking.setdefault((equal.key, value), []).append((expr, item))
+
+    def __bool__(self) -> bool:
+        return bool(self._asking or self._rest)
+
+    def over(self, has: Mapping[str, str]) -> list[Item]:
+        """Return the things that select these labels."""
+        asked = [one for pair in has.items() for one in self._asking.get(pair, ())]
+        return [item for expr, item in (*asked, *self._rest) if expr.matches(has)]
 
 
 def everywhere(inventory: Inventory) -> bool:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import everywhere, labels, pods, reads, shown, spaces, staying
+from fairlead.diagnose.choosing import Pool, everywhere, labels, pods, reads, shown, spaces, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import Path, find, mapping, mappings, text, words
-from fairlead.tongues.selectors import Expr
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 NETWORKING = "networking.k8s.io"
@@ -203,14 +202,13 @@ def _addresses(resource: Resource) -> Iterator[str]:
         yield text(item, "address")
 
 
-def _written(inventory: Inventory, space: str) -> list[tuple[Expr, frozenset[str]]]:
-    """Return what the policies of a namespace select, and in which directions they count."""
-    found = []
-    for one in inventory.of_kind(NETWORKING, _KIND, space):
-        said = reads(_selector(one))
-        if said is not None and staying(one):
-            found.append((said, directions(one)))
-    return found
+def _written(inventory: Inventory, space: str) -> Pool[frozenset[str]]:
+    """Return in which directions the policies of a namespace count, by what they select."""
+    return Pool(
+        (said, directions(one))
+        for one in inventory.of_kind(NETWORKING, _KIND, space)
+        if staying(one) and (said := reads(_selector(one))) is not None
+    )
 
 
 def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
@@ -234,10 +232,7 @@ def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
             message="has no NetworkPolicy: its pods may talk to everything, and everything to them",
             evidence=(Evidence("absence", space, "no NetworkPolicy in it"),),
         )
-    covered: set[str] = set()
-    for said, ways in policies:
-        if said.matches(labels(pod)):
-            covered |= ways
+    covered = frozenset[str]().union(*policies.over(labels(pod)))
     for way, flow in (("Ingress", "who may reach it"), ("Egress", "what it may reach")):
         if way not in covered:
             yield Fact(
