@@ -86,6 +86,11 @@ RULES: Mapping[str, str] = {
     "document.incomplete": "An object without apiVersion, kind or name.",
     "document.template": "A template or Helm chart that is not rendered yet.",
     "document.unsafe": "A document that is too deep, too large, or grows too large by its aliases.",
+    "gateway.class": "A Gateway asks for a GatewayClass that does not exist.",
+    "gateway.conflict": "Listeners of a Gateway cannot be told apart.",
+    "gateway.controller": "The controller of a GatewayClass refuses it, or is not there.",
+    "gateway.refused": "A Gateway or one of its listeners does not serve, as its status says, and nothing else explains it.",
+    "gateway.tls": "A Gateway's listener has no certificate, or may not use it.",
     "gateway.unused": "No Gateway asks for a GatewayClass.",
     "host.missing": "A host that is meant to be in the cluster is no Service there.",
     "host.namespace": "A host names a Service in a namespace where it is not.",
@@ -153,6 +158,12 @@ RULES: Mapping[str, str] = {
     "registry.unreachable": "A registry cannot be reached from a node.",
     "rights.missing": "A workload's ServiceAccount lacks a right that its log shows it needs.",
     "role.unused": "No binding names a Role or ClusterRole.",
+    "route.backend": "A route sends to a Service that does not exist, or that it may not name.",
+    "route.host": "A route is for hosts that no listener of its Gateway serves.",
+    "route.listener": "A route attaches to a listener that is not there, or does not take it.",
+    "route.parent": "A route attaches to a Gateway that does not exist.",
+    "route.port": "A route sends to a port that its Service does not have.",
+    "route.refused": "A Gateway does not serve a route, as the route's status says, and nothing else explains it.",
     "schedule.claim": "No node can take a pod because of a volume claim.",
     "schedule.cordoned": "No node can take a pod because all are cordoned.",
     "schedule.gated": "A pod is held back by scheduling gates.",
@@ -209,7 +220,7 @@ RULES: Mapping[str, str] = {
 }
 
 SYMPTOMS = frozenset(
-    {"account.shared", "claim.waiting", "stateful.blocked", "ingress.endpoints", "job.waiting", "path.cut", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
+    {"account.shared", "claim.waiting", "stateful.blocked", "ingress.endpoints", "job.waiting", "path.cut", "route.endpoints", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
      "workload.waiting"}
 )  # fmt: skip
 """Names of facts that only ever explain nothing: they are told as symptoms of the findings above."""
