@@ -158,6 +158,19 @@ def test_a_volume_outlives_its_claim(cluster: Any) -> None:
     ]
 
 
+def test_a_volume_that_was_deleted_first_goes_after_its_claim(cluster: Any) -> None:
+    made = cluster.add(volume("v"))
+    cluster.add(claim())
+    cluster.settle(CLAIMS, VOLUMES)
+    cluster.remove(cluster.find("PersistentVolume", made["metadata"]["name"], namespace=""))
+    cluster.settle(CLAIMS, VOLUMES)
+    assert phase(cluster, "v") == "Bound"
+    cluster.remove(cluster.find("PersistentVolumeClaim", "data"))
+    for _ in range(2):
+        cluster.settle(CLAIMS, VOLUMES)
+    assert not cluster.named("PersistentVolume")
+
+
 def test_a_claim_in_use_is_protected(cluster: Any) -> None:
     cluster.add(volume("v"))
     made = cluster.add(claim())

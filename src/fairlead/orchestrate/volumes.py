@@ -220,7 +220,7 @@ def _reconcile_volume(view: View, ref: Ref, now: datetime) -> Step:
         return Step()
     status = volume.get("status") or {}
     protected = _protect(volume, VOLUME_PROTECTION, used=status.get("phase") == "Bound")
-    if protected or owning.is_deleted(volume):
+    if protected or (owning.is_deleted(volume) and status.get("phase") != "Bound"):
         return Step(protected)
     reference = (volume.get("spec") or {}).get("claimRef")
     if not reference or not reference.get("uid"):
