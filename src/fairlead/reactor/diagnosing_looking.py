@@ -7,13 +7,14 @@ at a time, and again only when there may be something new in them. Holds no rule
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from fairlead.diagnose.examining import examine, needs
+from fairlead.diagnose.examining import Examination as Engine
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.reactor.diagnosing_documents import Veil, of_finding
 from fairlead.reactor.diagnosing_following import Batch
@@ -21,6 +22,8 @@ from fairlead.reactor.diagnosing_scope import without_schema
 from fairlead.reactor.gathering import answer
 from fairlead.tongues.paths import mappings, text, whole
 from fairlead.words import Finding, Need, Ref, Resource, Snapshot
+
+log = logging.getLogger("fairlead.diagnosing")
 
 LOGS_A_SECOND: Final = 4.0
 """Logs that are fetched within a second, in the long run."""
@@ -38,6 +41,8 @@ class Looked:
 
     findings: list[tuple[Finding, Mapping[str, Any]]] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
+    asked: int = 0
+    """How many objects were asked anew."""
     seconds: float = 0.0
 
 
@@ -45,8 +50,13 @@ class Examination:
     """Everything that is followed, and what is wrong with it. `update` may run in any thread, one at a time."""
 
     def __init__(self) -> None:
-        self.view = Snapshot()
+        self._engine = Engine()
         self._told: dict[str, tuple[Finding, Mapping[str, Any]]] = {}
+
+    @property
+    def view(self) -> Snapshot:
+        """Everything that is followed."""
+        return self._engine.view
 
     def update(
         self,
@@ -56,15 +66,23 @@ class Examination:
         answers: Mapping[Need, str],
         unseen: frozenset[tuple[str, str]],
     ) -> Looked:
-        """Take in what has changed, and look."""
+        """Take in what has changed, and look. After a fault of the engine it begins anew with all that is there, once."""
         begun = time.perf_counter()
-        for ref in batch.drops:
-            self.view.drop(ref)
-        for one in batch.puts:
-            self.view.put(without_schema(one) if one["kind"] == "CustomResourceDefinition" else one)
-        wanted = needs(self.view, now=now)
-        found = examine(self.view, scope="live", now=now, answers=answers, unseen=unseen)
-        return Looked(self._tell(found), wanted, time.perf_counter() - begun)
+        puts = [
+            without_schema(one) if one["kind"] == "CustomResourceDefinition" else one for one in batch.puts
+        ]
+        try:
+            found = self._engine.update(puts, batch.drops, now=now, answers=answers, unseen=unseen)
+        except Exception:
+            log.exception("the examination begins anew")
+            view = Snapshot(self._engine.view)
+            for ref in batch.drops:
+                view.drop(ref)
+            for one in puts:
+                view.put(one)
+            self._engine = Engine()
+            found = self._engine.update(view, now=now, answers=answers, unseen=unseen)
+        return Looked(self._tell(found), self._engine.needs, self._engine.asked, time.perf_counter() - begun)
 
     def _tell(self, found: Iterable[Finding]) -> list[tuple[Finding, Mapping[str, Any]]]:
         """Return the findings with their JSON, made anew only for those that are different."""

@@ -29,7 +29,7 @@ class Metrics:
     ) -> None:
         self.updates = Histogram(SECONDS)
         self.lag = Histogram(SECONDS)
-        self.changes = 0
+        self.changes, self.asked = 0, 0
         self.news: Counter[tuple[str, str, str]] = Counter()
         """By rule, severity and what became of it."""
         self.proposals: Counter[str] = Counter()
@@ -50,8 +50,16 @@ class Metrics:
         lines += self.lag.lines(
             "fairlead_diagnosis_lag_seconds", "Time from hearing of a change to knowing what it means."
         )
-        name = "fairlead_diagnosis_changes_total"
-        lines += [*head(name, "counter", "Changes of objects that were heard of."), f"{name} {self.changes}"]
+        totals = (
+            ("fairlead_diagnosis_changes_total", "Changes of objects that were heard of.", self.changes),
+            (
+                "fairlead_diagnosis_asked_total",
+                "Objects that were examined, for the first time or again.",
+                self.asked,
+            ),
+        )
+        for name, said, total in totals:
+            lines += [*head(name, "counter", said), f"{name} {total}"]
         lines += _counter(
             "fairlead_diagnosis_api_calls_total", "Calls of the Kubernetes API, by verb and how they ended.",
             {(("verb", verb), ("outcome", outcome)): count for (verb, outcome), count in self._calls().items()},

@@ -47,8 +47,10 @@ LONG: Final = 1.0
 """... and after which it is examined in any case."""
 SHARE: Final = 3.0
 """So many times as long as an examination took at least is rested before the next: it must not take a processor for itself."""
-TICK: Final = 15.0
+TICK: Final = 5.0
 """Seconds after which it is looked again though nothing has changed: some things become wrong by waiting."""
+CHECK: Final = 15.0
+"""Seconds without a change after which the cluster is asked whether it is there."""
 DISCOVER: Final = 300.0
 """Seconds after which the cluster is asked again for what it serves."""
 CALM: Final = timedelta(minutes=15)
@@ -107,7 +109,8 @@ class Work:
         self._flapping: set[str] = set()
         self._healer: Healer | None = None
         self._to_heal = asyncio.Event()
-        self._looked_at = 0.0
+        self._looked_at = self._heard_at = 0.0
+        self._first = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled. Raises what is a fault of ours."""
@@ -125,7 +128,7 @@ class Work:
                     await self.book.flush()
 
     def _loops(self) -> Iterable[tuple[str, Coroutine[Any, Any, None]]]:
-        yield "mirror", self.mirror.run()
+        yield "mirror", self._follow()
         yield "own kinds", self.own.run()
         yield "kinds", self._discover()
         yield "events", self.events.run()
@@ -200,7 +203,9 @@ class Work:
             return True
         if time.monotonic() - self._looked_at < TICK:
             return False
-        await self.mirror.check()
+        if time.monotonic() - self._heard_at >= CHECK:
+            self._heard_at = time.monotonic()
+            await self.mirror.check()
         return True
 
     async def _settled(self) -> None:
@@ -242,6 +247,8 @@ class Work:
                 self.metrics.faults["examination"] += 1
                 return
             self.metrics.changes += len(batch)
+            self.metrics.asked += self.looked.asked
+            self._heard_at = time.monotonic() if batch else self._heard_at
             self.metrics.updates.add(self.looked.seconds)
             if batch.since:
                 self.metrics.lag.add(time.monotonic() - batch.since)
@@ -343,6 +350,10 @@ class Work:
 
     # What there is to follow
 
+    async def _follow(self) -> None:
+        await self._first.wait()
+        await self.mirror.run()
+
     async def _discover(self) -> None:
         """Follow the kinds that the cluster serves, as definitions come and go."""
         while True:
@@ -352,6 +363,7 @@ class Work:
                     self.examination.view.list("apiextensions.k8s.io", "CustomResourceDefinition")
                 )
             self.mirror.follow(scope.wanted(definitions, versions))
+            self._first.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DISCOVER if versions is not None else 15.0):
                     await self._discovery.wait()
