@@ -53,7 +53,7 @@ EQUIVALENT: Mapping[int, tuple[str, ...]] = {
     401: ("config.spare", "secret.spare"),
     403: ("version.gone", "object.kind"),
     405: ("node.version",),
-    407: ("gateway.class", "gateway.parent", "gateway.backend", "route.parent", "route.backend", "route.gateway"),
+    407: ("gateway.class", "route.backend", "route.parent"),
     500: ("workload.idle",),
     501: ("workload.short", "workload.empty"),
     503: ("usage.under",),
@@ -123,7 +123,7 @@ EQUIVALENT: Mapping[int, tuple[str, ...]] = {
 """By code: the rules of the diagnosis that tell the same. Those of the judge's practices are told by the practices themselves."""
 
 REASONS: Mapping[int, str] = {
-    402: "A cluster without metrics is no trouble of an object; an autoscaler that lacks them is (autoscaler.metrics).",
+    402: "A cluster without metrics is no trouble of an object; an autoscaler that lacks them is (autoscaler.stopped).",
     404: "A failure inside Popeye.",
     406: "Praise, not trouble.",
     666: "A failure inside Popeye.",
@@ -153,13 +153,14 @@ class Case:
     expected: Mapping[str, Mapping[int, str]]
 
     def subject(self, key: str) -> Ref | None:
-        """Return the object that a key of the expectations names: one of those that the case is about, which it loads first."""
-        space, _, name = key.rpartition("/")
-        for one in self.about:
-            ref = Ref.of(one)
-            if ref.name == name and ref.namespace in {space, ""}:
-                return ref
-        return None
+        """Return the object that a key of the expectations names: one of those that the case is about."""
+        return next((Ref.of(one) for one in self.about if _named(one, key)), None)
+
+
+def _named(resource: Resource, key: str) -> bool:
+    space, _, name = key.rpartition("/")
+    ref = Ref.of(resource)
+    return ref.name == name and ref.namespace in {space, ""}
 
 
 def cases(corpus: Path) -> Iterator[Case]:
@@ -171,7 +172,8 @@ def cases(corpus: Path) -> Iterator[Case]:
             key: {int(issue["code"]): str(issue["message"]) for issue in issues}
             for key, issues in entry["expected"].items()
         }
-        yield Case(entry["test"], tuple(one for objects in files for one in objects), files[0], expected)
+        about = max(files, key=lambda objects: sum(_named(one, key) for key in expected for one in objects))
+        yield Case(entry["test"], tuple(one for objects in files for one in objects), about, expected)
 
 
 _WIDE = {

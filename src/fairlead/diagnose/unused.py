@@ -320,9 +320,8 @@ def gateway_class(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     ref = Ref.of(resource)
     if not inventory.seen_all(GATEWAYS, "Gateway") or not staying(resource) or not everywhere(inventory):
         return
-    for one in inventory.of_kind(GATEWAYS, "Gateway"):
-        if text(one, "spec", "gatewayClassName") == ref.name:
-            return
+    if any(edge.relation == "class" for edge in inventory.referrers(ref)):
+        return
     yield _idle(
         inventory, resource, "gateway.unused", "is used by no Gateway", "No Gateway asks for this class."
     )
