@@ -111,6 +111,10 @@ _POLICIES = frozenset({"policy.lacking", "policy.shut", "policy.absent"})
 PAIRINGS: Mapping[str, Pairing] = {
     "clusterrolebindingClusterAdmin": Pairing(_ALL, "ClusterRoleBinding"),
     "clusterrolebindingPodExecAttach": Pairing(_EXEC, "ClusterRoleBinding"),
+    "gatewayCrossNamespaceCertificateRef": Pairing(frozenset({"traffic.ungranted"}), "Gateway"),
+    "httpRouteBackendTLSMissing": Pairing(frozenset({"traffic.unverified"})),
+    "httpRouteCrossNamespaceBackendRef": Pairing(frozenset({"traffic.ungranted"}), "HTTPRoute"),
+    "httpRouteInsecureListener": Pairing(frozenset({"traffic.plain"})),
     "missingNetworkPolicy": Pairing(_POLICIES),
     "missingPodDisruptionBudget": Pairing(frozenset({"budget.absent"}), "Deployment"),
     "pdbMinAvailableEqualToHPAMinReplicas": Pairing(frozenset({"budget.level"})),
