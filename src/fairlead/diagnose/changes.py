@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fairlead.diagnose.inventories import Inventory, moment, span
-from fairlead.diagnose.revisions import revision
+from fairlead.diagnose.revisions import replica_sets, revision
 from fairlead.tongues.paths import Path, dotted, mapping, mappings, text
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity
 
@@ -64,9 +64,7 @@ def _rollout(inventory: Inventory, ref: Ref) -> Iterator[tuple[datetime, Evidenc
     """The newest ReplicaSet of a Deployment against the one before it."""
     if (ref.group, ref.kind) != ("apps", "Deployment"):
         return
-    owned = sorted(
-        (one for one in inventory.view.owned(ref.uid) if text(one, "kind") == "ReplicaSet"), key=revision
-    )
+    owned = replica_sets(inventory, ref.uid)
     if len(owned) < 2:
         return
     old, new = owned[-2], owned[-1]

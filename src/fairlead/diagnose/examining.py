@@ -53,6 +53,7 @@ from fairlead.diagnose import (
     workloads,
 )
 from fairlead.diagnose.causes import Fact, Ledger, roots
+from fairlead.diagnose.changes import with_changes
 from fairlead.diagnose.inventories import ALWAYS, ANY_KIND, ANY_MAKER, Inventory, Locate, Reads, Scope
 from fairlead.diagnose.revisions import way_back
 from fairlead.words import Finding, Need, Ref, Resource, Snapshot, View
@@ -197,12 +198,12 @@ def findings_in(inventory: Inventory, *, advice: bool = False) -> list[Finding]:
 
 
 def _with_ways_back(inventory: Inventory, findings: Sequence[Finding]) -> list[Finding]:
-    """Return the findings with the last resort among fixes: what worked before, where that still runs."""
+    """Return the findings with the last resort among fixes (what worked before, where that still runs), and what was changed lately."""
     if not inventory.live:
         return list(findings)
     ways = (way_back(inventory, one) if not one.fixes else None for one in findings)
     return [
-        replace(one, fixes=(way,)) if way is not None else one
+        with_changes(inventory, replace(one, fixes=(way,)) if way is not None else one)
         for one, way in zip(findings, ways, strict=True)
     ]
 

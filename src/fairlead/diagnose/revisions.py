@@ -43,17 +43,17 @@ def revision(resource: Resource) -> int:
 
 def working(inventory: Inventory, template: Template) -> Resource | None:
     """Return the newest ReplicaSet of a Deployment, but for the current one, whose pods are ready."""
-    owned = _owned(inventory, template)
+    owned = replica_sets(inventory, template.ref.uid)
     current = owned[-1] if owned else None
     well = [one for one in owned if one is not current and whole(one, "status", "readyReplicas") > 0]
     return max(well, key=revision, default=None)
 
 
-def _owned(inventory: Inventory, template: Template) -> list[Resource]:
-    """Return a Deployment's ReplicaSets, the newest revision last."""
+def replica_sets(inventory: Inventory, uid: str) -> list[Resource]:
+    """Return the ReplicaSets of the Deployment with that uid, the newest revision last."""
     owned = (
         one
-        for one in inventory.at("owner", template.ref.uid)
+        for one in inventory.at("owner", uid)
         if text(one, "kind") == "ReplicaSet" and inventory.owner(one) is not None
     )
     return sorted(owned, key=revision)
@@ -90,7 +90,7 @@ def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
 
 def _replaced(inventory: Inventory, template: Template) -> Resource | None:
     """Return the ReplicaSet that the current one has replaced, if that was a short while ago."""
-    owned = _owned(inventory, template)
+    owned = replica_sets(inventory, template.ref.uid)
     if len(owned) < 2:
         return None
     made = moment(mapping(owned[-1], "metadata").get("creationTimestamp"))
