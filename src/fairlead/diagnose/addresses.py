@@ -78,8 +78,7 @@ def _template(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         name = _short(one.host, space)
         if name is None or not one.literal or name == "localhost" or _service(inventory, space, name):
             continue
-        services = set(inventory.names(Ref("", "Service", space, name), template.ref))
-        right = _right(one, name, services, _siblings(inventory, space, one.variable))
+        right = _right(inventory, one, name, space)
         if right is not None:
             yield _fact(inventory, one, name, right)
 
@@ -100,11 +99,18 @@ def _siblings(inventory: Inventory, space: str, variable: str) -> set[str]:
     return found
 
 
-def _right(one: Address, name: str, services: set[str], siblings: set[str]) -> str | None:
+def _alike(inventory: Inventory, space: str, name: str) -> frozenset[str]:
+    """Return the Services whose names are like the one that is no Service."""
+    asked = Ref("", "Service", space, name)
+    return frozenset(one for one in inventory.names(asked, asked) if related(name, one) is not None)
+
+
+def _right(inventory: Inventory, one: Address, name: str, space: str) -> str | None:
     """Return the Service that was meant, if just one is near enough."""
-    near = {service for service in siblings if related(name, service) is not None}
+    alike = inventory.kept(_alike, space, name)
+    near = alike & inventory.kept(_siblings, space, one.variable) if alike else alike
     if not near and (one.tail or one.head or _HOSTLY.search(one.variable)):
-        near = {service for service in services if slip(name, service) is not None}
+        near = frozenset(service for service in alike if slip(name, service) is not None)
     return next(iter(near)) if len(near) == 1 else None
 
 

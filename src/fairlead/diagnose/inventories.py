@@ -94,7 +94,7 @@ class Inventory:
         self._locate = locate
         self._shelves: dict[str, Shelf[Resource]] = {}
         self._targets: Shelf[Edge] | None = None
-        self._templates: dict[Ref, Template] = {}
+        self._templates: dict[int, Template] = {}
         self._lasting = lasting
         self._kept: dict[Hashable, tuple[Any, Reads]] = {}
         self._users: dict[Hashable, set[Hashable]] = {}
@@ -165,7 +165,7 @@ class Inventory:
         touched.add(("kind in", (ref.group, ref.kind, ref.namespace)))
         if ref.kind != "Event":
             touched.add(EVERYTHING)
-        self._templates.pop(ref, None)
+        self._templates.pop(id(before), None)
         where = (ref.group, ref.kind, ref.namespace, ref.name)
         for name, shelf in self._shelves.items():
             index = INDEXES[name]
@@ -391,18 +391,23 @@ class Inventory:
             if self._reading is not None:
                 self._reading.tokens.add(Ref(group, kind, where, name))
             found = self.view.get(group, kind, where, name)
-            if found is not None and text(found, "metadata", "uid") == text(owner, "uid"):
+            if found is not None and (found.get("metadata") or {}).get("uid") == owner.get("uid"):
                 return found
         return None
 
     def top(self, resource: Resource) -> Resource:
-        """Return the object at the top of the chain of controllers."""
+        """Return the object at the top of the chain of controllers: the highest that makes pods, if one does.
+
+        What stands above a Deployment (a custom resource, say) had it made, but holds no template of pods.
+        """
+        maker = resource if template_path(resource) is not None else None
         for _ in range(8):
             owner = self.owner(resource)
             if owner is None:
                 break
             resource = owner
-        return resource
+            maker = resource if template_path(resource) is not None else maker
+        return maker or resource
 
     def chain(self, resource: Resource) -> list[Ref]:
         """Return the controllers above the object, nearest first."""
@@ -415,20 +420,20 @@ class Inventory:
 
     def template_of(self, resource: Resource) -> Template | None:
         """Return the object as something that makes pods, or None."""
-        path = template_path(resource)
-        if path is None:
-            return None
-        ref = Ref.of(resource)
-        held = self._templates.get(ref)
+        held = self._templates.get(id(resource))
         if held is None or held.resource is not resource:
-            held = self._templates[ref] = Template(ref, resource, path)
+            path = template_path(resource)
+            if path is None:
+                return None
+            held = self._templates[id(resource)] = Template(Ref.of(resource), resource, path)
         return held
 
     def maker(self, resource: Resource) -> Template | None:
-        """Return the object as something that makes pods and that no other object here made, nor somebody deletes; else None."""
-        if mapping(resource, "metadata").get("deletionTimestamp") or template_path(resource) is None:
+        """Return the object as something that makes pods, and that no other such object here made, nor somebody deletes; else None."""
+        found = self.template_of(resource)
+        if found is None or mapping(resource, "metadata").get("deletionTimestamp"):
             return None
-        return None if self.owner(resource) is not None else self.template_of(resource)
+        return found if self.top(resource) is resource else None
 
     @property
     def templates(self) -> list[Template]:

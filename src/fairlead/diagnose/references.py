@@ -84,8 +84,8 @@ class Container:
 
 def template_path(resource: Resource) -> Path | None:
     """Return where the object keeps a pod (its metadata and spec), or None if it makes no pods."""
-    ref = Ref.of(resource)
-    known = TEMPLATES.get((ref.group, ref.kind))
+    version, kind = resource.get("apiVersion") or "", resource.get("kind") or ""
+    known = TEMPLATES.get((version.rpartition("/")[0], kind))
     if known is not None:
         return known
     if mappings(resource, "spec", "template", "spec", "containers"):
@@ -405,6 +405,24 @@ def _autoscaler(source: Ref, resource: Resource) -> Iterator[Edge]:
         )
 
 
+def scaled(resource: Resource) -> Ref:
+    """Return what a KEDA ScaledObject scales: a Deployment, unless it says otherwise."""
+    target = mapping(resource, "spec", "scaleTargetRef")
+    version = text(target, "apiVersion") or "apps/v1"
+    return Ref(
+        version.rpartition("/")[0],
+        text(target, "kind") or "Deployment",
+        Ref.of(resource).namespace,
+        text(target, "name"),
+    )
+
+
+def _scaled_object(source: Ref, resource: Resource) -> Iterator[Edge]:
+    target = scaled(resource)
+    if target.name:
+        yield Edge(source=source, relation="scales", target=target, path=("spec", "scaleTargetRef"))
+
+
 def _stateful(source: Ref, resource: Resource) -> Iterator[Edge]:
     name = text(resource, "spec", "serviceName")
     if name:
@@ -504,6 +522,7 @@ _READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = 
     ("", "ServiceAccount"): _account,
     ("storage.k8s.io", "StorageClass"): _provisioning,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    ("keda.sh", "ScaledObject"): _scaled_object,
     ("apps", "StatefulSet"): _stateful,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,

@@ -50,12 +50,10 @@ def pointer(path: Path) -> str:
 def find(content: Any, path: Path) -> Any:
     """Return what lies at the path, or None where something on the way is absent or of another type."""
     for step in path:
-        if isinstance(step, int):
-            if not isinstance(content, list) or not -len(content) <= step < len(content):
-                return None
-            content = content[step]
-        elif isinstance(content, dict):
+        if isinstance(content, dict):
             content = content.get(step)
+        elif isinstance(content, list) and isinstance(step, int) and -len(content) <= step < len(content):
+            content = content[step]
         else:
             return None
     return content
@@ -69,24 +67,30 @@ def pointed(content: Any, pointer: str) -> Any:
     return content
 
 
+# The ways to read below are called for every field of every object: each goes down by itself where all steps are keys.
+
+
 def mapping(content: Any, *path: str | int) -> dict[str, Any]:
     """Return the mapping at the path, or an empty one: foreign objects may hold anything anywhere."""
-    found = find(content, path)
-    return found if isinstance(found, dict) else {}
+    for step in path:
+        content = content.get(step) if isinstance(content, dict) else find(content, (step,))
+    return content if isinstance(content, dict) else {}
 
 
 def mappings(content: Any, *path: str | int) -> list[tuple[int, dict[str, Any]]]:
     """Return the mappings in the list at the path, each with its index."""
-    found = find(content, path)
-    if not isinstance(found, list):
+    for step in path:
+        content = content.get(step) if isinstance(content, dict) else find(content, (step,))
+    if not isinstance(content, list):
         return []
-    return [(index, item) for index, item in enumerate(found) if isinstance(item, dict)]
+    return [(index, item) for index, item in enumerate(content) if isinstance(item, dict)]
 
 
 def text(content: Any, *path: str | int) -> str:
     """Return the string at the path, or ""."""
-    found = find(content, path)
-    return found if isinstance(found, str) else ""
+    for step in path:
+        content = content.get(step) if isinstance(content, dict) else find(content, (step,))
+    return content if isinstance(content, str) else ""
 
 
 def strings(content: Any, *path: str | int) -> dict[str, str]:
