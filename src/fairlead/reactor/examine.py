@@ -27,6 +27,7 @@ from fairlead.keep.worlds import World
 from fairlead.reactor import gathering
 from fairlead.reactor.gathering import Told, answer
 from fairlead.reactor.laying import overlay
+from fairlead.reactor.practising import advise
 from fairlead.words import Evidence, Finding, Ref, Severity, Snapshot, User, Where
 
 KINDS: Sequence[tuple[str, str]] = (
@@ -143,6 +144,8 @@ async def examine_cluster(
     findings = examine(
         view, scope="live", now=now(), answers=answers, unseen=unseen, locate=locate, advice=advice
     )
+    if advice:
+        findings += advise(view, locate)
     return Examined(findings, view, "live", unseen, places)
 
 
@@ -238,6 +241,8 @@ def examine_files(files: Mapping[str, str], now: datetime, *, advice: bool = Fal
     view = Snapshot(document.content for document in documents)
     found = examine(view, scope="files", now=now, locate=locate, advice=advice)
     findings += found + _refused(documents, now, found)
+    if advice:
+        findings += advise(view, locate)
     findings.sort(key=lambda one: (one.severity != "critical", one.severity == "info"))
     return Examined(findings, view, "files", places=places)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fairlead.diagnose.examining import examine
-from fairlead.judge.practices import SYSTEM, Practice, Weight, chosen, faults, owned, repaired, spared_from
-from fairlead.tongues import jsonpatch
-from fairlead.tongues.paths import dotted, text
-from fairlead.words import Change, Evidence, Finding, Fix, Ref, Resource, Severity, Snapshot, View, Where
+from fairlead.diagnose.proposing import Edit, patch
+from fairlead.judge.practices import SYSTEM, Practice, Weight, chosen, faults, owned, spared_from
+from fairlead.judge.practices_shapes import GONE, Fault
+from fairlead.tongues.paths import Path, dotted, find, text
+from fairlead.words import Evidence, Finding, Fix, Ref, Resource, Severity, Snapshot, View, Where
 
 Locate = Callable[[Ref, str], Where]
 
@@ -70,28 +71,32 @@ def _about(
                 message=fault.message,
                 cause=wanted,
                 evidence=tuple(Evidence("field", ref, fault.message, place) for place in places[:4]),
-                fixes=tuple(_fix(resource, ref, practice, beside)),
+                fixes=tuple(_fix(resource, practice, fault)),
                 where=places[0],
             )
         )
     return found
 
 
-def _fix(resource: Resource, ref: Ref, practice: Practice, beside: View) -> Iterable[Fix]:
-    better, made = repaired(resource, (practice,), beside)
-    if not made:
-        return
-    change = Change(
-        verb="patch",
-        ref=ref,
-        api_version=str(resource.get("apiVersion") or ""),
-        body=jsonpatch.diff(resource, better),
-        patch="json",
-        why=practice.title,
-        if_uid=ref.uid,
-    )
-    risk = f"{practice.risk[:1].upper()}{practice.risk[1:]}." if practice.risk else ""
-    yield Fix(title=f"follow {practice.rule}", changes=(change,), risk=risk)
+def _fix(resource: Resource, practice: Practice, fault: Fault) -> Iterable[Fix]:
+    """Yield the practice's remedy as a fix, where it has one."""
+    edits = {path: _edit(resource, path, value) for path, value in fault.remedies}
+    if edits:
+        risk = f"{practice.risk[:1].upper()}{practice.risk[1:]}." if practice.risk else ""
+        change = patch(resource, list(edits.values()), practice.title)
+        yield Fix(title=f"follow {practice.rule}", changes=(change,), risk=risk)
+
+
+def _edit(resource: Resource, path: Path, value: Any) -> Edit:
+    """Return the edit that puts a value at a place, with the mappings on the way that are not there; or that takes it away."""
+    if value is GONE:
+        return Edit(path, None)
+    for length in range(1, len(path)):
+        if find(resource, path[:length]) is None:
+            for step in reversed(path[length:]):
+                value = {step: value}
+            return Edit(path[:length], value)
+    return Edit(path, value)
 
 
 class Pairing(NamedTuple):
