@@ -278,8 +278,10 @@ async def look(args: argparse.Namespace, cluster: AsyncCluster | None) -> Seen:
         return Seen(examined, now(), "cluster")
 
 
-def told(seen: Seen, args: argparse.Namespace, stock: Stock, seconds: float) -> Answer:
-    """Return what the examination has to say to who asked so. Raises Problem."""
+def told(
+    seen: Seen, args: argparse.Namespace, stock: Stock, seconds: float, *, known: bool = False
+) -> Answer:
+    """Return what the examination has to say to who asked so. Raises Problem, also for an object that is not there unless it is `known`."""
     from fairlead.faces.cli.answers import answer
     from fairlead.faces.cli.choosing import choose
 
@@ -289,7 +291,7 @@ def told(seen: Seen, args: argparse.Namespace, stock: Stock, seconds: float) -> 
         args.kinds, examined.view, namespace=namespace, labels=args.selector, severity=args.severity
     )
     absent = choice.absent(examined.view, examined.findings)
-    if absent:
+    if absent and not known:
         space = f" in namespace {args.namespace}" if args.namespace else ""
         raise Problem(f"there is no {absent[0]}{space}", code=2)
     made = answer(seen, choice, stock.suppressions)

@@ -76,7 +76,7 @@ async def _run(args: argparse.Namespace) -> int:
     size = args.output.stat().st_size
     diagnose.say(
         f"written to {args.output}: {taken.objects} objects and {taken.logs} logs, {max(1, size >> 10)} KiB; "
-        f"{taken.replaced} secret values replaced"
+        f"{taken.replaced} {'value' if taken.replaced == 1 else 'values'} replaced as secret"
     )
     diagnose.say(f"  whoever has it runs: fairlead diagnose --snapshot {args.output.name}")
     return 0

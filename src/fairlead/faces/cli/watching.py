@@ -7,11 +7,10 @@ Reads only.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,125 +21,52 @@ from fairlead.faces.cli.problems import Problem
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
     from fairlead.faces.cli.answers import Answer
-    from fairlead.reactor.diagnosing_following import Mirror
-    from fairlead.words import Finding, Need, Snapshot
-
-SETTLE = 0.5
-"""Seconds that changes may come together before they are looked at."""
-AGAIN = 30.0
-"""Seconds after which everything is examined again though nothing has changed."""
-FRESH = 20.0
-"""Seconds for which the end of a log that was fetched is good enough."""
-SHARE = 4.0
-"""An examination is followed by a rest of so many times its length, so that a busy cluster does not keep a processor busy."""
-
-
-async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda: False) -> int:
-    """Tell what is wrong, then what comes and goes, until interrupted (or `until` says so). Raises Problem."""
-    from fairlead.reactor.diagnosing_following import Mirror
-    from fairlead.reactor.examine import KINDS, OPTIONAL
-
-    async with diagnose.open_cluster(args) as cluster:
-        await cluster.raw("GET", "/version")  # who cannot be reached at all is not waited for
-        optional = frozenset(OPTIONAL)
-        mirror = Mirror(
-            cluster, [*KINDS, *OPTIONAL], namespace=args.namespace, optional=lambda kind: kind in optional
-        )
-        following = asyncio.create_task(mirror.run(), name="follow the cluster")
-        try:
-            async with diagnose.patience(args):
-                await _synced(mirror, following)
-            return await _tell(args, cluster, mirror, following, until)
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-
-
-async def _synced(mirror: Mirror, following: asyncio.Task[None]) -> None:
-    """Wait until every kind was listed once, and say how far it is."""
-    synced = asyncio.create_task(mirror.synced.wait())
-    try:
-        with diagnose.Progress() as progress:
-            while not synced.done() and not following.done():
-                progress.say(f"looking: {mirror.objects} objects so far")
-                await asyncio.wait({synced, following}, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        synced.cancel()
-    if following.done():
-        following.result()
-    if ("", "Pod") in mirror.unseen:
-        raise Problem("the cluster refuses to tell of its pods", "ask for one namespace with -n", code=2)
+    from fairlead.reactor.examine import Examined
+    from fairlead.words import Finding
 
 
 @dataclass(slots=True)
 class _Memory:
-    """What was told, and what was fetched for it."""
+    """What was told, and since when it is there."""
 
     findings: dict[str, Finding] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
-    logs: dict[Need, tuple[float, str]] = field(default_factory=dict)
     begun: bool = False
 
 
-async def _tell(
-    args: argparse.Namespace,
-    cluster: AsyncCluster,
-    mirror: Mirror,
-    following: asyncio.Task[None],
-    until: Callable[[], bool],
-) -> int:
-    from fairlead.words import Snapshot
+async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda: False) -> int:
+    """Tell what is wrong, then what comes and goes, until interrupted, or `until` says so after a look. Raises Problem."""
+    from fairlead.reactor.lookouts import Lookout
 
-    view, memory = Snapshot(), _Memory()
-    while True:
-        batch = mirror.take()
-        for ref in batch.drops:
-            view.drop(ref)
-        for item in batch.puts:
-            view.put(item)
-        started = time.monotonic()
-        if not mirror.away:
-            answer = await _answer(args, cluster, view, mirror, memory)
-            _print(args, answer, memory)
-        took = time.monotonic() - started
-        if until():
-            return 1 if any(one.severity != "info" for one in memory.findings.values()) else 0
-        await asyncio.sleep(max(SETTLE, took * SHARE))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(AGAIN):
-                await mirror.stir.wait()
-        if following.done():
-            following.result()
+    memory = _Memory()
+    async with (
+        diagnose.open_cluster(args) as cluster,
+        Lookout(cluster, args.namespace, advice=args.advice) as lookout,
+    ):
+        async with diagnose.patience(args):
+            with diagnose.Progress() as progress:
+                seen, at = await lookout.first(
+                    lambda objects: progress.say(f"looking: {objects} objects so far")
+                )
+        if ("", "Pod") in seen.unseen:
+            raise Problem("the cluster does not tell of its pods", "ask for one namespace with -n", code=2)
+        _print(args, await _answer(args, cluster, seen, at, known=False), memory)
+        async with contextlib.aclosing(lookout.changes()) as changes:
+            while not until():
+                seen, at = await anext(changes)
+                _print(args, await _answer(args, cluster, seen, at, known=True), memory)
+    return 1 if any(one.severity != "info" for one in memory.findings.values()) else 0
 
 
 async def _answer(
-    args: argparse.Namespace, cluster: AsyncCluster, view: Snapshot, mirror: Mirror, memory: _Memory
+    args: argparse.Namespace, cluster: AsyncCluster, examined: Examined, at: datetime, *, known: bool
 ) -> Answer:
-    from fairlead.diagnose.examining import examine, needs
     from fairlead.faces.cli.answers import Seen
     from fairlead.faces.cli.ignoring import load
-    from fairlead.reactor.examine import Examined
 
-    started, at = time.monotonic(), diagnose.now()
-    answers = await _logs(cluster, needs(view, now=at), memory)
-    unseen = mirror.unseen
-    findings = examine(view, scope="live", now=at, answers=answers, unseen=unseen, advice=args.advice)
-    seen = Seen(Examined(findings, view, "live", unseen), at, "cluster")
+    started = time.monotonic()
     stock = await load(cluster, args.ignore_file)
-    return diagnose.told(seen, args, stock, time.monotonic() - started)
-
-
-async def _logs(cluster: AsyncCluster, wanted: list[Need], memory: _Memory) -> Mapping[Need, str]:
-    """Return the ends of logs that are wanted, not older than FRESH."""
-    from fairlead.reactor.gathering import answer
-
-    at = time.monotonic()
-    stale = [need for need in wanted if need not in memory.logs or at - memory.logs[need][0] > FRESH]
-    got = await answer(cluster, stale)
-    for need in stale:
-        memory.logs[need] = (at, got.get(need, ""))
-    memory.logs = {need: memory.logs[need] for need in wanted}
-    return {need: text for need, (_, text) in memory.logs.items() if text}
+    return diagnose.told(Seen(examined, at, "cluster"), args, stock, time.monotonic() - started, known=known)
 
 
 def _print(args: argparse.Namespace, answer: Answer, memory: _Memory) -> None:
