@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from drills import certificates
 from drills.reading import CLUSTER_WIDE, PATCHES, BadScenario, Manifest, Step
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.keep.errors import Refusal
@@ -82,6 +83,9 @@ class Stage:
         thing = step.thing
         if thing is None:
             raise BadScenario(f"{step.verb} of nothing")
+        if step.verb == "certificate":
+            await self.apply(certificates.secret(thing.name, self.space, **step.body))
+            return
         namespace = "" if thing.kind in CLUSTER_WIDE else thing.namespace or self.space
         where = (step.api_version, thing.kind, namespace, thing.name)
         if namespace != self.space:
@@ -107,6 +111,11 @@ class Stage:
 
     async def close(self) -> None:
         """Let the namespace go, and put back what was changed outside of it."""
+        await self._unstick()
+        with contextlib.suppress(Refusal):
+            await self.cluster.delete("v1", "Namespace", "", self.space)
+        if any(one["kind"] == "CustomResourceDefinition" for one in self.made):
+            await self._gone()
         for one in reversed(self.made):
             meta = one["metadata"]
             if (one["kind"], meta.get("namespace", ""), meta["name"]) not in self.originals:
@@ -116,9 +125,15 @@ class Stage:
                     )
         for original in self.originals.values():
             await self._put_back(original)
-        await self._unstick()
-        with contextlib.suppress(Refusal):
-            await self.cluster.delete("v1", "Namespace", "", self.space)
+
+    async def _gone(self) -> None:
+        """Wait until nothing is left of the namespace: what a definition goes before is harder to end."""
+        for _ in range(_TRIES):
+            try:
+                await self.cluster.get("v1", "Namespace", "", self.space)
+            except Refusal:
+                return
+            await asyncio.sleep(0.2)
 
     async def _put_back(self, original: Manifest) -> None:
         meta = {key: value for key, value in original["metadata"].items() if key in {"name", "namespace", "labels", "annotations", "finalizers"}}  # fmt: skip

@@ -27,6 +27,7 @@ _STEPS: Final = {
     "scale": {"to"},
     "restart": set[str](),
     "pause": set[str](),
+    "certificate": {"host", "days", "key"},
 }
 _SEEN: Final = frozenset(
     {"waiting", "terminated", "restarts", "condition", "event", "says", "phase", "endpoints", "path", "is", "gone", "apiVersion"}
@@ -107,6 +108,8 @@ class Scenario:
     name: str
     title: str
     manifests: Sequence[Manifest]
+    before: Sequence[Step]
+    """What is done to the app while all is to be well."""
     change: Sequence[Step]
     shows: Sequence[Check]
     roots: Sequence[Root]
@@ -187,6 +190,7 @@ def _read(folder: Path, name: str, around: Surroundings) -> Scenario:
         name=name,
         title=str(head["title"]),
         manifests=_placed(parts, space_of(name)),
+        before=[_step(one, name) for one in head.get("before") or ()],
         change=[_step(one, name) for one in head.get("change") or ()],
         shows=[_check(one) for one in head["shows"]],
         roots=[_root(one) for one in head["expect"]],
@@ -251,6 +255,12 @@ def _step(step: Any, name: str) -> Step:
     target = step[verb]
     if verb == "pause":
         return Step(verb, None, float(target))
+    if verb == "certificate":
+        return Step(
+            verb,
+            Thing("Secret", target),
+            {"host": step["host"], "days": step["days"], "key": step.get("key")},
+        )
     if verb == "apply":
         return Step(verb, None, _placed(target if isinstance(target, list) else [target], space_of(name)))
     thing = Thing.read(target)

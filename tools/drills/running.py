@@ -112,6 +112,7 @@ class Drill:
         await self.stage.open()
         for manifest in self.scenario.manifests:
             await self.stage.apply(manifest)
+        await self.stage.do(self.scenario.before)
         await self._healthy()
         await self.stage.do(self.scenario.change)
         await self._shown()

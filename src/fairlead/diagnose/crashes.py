@@ -17,7 +17,7 @@ from fairlead.diagnose import certificates
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.denials import denials
-from fairlead.diagnose.inventories import Inventory, Member, moment, ready
+from fairlead.diagnose.inventories import Inventory, Member, Noted, moment, ready
 from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
 from fairlead.diagnose.lastcalls import telling as telling_calls
 from fairlead.diagnose.logs import Telling, telling
@@ -33,6 +33,8 @@ START_REASONS = frozenset(
 
 _SIGNALS = {1: "SIGHUP", 2: "SIGINT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
             11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM"}  # fmt: skip
+_FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
+"""Signals that a process is sent, whatever it did last."""
 _NOBODY = Container("", "main", {}, ())
 _LATELY = timedelta(minutes=10)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*")
@@ -105,8 +107,10 @@ def _sort(inventory: Inventory, member: Member, container: Container, status: Ma
     waiting = text(state, "waiting", "reason")
     end = last_end(status)
     restarts = status.get("restartCount")
-    if waiting in START_REASONS or (
-        end is not None and end.reason in START_REASONS and "running" not in state
+    if (
+        waiting in START_REASONS
+        or hook_failure(inventory, member, container, status) is not None
+        or (end is not None and end.reason in START_REASONS and "running" not in state)
     ):
         return "start"
     failing = end is not None and (end.code != 0 or end.reason == "OOMKilled")
@@ -133,6 +137,25 @@ def _sort(inventory: Inventory, member: Member, container: Container, status: Ma
     ):
         return "crash"
     return ""
+
+
+def hook_failure(
+    inventory: Inventory, member: Member, container: Container, status: Mapping[str, Any]
+) -> Noted | None:
+    """Return what was noted last of a postStart hook that fails, for which a container is killed as soon as it runs."""
+    if status.get("ready") is True or not mapping(container.content, "lifecycle", "postStart"):
+        return None
+    notes = inventory.events(member.ref, "FailedPostStartHook")
+    lately = notes and (notes[-1].last is None or not inventory.past(notes[-1].last, _LATELY))
+    return notes[-1] if lately else None
+
+
+def ended_by_startup(inventory: Inventory, member: Member, container: str) -> bool:
+    """Say whether kubelet has ended the container because its startup probe gave up."""
+    return any(
+        "startup" in one.message and container in one.message
+        for one in inventory.events(member.ref, "Killing")
+    )
 
 
 def _always(member: Member) -> bool:
@@ -254,7 +277,8 @@ def _fact(inventory: Inventory, rule: str, top: Ref, trouble: _Trouble) -> Fact:
         failed = "; ".join(str(call) for _, call in calls)
         evidence.append(Evidence("call", seen.ref, inventory.quote(f"last failed calls: {failed}", seen.ref)))
     message, cause, severity = _words(inventory, rule, trouble, end, said, holder or container)
-    if said is None and rule == "container.crash" and calls and calls[0][0] >= EXPLAINING:
+    killed = end is not None and end.signal in _FROM_OUTSIDE
+    if said is None and rule == "container.crash" and calls and calls[0][0] >= EXPLAINING and not killed:
         cause = f"Its last failed call: {inventory.quote(str(calls[0][1]), seen.ref, 240)}."
     if rule == "container.memory":
         if death is not None and death.oom:
@@ -265,7 +289,8 @@ def _fact(inventory: Inventory, rule: str, top: Ref, trouble: _Trouble) -> Fact:
             evidence.append(inventory.field(top, limit_path, f"limits memory to {limit}"))
     evidence += [
         inventory.noted(member.ref, note)
-        for note in inventory.events(member.ref, "Failed")[-1:]
+        for reason in ("Failed", "FailedPostStartHook")
+        for note in inventory.events(member.ref, reason)[-1:]
         if rule == "container.start"
     ]
     return Fact(
@@ -331,6 +356,11 @@ def _words(
         cause = f"It used more than its limit of {limit}." if limit else "The node itself ran out of memory."
         return f"{name} is killed for using too much memory (OOMKilled)", cause, severity
     if rule == "container.start":
+        first, held, _, _ = trouble.members[0]
+        status = next((status for one, status in first.statuses() if one.name == held.name), {})
+        hook = hook_failure(inventory, first, held, status)
+        if hook is not None:
+            return f"the postStart hook of {name} fails", inventory.quote(hook.message, first.ref), severity
         why = (end.message if end is not None else "") or next(
             (
                 text(status, "state", "waiting", "message")
@@ -387,9 +417,10 @@ def _explanations(
         yield ("node.unready", Ref("", "Node", "", member.node), "")
     if rule == "container.crash":
         yield ("probe.failing", top, f"{container}/liveness")
-        yield ("probe.failing", top, f"{container}/startup")
         yield ("probe.port", top, f"{container}/liveness")
-        yield ("probe.port", top, f"{container}/startup")
+        if ended_by_startup(inventory, member, container):
+            yield ("probe.failing", top, f"{container}/startup")
+            yield ("probe.port", top, f"{container}/startup")
     if said is not None:
         for _, entry in mappings((member.top.container(container) or _NOBODY).content, "env"):
             host = entry.get("value")

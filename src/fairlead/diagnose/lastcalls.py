@@ -212,6 +212,7 @@ _NOISE: Sequence[tuple[re.Pattern[str], int]] = tuple(
         (r"/nscd/|^/etc/(?:nsswitch|host|gai|resolv)\.conf$|^/etc/(?:hosts|netgroup|networks|protocols|services)$", 60),
         (r"/(?:systemd|dbus|avahi-daemon|sssd)/|^/dev/log$|^/run/user/", 50),
         (r"terminfo|/termcap$|^/dev/(?:tty|pts|console)|/inputrc$", 100),
+        (r"^/etc/(?:passwd|group|shadow|gshadow|sub[ug]id)$", 45),
         # what programs look at to learn about the machine
         (r"^/proc/|^/sys/", 45),
         (r"/hsperfdata_|\.hotspotrc$|/transparent_hugepage/", 100),

@@ -1,7 +1,8 @@
 """The line of a log that tells why a process ended, found by the log's shape.
 
-Three shapes are known: a stack trace (its head or, in Python, its end names the error), structured or prefixed levels
-(JSON, logfmt, glog, `ERROR:`), and plain text, where the last words are the telling ones. No list of error words decides.
+Four shapes are known: a stack trace (its head or, in Python, its end names the error), structured or prefixed levels
+(JSON, logfmt, glog, `ERROR:`), a complaint followed by how the program is used, and plain text, where the last words are the telling
+ones. No list of error words decides.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ _ERROR = re.compile(rf"\b(?:err|error)={_VALUE}")
 _LEVELS = frozenset({"error", "err", "fatal", "panic", "critical", "crit", "emerg", "alert", "severe"})
 _TAIL = 200
 
-Shape = Literal["trace", "level", "last"]
+_USAGE = re.compile(r"^\s*usage(?: of \S+)?:", re.IGNORECASE)
+_COMPLAINT = re.compile(r"^[\w./-]+: \S")
+_BEFORE_USAGE = 6
+
+Shape = Literal["trace", "level", "usage", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ def telling(log: str) -> Telling | None:
         return Telling(traced[1], "trace")
     if levelled is not None:
         return Telling(levelled[1], "level")
+    complaint = _complaint(lines)
+    if complaint is not None:
+        return Telling(complaint, "usage")
     return Telling(_plain(lines[-1]), "last")
 
 
@@ -98,6 +106,15 @@ def _past_frames(lines: Sequence[str], index: int) -> int:
     while end + 1 < len(lines) and (_FRAME.match(lines[end + 1]) or lines[end + 1].startswith((" ", "\t"))):
         end += 1
     return end
+
+
+def _complaint(lines: Sequence[str]) -> str | None:
+    """Return what a program said before it told how it is used: the line that begins with its name, or else the last one."""
+    usage = next((at for at in range(len(lines) - 1, 0, -1) if _USAGE.match(lines[at])), None)
+    if usage is None:
+        return None
+    before = [_plain(line) for line in lines[max(0, usage - _BEFORE_USAGE) : usage]]
+    return next((line for line in reversed(before) if _COMPLAINT.match(line)), before[-1])
 
 
 def _level(lines: Sequence[str]) -> tuple[int, str] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.crashes import log_need, named_services, refusals
+from fairlead.diagnose.crashes import ended_by_startup, log_need, named_services, refusals
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling
@@ -126,7 +126,7 @@ def _failures(inventory: Inventory, member: Member) -> Iterator[tuple[Container,
             if not _hurts(status, sort):
                 continue
             note = _unhealthy(inventory, member, container, status, sort, probe, alone=_only(statuses, sort))
-            if note is not None and not _starting(inventory, container, status, sort, note):
+            if note is not None and not _starting(inventory, member, container, status, sort, note):
                 yield container, probe, note
 
 
@@ -139,11 +139,18 @@ def _first(inventory: Inventory, member: Member, container: str, sort: str) -> b
 
 
 def _starting(
-    inventory: Inventory, container: Container, status: Mapping[str, Any], sort: str, note: Noted
+    inventory: Inventory,
+    member: Member,
+    container: Container,
+    status: Mapping[str, Any],
+    sort: str,
+    note: Noted,
 ) -> bool:
     """Say whether the container began so lately that its probe may still be expected to fail."""
     began = moment(mapping(status, "state", "running").get("startedAt"))
     if began is None or sort == "liveness":
+        return False
+    if sort == "startup" and ended_by_startup(inventory, member, container.name):
         return False
     probe = mapping(container.content, FIELDS[sort])
 
@@ -273,8 +280,9 @@ def _failing(inventory: Inventory, member: Member, name: str, sort: str, note: N
             ("probe.port", top, f"{name}/{sort}"),
             *([("node.unready", Ref("", "Node", "", member.node), "")] if member.node else []),
             *(
-                [("container.crash", top, name), ("container.memory", top, name)]
-                if sort != "liveness"
+                [(rule, top, name) for rule in ("container.crash", "container.memory", "container.start")]
+                if sort == "readiness"
+                or (sort == "startup" and not ended_by_startup(inventory, member, name))
                 else []
             ),
             *(named_services(inventory, line.line, member.ref) if line is not None else ()),
