@@ -24,6 +24,7 @@ from fairlead.diagnose.redacting import Redactor
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.reactor.examine import Examined, gather
 from fairlead.reactor.gathering import Told, answer
+from fairlead.reactor.practising import advise
 from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Need, Resource, Snapshot
 
@@ -232,4 +233,6 @@ def examine_snapshot(document: Mapping[str, Any], now: datetime, *, advice: bool
         records.read_need(mapping(one, "need")): text(one, "text") for _, one in mappings(document, "answers")
     }
     findings = examine(view, scope="live", now=now, answers=answers, unseen=unseen, advice=advice)
+    if advice:
+        findings += advise(view)
     return Examined(findings, view, "live", unseen)
