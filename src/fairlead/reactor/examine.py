@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from fairlead.diagnose.examining import examine, needs
+from fairlead.diagnose.examining import examine, findings_in, needs_in
+from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.dialects import kustomization, manifests
 from fairlead.dialects.manifests import Document, about_file
@@ -140,10 +141,10 @@ async def examine_cluster(
         document = places.get(ref)
         return document.where(path) if document is not None else Where(path=path)
 
-    answers = await answer(cluster, needs(view, now=now()))
-    findings = examine(
-        view, scope="live", now=now(), answers=answers, unseen=unseen, locate=locate, advice=advice
-    )
+    inventory = Inventory(view, scope="live", now=now(), unseen=unseen, locate=locate)
+    inventory.answers = await answer(cluster, needs_in(inventory))
+    inventory.now = now()
+    findings = findings_in(inventory, advice=advice)
     if advice:
         findings += advise(view, locate)
     return Examined(findings, view, "live", unseen, places)
