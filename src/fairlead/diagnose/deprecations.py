@@ -64,8 +64,8 @@ _LONGEST = 262_144
 
 
 def version(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
-    """An object that somebody writes in a version that is gone."""
-    if not staying(resource):
+    """An object of a cluster that somebody writes in a version that is gone; in files that is an object that is refused."""
+    if not inventory.live or not staying(resource):
         return
     ref, kind = Ref.of(resource), text(resource, "kind")
     for written, path, how in _writings(resource):

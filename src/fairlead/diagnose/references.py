@@ -175,6 +175,16 @@ def _volumes(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edge]
         yield from _volume_source(source, volume, here)
         for inner, projected in mappings(volume, "projected", "sources"):
             yield from _volume_source(source, projected, (*here, "projected", "sources", inner))
+        for sort, content in volume.items():
+            for field in ("secretRef", "nodePublishSecretRef"):
+                if text(content, field, "name"):
+                    yield Edge(
+                        source=source,
+                        relation="secret",
+                        target=Ref("", "Secret", source.namespace, content[field]["name"]),
+                        path=(*here, sort, field),
+                        optional=True,
+                    )
         claim = text(volume, "persistentVolumeClaim", "claimName")
         if claim:
             yield Edge(

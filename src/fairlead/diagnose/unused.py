@@ -6,7 +6,9 @@ or belongs to Kubernetes itself, is never called unused; a program may still rea
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import everywhere, labels, reads, staying
@@ -31,6 +33,11 @@ _OWN_KEYS: Mapping[str, frozenset[str]] = {
     "kubernetes.io/tls": frozenset({"tls.crt", "tls.key", "ca.crt"}),
 }
 """Keys that come with a type of Secret, whether anybody reads each of them or not."""
+_TALKERS = frozenset({"fairlead.dev", "metrics.k8s.io", "wgpolicyk8s.io", "events.k8s.io"})
+"""Groups whose objects talk of others without using them."""
+_NOTED = ("kubectl.kubernetes.io/", "meta.helm.sh/", "argocd.argoproj.io/", "kustomize.toolkit.fluxcd.io/")
+_WORDS = re.compile(r"[\s,;:/=\"'{}\[\]]+")
+_LONGEST, _DEEPEST = 2_000, 12
 _LOCK = "control-plane.alpha.kubernetes.io/leader"
 _PENDING = (
     "claim.class",
@@ -84,6 +91,41 @@ def _idle(inventory: Inventory, resource: Resource, rule: str, message: str, cau
     )
 
 
+def _spoken(inventory: Inventory, space: str) -> Mapping[str, Ref | None]:
+    """Return the words of a namespace that may be names, each with the one object that says it (None: several do).
+
+    They are all texts in custom resources, and what stands in annotations of anything, but those of tools that write down what they did.
+    """
+    found: dict[str, Ref | None] = {}
+    for one in inventory.at("namespace", space):
+        ref = Ref.of(one)
+        if ref.group in _TALKERS:
+            continue
+        said: set[str] = set()
+        for key, value in strings(one, "metadata", "annotations").items():
+            if len(value) <= _LONGEST and not key.startswith(_NOTED):
+                said.update(_WORDS.split(value))
+        if "." in ref.group and not ref.group.endswith(".k8s.io"):
+            said.update(_texts(mapping(one, "spec")))
+        for word in said:
+            found[word] = ref if word not in found else None
+    return found
+
+
+def _texts(content: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(content, str) and len(content) <= _LONGEST:
+        yield from _WORDS.split(content)
+    elif depth < _DEEPEST and isinstance(content, (dict, list)):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from _texts(one, depth + 1)
+
+
+def _named(inventory: Inventory, ref: Ref) -> bool:
+    """Say whether a custom resource or an annotation beside the object may mean it."""
+    spoken = inventory.kept(_spoken, ref.namespace)
+    return ref.name in spoken and spoken[ref.name] != ref
+
+
 def _wholly(inventory: Inventory, edge: Edge) -> bool:
     """Say whether a reference takes all keys: one without a list of items."""
     source = inventory.get(edge.source)
@@ -134,6 +176,8 @@ def _left_over(inventory: Inventory, resource: Resource, family: str, own: froze
     if not inventory.seen_all("", "Pod"):
         return
     used, whole, named = _uses(inventory, ref)
+    if not whole and _named(inventory, ref):
+        return
     if not used:
         said = "No pod, workload, account or Ingress names it; a program may still read it through the API."
         rule = "config.unused" if family == "config" else "secret.unused"
@@ -187,7 +231,9 @@ def account(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         return
     if not all(inventory.seen_all(*kind) for kind in needed):
         return
-    if not any(edge.relation == "account" for edge in inventory.referrers(ref)):
+    if not any(edge.relation == "account" for edge in inventory.referrers(ref)) and not _named(
+        inventory, ref
+    ):
         said = "No workload runs as it and no binding gives it rights." + _unlisted(inventory)
         yield _idle(inventory, resource, "account.unused", "is used by nothing", said)
 
@@ -228,7 +274,7 @@ def claim(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     yield from _pending(inventory, resource, ref)
     if _spared(inventory, resource) or not inventory.seen_all("", "Pod"):
         return
-    if any(edge.relation == "claim" for edge in inventory.referrers(ref)):
+    if any(edge.relation == "claim" for edge in inventory.referrers(ref)) or _named(inventory, ref):
         return
     for one in inventory.of_kind("apps", "StatefulSet", ref.namespace):
         for _, template in mappings(one, "spec", "volumeClaimTemplates"):
