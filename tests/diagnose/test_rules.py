@@ -12,8 +12,8 @@ from fairlead.diagnose.rules import RULES, SYMPTOMS
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "fairlead"
 CASES = Path(__file__).parent / "cases"
 NO_RULES = frozenset(
-    {"ca.crt", "cilium.io", "cluster.local", "docker.io", "fairlead.dev", "kustomization.yaml", "kustomization.yml",
-     "log.level", "projectcalico.org", "tls.crt", "tls.key"}
+    {"ca.crt", "cilium.io", "cluster.local", "docker.io", "fairlead.dev", "keda.sh", "kustomization.yaml", "kustomization.yml",
+     "kyverno.io", "log.level", "projectcalico.org", "tls.crt", "tls.key"}
 )  # fmt: skip
 """What is written like the name of a rule and is none."""
 NAME = re.compile(r'"([a-z]+\.[a-z]+)"')
