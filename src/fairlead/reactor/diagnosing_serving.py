@@ -72,7 +72,9 @@ class Platform:
         )
         self.metrics.notifications = self.notifier.outcomes
         self._ready = ready
-        self._receivers: object = None
+        self._mark: tuple[int, ...] = ()
+        self._listed: list[notifying.Receiver] = []
+        self._using: list[notifying.Receiver] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Diagnose until told to stop. Raises OSError where that is impossible."""
@@ -156,29 +158,26 @@ class Platform:
     # Receivers of notifications
 
     def _read_receivers(self) -> None:
-        """Read who is told, where that has changed."""
+        """Read who is told, where that has changed. A file that cannot be understood changes nothing."""
         path = self.options.receivers
-        found: list[notifying.Receiver] = []
-        mark: object = None
         try:
-            if url := os.environ.get(WEBHOOK, "").strip():
-                found += notifying.read(url)
-            if path is not None and path.exists():
-                mark = (path.stat().st_mtime_ns, path.stat().st_ino)
-                if mark == self._receivers:
-                    return
-                found += notifying.read(path.read_text(), path.parent)
+            found = path.stat() if path is not None else None
+            mark = (found.st_mtime_ns, found.st_ino, found.st_size) if found is not None else ()
+            if path is not None and mark != self._mark:
+                self._mark = mark
+                self._listed = notifying.read(path.read_text(), path.parent)
+        except FileNotFoundError:
+            self._mark, self._listed = (), []
         except notifying.BadReceivers as fault:
-            log.warning("%s: nobody else is told: %s", path or WEBHOOK, fault)
+            log.warning("%s: %s", path, fault)
         except OSError as fault:
             log.warning("%s: %s", path, fault.strerror)
-            return
-        if mark == self._receivers and mark is None and bool(found) == bool(self.notifier):
-            return
-        self._receivers = mark
-        self.notifier.use(found)
-        if self.work is not None:
-            self.work.tell_receivers()
+        wanted = [*_from_environment(), *self._listed]
+        if wanted != self._using:
+            self._using = wanted
+            self.notifier.use(wanted)
+            if self.work is not None:
+                self.work.tell_receivers()
 
     async def _follow_receivers(self) -> None:
         while True:
@@ -189,3 +188,11 @@ class Platform:
         if self.work is not None and (entry := self.work.book.entries.get(name)) is not None:
             entry.notified = "resolved" if gone else "active"
             self.work.book.touch(entry)
+
+
+def _from_environment() -> list[notifying.Receiver]:
+    try:
+        return notifying.read(os.environ.get(WEBHOOK, ""))
+    except notifying.BadReceivers as fault:
+        log.warning("%s: %s", WEBHOOK, fault)
+        return []
