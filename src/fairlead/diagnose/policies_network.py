@@ -19,6 +19,7 @@ from fairlead.words import Evidence, Ref, Resource, Severity
 NETWORKING = "networking.k8s.io"
 _KIND = "NetworkPolicy"
 _PEERS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
+_OVER = frozenset({"Succeeded", "Failed"})
 _WAYS = {"Ingress": "from", "Egress": "to"}
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -202,48 +203,53 @@ def _addresses(resource: Resource) -> Iterator[str]:
         yield text(item, "address")
 
 
-def _written(inventory: Inventory, space: str) -> Pool[frozenset[str]]:
-    """Return in which directions the policies of a namespace count, by what they select."""
-    return Pool(
+def _written(inventory: Inventory, space: str) -> tuple[Pool[frozenset[str]], frozenset[str]]:
+    """Return in which directions the policies of a namespace count, by what they select, and in which any does."""
+    found = [
         (said, directions(one))
         for one in inventory.of_kind(NETWORKING, _KIND, space)
         if staying(one) and (said := reads(_selector(one))) is not None
-    )
+    ]
+    return Pool(found), frozenset[str]().union(*(ways for _, ways in found))
 
 
 def unprotected(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
-    """A pod of which no policy speaks in a direction; in a namespace without policies that is told once, of the namespace."""
+    """A pod of which no policy speaks in a direction; where none of its namespace does, that is told once, of the namespace."""
     ref = Ref.of(pod)
     if not inventory.seen_all(NETWORKING, _KIND) or not staying(pod) or ref.namespace == "kube-system":
         return
-    if mapping(pod, "spec").get("hostNetwork") is True or text(pod, "status", "phase") in {
-        "Succeeded",
-        "Failed",
-    }:
+    if mapping(pod, "spec").get("hostNetwork") is True or text(pod, "status", "phase") in _OVER:
         return
-    policies = inventory.kept(_written, ref.namespace)
+    policies, spoken = inventory.kept(_written, ref.namespace)
+    covered = frozenset[str]().union(*policies.over(labels(pod)))
     top = Ref.of(inventory.top(pod))
     space = Ref("", "Namespace", "", ref.namespace)
-    if not policies:
-        yield Fact(
-            rule="policy.absent",
-            subject=space,
-            severity=Severity.INFO,
-            message="has no NetworkPolicy: its pods may talk to everything, and everything to them",
-            evidence=(Evidence("absence", space, "no NetworkPolicy in it"),),
-        )
-    covered = frozenset[str]().union(*policies.over(labels(pod)))
-    for way, flow in (("Ingress", "who may reach it"), ("Egress", "what it may reach")):
-        if way not in covered:
+    for way, flow, of_all in (
+        ("Ingress", "who may reach it", "who may reach its pods"),
+        ("Egress", "what it may reach", "what its pods may reach"),
+    ):
+        if way in covered:
+            continue
+        if way not in spoken:
             yield Fact(
-                rule="policy.lacking",
-                subject=top,
-                detail=way,
+                rule="policy.absent",
+                subject=space,
+                detail=way if spoken else "",
                 severity=Severity.INFO,
-                message=f"no NetworkPolicy says {flow}",
-                evidence=(Evidence("absence", top, f"no policy for {way.lower()} selects it"),),
-                because=(("policy.absent", space, ""),),
+                message=f"no NetworkPolicy of it says {of_all}"
+                if spoken
+                else "has no NetworkPolicy: its pods may talk to everything, and everything to them",
+                evidence=(Evidence("absence", space, f"no NetworkPolicy for {way.lower()}"),),
             )
+        yield Fact(
+            rule="policy.lacking",
+            subject=top,
+            detail=way,
+            severity=Severity.INFO,
+            message=f"no NetworkPolicy says {flow}",
+            evidence=(Evidence("absence", top, f"no policy for {way.lower()} selects it"),),
+            because=(("policy.absent", space, ""), ("policy.absent", space, way)),
+        )
 
 
 Look = Callable[[Inventory, Resource], Iterator[Fact]]

@@ -78,7 +78,13 @@ RULES: Mapping[str, str] = {
     "cron.never": "A CronJob's schedule names a day that never comes.",
     "cron.schedule": "A CronJob's schedule or time zone cannot be read.",
     "cron.suspended": "A CronJob is suspended.",
+    "controller.idle": "A controller of custom resources is scaled to zero, and some wait for it.",
+    "custom.failing": "A custom resource says that it is not ready, and nothing else explains it.",
+    "custom.orphaned": "Custom resources have no controller: none bears a status, and nobody may write one.",
+    "custom.unserved": "A custom resource waits for its controller, which is down.",
     "daemon.nowhere": "A DaemonSet runs on no node although there are some.",
+    "definition.outdated": "A CustomResourceDefinition may keep objects in a version that is deprecated or not served.",
+    "definition.refused": "A CustomResourceDefinition is not served: its names are taken, or it is not established.",
     "deletion.stuck": "An object is being deleted and waits for a finalizer.",
     "document.broken": "A document is not YAML (or JSON), with line and column.",
     "document.doubled": "A document says the same field twice.",
@@ -153,7 +159,7 @@ RULES: Mapping[str, str] = {
     "pod.stuck": "A pod is being created for long, and nothing says why.",
     "pod.terminating": "A pod should have been gone and is not.",
     "pod.unready": "A pod is not ready, and nothing says why.",
-    "policy.absent": "A namespace has pods and no NetworkPolicy.",
+    "policy.absent": "A namespace has pods and no NetworkPolicy, or none that speaks of one direction.",
     "policy.block": "A NetworkPolicy lets traffic through to addresses near those of pods, where no pod is.",
     "policy.closed": "A NetworkPolicy lets nothing through for every pod of its namespace.",
     "policy.except": "A NetworkPolicy makes an exception of addresses near those of pods, where no pod is.",
@@ -245,7 +251,7 @@ RULES: Mapping[str, str] = {
 }
 
 SYMPTOMS = frozenset(
-    {"account.shared", "claim.waiting", "stateful.blocked", "ingress.endpoints", "job.waiting", "path.cut", "route.endpoints", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
+    {"account.shared", "claim.waiting", "stateful.blocked", "ingress.endpoints", "job.waiting", "path.cut", "route.endpoints", "custom.waiting", "pod.failing", "pod.unscheduled", "pod.waiting", "service.endpoints",
      "workload.waiting"}
 )  # fmt: skip
 """Names of facts that only ever explain nothing: they are told as symptoms of the findings above."""
