@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlead.diagnose.likening import distance, nearest, related, slip
+from fairlead.diagnose.likening import distance, nearest, related, renamed, slip
 
 NAMES = st.text("abc-", max_size=8)
 
@@ -34,6 +34,16 @@ def test_words_added_or_left_out_are_related() -> None:
     assert related("ticketing-db-prod", "ticketing-db") is not None
     assert related("shop-api-config", "api-config") is not None
     assert related("api", "web-api-config") is None
+
+
+def test_names_that_begin_alike_may_be_one_renamed() -> None:
+    assert renamed("CURRENCY", {"CURRENCIES", "GREETING"}) == "CURRENCIES"
+    assert renamed("app.conf", {"app.cfg", "app-settings"}) == "app.cfg"
+    assert renamed("DB_PASSWORD", {"DB_PASS", "DB_USER"}) == "DB_PASS"
+    assert renamed("DB_PASSWORD", {"DB_PASS", "DB_PASSWD"}) is None, "either may be meant"
+    assert renamed("DB_PASSWORD", {"DB_USER"}) is None
+    assert renamed("replica-1", {"replica-2"}) is None, "two things, not two names"
+    assert renamed("url", {"urn"}) is None, "too short to say"
 
 
 def test_nearest_wants_one_winner() -> None:

@@ -33,7 +33,7 @@ _SEEN: Final = frozenset(
     {"waiting", "terminated", "restarts", "condition", "event", "says", "phase", "endpoints", "path", "is", "gone", "apiVersion"}
 )  # fmt: skip
 _HEAD: Final = frozenset(
-    {"title", "app", "change", "shows", "expect", "alone", "patience", "kernel", "about"}
+    {"title", "app", "before", "change", "shows", "expect", "alone", "patience", "kernel", "about"}
 )
 _ROOT: Final = frozenset({"at", "rule", "symptoms", "evidence", "fix", "none", "effect"})
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from fairlead.diagnose import customs
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
-from fairlead.diagnose.likening import nearest
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template, ready
+from fairlead.diagnose.likening import nearest, renamed
 from fairlead.diagnose.proposing import Edit, edit_template, joined
 from fairlead.diagnose.references import Edge, edges, pod_edges
 from fairlead.tongues.paths import find, mapping
@@ -136,6 +137,9 @@ def _absent(inventory: Inventory, ref: Ref, askers: Sequence[tuple[Template, Edg
     sure = inventory.seen_all(ref.group, ref.kind)
     if not sure and meant is None:
         return
+    gone = sure and _in_use(inventory, ref, askers)
+    if gone:
+        meant = None
     if meant is not None:
         wanted = {one.key for _, one in askers if one.key}
         other = inventory.get(Ref(ref.group, ref.kind, ref.namespace, meant))
@@ -153,15 +157,36 @@ def _absent(inventory: Inventory, ref: Ref, askers: Sequence[tuple[Template, Edg
         subject=ref,
         severity=Severity.WARNING,
         message=message,
-        cause=f"{ref.kind} {meant} exists: probably that one is meant." if meant else "",
+        cause=f"{ref.kind} {meant} exists: probably that one is meant."
+        if meant
+        else "It was there: pods that started earlier use it."
+        if gone
+        else "",
         evidence=tuple(
             inventory.field(one.source, one.path, f"names {ref.kind} {ref.name}") for _, one in askers[:3]
         ),
         fixes=(fix,) if fix else (),
         where=place,
         confidence="certain" if sure else "likely",
+        because=tuple(customs.makers(inventory, ref)) if inventory.live else (),
         blame=template.ref if single else None,
     )
+
+
+def _in_use(inventory: Inventory, ref: Ref, askers: Sequence[tuple[Template, Edge]]) -> bool:
+    """Say whether a pod that is ready uses what is not there: then it was deleted, and its name is no slip."""
+    return any(
+        edge.target == ref
+        for template, _ in askers
+        for member in inventory.crew(template.ref)
+        if ready(member.pod)
+        for edge in pod_edges(member.ref, mapping(member.pod, "spec"), ("spec",))
+    )
+
+
+def _read(inventory: Inventory, ref: Ref) -> set[str]:
+    """Return the keys of an object that somebody reads by their names."""
+    return {edge.key for edge in inventory.referrers(ref) if edge.key}
 
 
 def _keyless(inventory: Inventory, ref: Ref, key: str, askers: Sequence[tuple[Template, Edge]]) -> Fact:
@@ -170,6 +195,7 @@ def _keyless(inventory: Inventory, ref: Ref, key: str, askers: Sequence[tuple[Te
     keys = keys_of(resource) if resource else set()
     taken = {one.key for one in edges(template.resource) if one.target == ref and one.key in keys}
     meant = nearest(key, keys - taken) or nearest(key, keys - taken, loose=True)
+    meant = meant or renamed(key, keys - taken - _read(inventory, ref))
     fix = _renamed(inventory, askers, meant, f"read key {meant}", key=True) if meant else None
     if meant:
         cause = f"It has {meant}: probably that key is meant."

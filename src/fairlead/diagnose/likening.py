@@ -63,6 +63,22 @@ def related(wrong: str, right: str) -> int | None:
     return None
 
 
+def renamed(wrong: str, candidates: Iterable[str]) -> str | None:
+    """Return the one candidate that the name may have been changed into: they begin alike for most of their length (`CURRENCY`, `CURRENCIES`)."""
+    found = [name for name in set(candidates) if name != wrong and _alike(wrong.lower(), name.lower())]
+    return found[0] if len(found) == 1 else None
+
+
+def _alike(one: str, other: str) -> bool:
+    if _digitless(one) == _digitless(other):
+        return False
+    shared = next(
+        (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right),
+        min(len(one), len(other)),
+    )
+    return shared >= 4 and shared >= 0.6 * min(len(one), len(other))
+
+
 def nearest(wrong: str, candidates: Iterable[str], *, loose: bool = False) -> str | None:
     """Return the one candidate that is nearest, or None if none is near or several are equally so."""
     judge = related if loose else slip

@@ -160,7 +160,9 @@ def _starting(
 
     failures = whole("failureThreshold", 3)
     allowed = whole("initialDelaySeconds", 0) + whole("periodSeconds", 10) * failures
-    return note.count < failures and not inventory.past(began, timedelta(seconds=allowed))
+    if inventory.past(began, timedelta(seconds=allowed)):
+        return False
+    return note.count < failures or bool(status.get("restartCount"))  # an earlier run's failures are counted too
 
 
 def _only(statuses: Sequence[tuple[Container, Mapping[str, Any]]], sort: str) -> bool:
