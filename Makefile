@@ -31,6 +31,7 @@ bench: setup    ## measure, as ratios against peers on the same machine
 	@$(BIN)/python benchmarks/keep.py
 	@$(BIN)/python benchmarks/judge.py
 	@$(BIN)/python benchmarks/sense.py
+	@$(BIN)/python benchmarks/diagnose.py
 
 rates: setup    ## how much of the CEL, OPA, Kyverno and Gatekeeper test suites holds ($FAIRLEAD_CORPUS, or shared/corpus)
 	@$(BIN)/python tools/rates.py
