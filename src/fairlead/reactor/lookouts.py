@@ -18,6 +18,7 @@ from fairlead.reactor.diagnosing_following import Mirror
 from fairlead.reactor.diagnosing_looking import Logs
 from fairlead.reactor.examine import Examined
 from fairlead.reactor.gathering import CUSTOM_OBJECTS, answer
+from fairlead.reactor.practising import advise
 from fairlead.words import Need, Ref, Resource
 
 SETTLE: Final = 0.3
@@ -34,7 +35,7 @@ class Lookout:
     """See the module. One event loop; use it as a context."""
 
     def __init__(self, cluster: AsyncCluster, namespace: str = "", *, advice: bool = False) -> None:
-        self._cluster = cluster
+        self._cluster, self._advice = cluster, advice
         self._engine = Examination(advice=advice)
         self.mirror = Mirror(
             cluster,
@@ -114,6 +115,8 @@ class Lookout:
             scope.without_schema(one) if one["kind"] == scope.DEFINITION[1] else one for one in batch.puts
         ]
         findings = self._engine.update(puts, batch.drops, now=at, answers=answers, unseen=unseen)
+        if self._advice:
+            findings = [*findings, *advise(self._engine.view)]
         return Examined(findings, self._engine.view, "live", unseen), at
 
     def _follow_customs(self) -> frozenset[tuple[str, str]]:

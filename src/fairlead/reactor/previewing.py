@@ -14,6 +14,7 @@ from fairlead.drivers.cluster import AsyncCluster
 from fairlead.reactor.examine import Examined, examine_files, gather, read_files
 from fairlead.reactor.gathering import Told, answer
 from fairlead.reactor.laying import overlay
+from fairlead.reactor.practising import advise
 from fairlead.words import Finding, Ref, Where
 
 _ABOUT_FILES = frozenset({"document", "object", "kustomization"})
@@ -66,6 +67,8 @@ async def preview(
         )
 
     found = [*written, *(one for one in after if concerned(one))]
+    if advice:
+        found += [one for one in advise(view, locate) if one.subject in places]
     found.sort(key=lambda one: (one.severity != "critical", one.severity == "info"))
     return Preview(
         Examined(found, view, "live", unseen, places),

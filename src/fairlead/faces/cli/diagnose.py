@@ -208,14 +208,17 @@ async def _answer(args: argparse.Namespace, *, offline: bool) -> Answer:
     started = time.monotonic()
     if offline:
         seen = await look(args, None)
-        return told(seen, args, await load(None, args.ignore_file), time.monotonic() - started)
+        answer = told(seen, args, await load(None, args.ignore_file), time.monotonic() - started)
+        await explain(answer)
+        return answer
     async with open_cluster(args) as cluster, patience(args):
         seen = await look(args, cluster)
         seconds = time.monotonic() - started
         answer = told(seen, args, await load(cluster, args.ignore_file), seconds)
         if seen.source == "cluster":
             answer.histories = await histories(cluster, args.namespace)
-        return answer
+    await explain(answer)
+    return answer
 
 
 @contextlib.asynccontextmanager
@@ -299,8 +302,6 @@ def told(
     made.show_hidden, made.advice, made.explain = args.show_ignored, args.advice, args.explain
     made.whole = args.output == "wide"
     made.notes = [*stock.problems, *seen.notes]
-    if args.explain:
-        made.explanations = explanations(made)
     return made
 
 
@@ -314,10 +315,13 @@ def _previewed(seen: Preview) -> list[str]:
     return said
 
 
-def explanations(answer: Answer) -> dict[str, str]:
-    """Return words about findings that something else than the rules has for them, by their ids: none, where nothing is configured."""
-    del answer
-    return {}
+async def explain(answer: Answer) -> None:
+    """Add a model's words for what is grave, where --explain asks for words and a model is configured."""
+    if answer.explain:
+        from fairlead.faces.cli.wording import explanations
+
+        answer.explanations, notes = await explanations(answer.grave, answer.examined.view)
+        answer.notes = [*answer.notes, *notes]
 
 
 async def histories(cluster: AsyncCluster, namespace: str = "") -> dict[str, Any]:
