@@ -18,7 +18,7 @@ from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 _GRACE = timedelta(minutes=1)
-_STUCK = timedelta(minutes=5)
+_STUCK = timedelta(minutes=1)
 _GREEDY = re.compile(
     r"[Cc]ontainer (\S+) was using ([0-9.]+\w*), (?:request is ([0-9.]+\w*), has larger consumption|which exceeds its request of ([0-9.]+\w*))"
 )

@@ -14,6 +14,7 @@ from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container
+from fairlead.diagnose.revisions import working
 from fairlead.tongues.paths import Path, mapping, mappings, strings, text, words
 from fairlead.words import Fix, Ref, Resource, Severity
 
@@ -130,14 +131,14 @@ def _mended(container: Container) -> list[Edit]:
 def as_somebody(inventory: Inventory, template: Template, container: str, message: str) -> Fix | None:
     """Return the user that lets a container start which may not run as root and whose image does; None if that is not what it lacks."""
     holder = template.container(container)
-    if holder is None or not _ROOT.search(message):
-        return None
+    if holder is None or not _ROOT.search(message) or working(inventory, template) is not None:
+        return None  # where an earlier revision runs, the way back to it is better than a guess
     context = {**_context(holder.content), "runAsUser": _NOBODY}
     fix = edit_template(
         inventory,
         template,
         [Edit((*holder.path, "securityContext"), context)],
-        f"run container {container} as user {_NOBODY}",
+        f"run as user {_NOBODY} in container {container}",
     )
     if fix is None:
         return None

@@ -176,7 +176,35 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
     if any("free ports" in reason for reason in reasons):
         cause = "The host ports that it asks for are taken on every node."
         return _Verdict("schedule.port", cause, (*spec, "containers"))
-    return _Verdict("schedule.other", inventory.quote(message, member.ref), spec)
+    return _apart(member, reasons, nodes) or _Verdict(
+        "schedule.other", inventory.quote(message, member.ref), spec
+    )
+
+
+def _apart(member: Member, reasons: Sequence[str], nodes: Sequence[Resource]) -> _Verdict | None:
+    """The pods ask to stay apart or together: by what, and in how many such places."""
+    words_ = " ".join(reasons)
+    spec, base = mapping(member.pod, "spec"), member.top.spec_path
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    if "anti-affinity" in words_:
+        path: Path = ("affinity", "podAntiAffinity", required)
+        asks = "must stay apart"
+    elif "topology spread" in words_:
+        path, asks = ("topologySpreadConstraints",), "must be spread evenly"
+    elif "pod affinity" in words_:
+        path, asks = ("affinity", "podAffinity", required), "must stand beside other pods"
+    else:
+        return None
+    for index, term in mappings(spec, *path):
+        key = text(term, "topologyKey")
+        places = {value for node in nodes if (value := strings(node, "metadata", "labels").get(key))}
+        count = mapping(member.top.resource, "spec").get("replicas")
+        wanted = f", and {count} pods are wanted" if isinstance(count, int) else ""
+        there = f"there {'is' if len(places) == 1 else 'are'} {len(places)} such place{'s' if len(places) != 1 else ''}"
+        return _Verdict(
+            "schedule.other", f"Its pods {asks} by {key}; {there}{wanted}.", (*base, *path, index)
+        )
+    return None
 
 
 def _claimed(inventory: Inventory, member: Member, cause: str) -> _Verdict:

@@ -55,7 +55,7 @@ def _pending(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     if held is not None and text(held, "volumeBindingMode") == "WaitForFirstConsumer":
         yield from _consumer(inventory, resource)
     provisioner = text(held, "provisioner")
-    if name == "" or provisioner == _NONE:
+    if name == "" or provisioner == _NONE or (held is None and isinstance(name, str)):
         yield from _by_hand(inventory, resource, str(name))
     elif held is not None:
         yield from _unprovided(inventory, ref, held, provisioner)
@@ -139,7 +139,8 @@ def _by_hand(inventory: Inventory, resource: Resource, name: str) -> Iterator[Fa
     wanted = words(resource, "spec", "accessModes")
     asked = _size(resource, "spec", "resources", "requests")
     if not of_class:
-        if name and _consumers(inventory, ref):
+        served = inventory.get(Ref("storage.k8s.io", "StorageClass", "", name)) is not None
+        if name and served and _consumers(inventory, ref):
             yield _misfit(
                 inventory,
                 ref,
