@@ -21,6 +21,7 @@ from fairlead.diagnose import (
     configs,
     crashes,
     cronjobs,
+    customs,
     deprecations,
     detections,
     disruption,
@@ -87,6 +88,7 @@ UNITS: Sequence[Table] = (
     webhooks.UNITS,
     gateways.UNITS,
     routes.UNITS,
+    customs.UNITS,
     bindings.UNITS,
     budgets.UNITS,
     hygiene_pods.UNITS,
@@ -117,6 +119,7 @@ NEEDS: Sequence[Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterato
 ADVICE: Sequence[Table] = (
     bindings.ADVICE,
     budgets.ADVICE,
+    customs.ADVICE,
     deprecations.ADVICE,
     hygiene_nodes.ADVICE,
     hygiene_pods.ADVICE,

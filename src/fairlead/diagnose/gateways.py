@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose import customs
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
@@ -185,7 +186,7 @@ def _secrets(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
                 evidence=(inventory.field(ref, path, edge.target.name),),
                 fixes=(renamed(resource, path, right, f"use Secret {right}"),) if right else (),
                 where=inventory.where(ref, path),
-                because=_asked_for(inventory, edge.target),
+                because=tuple(customs.makers(inventory, edge.target)),
             )
     for index, listener in mappings(resource, "spec", "listeners"):
         tls = mapping(listener, "tls")
@@ -207,15 +208,6 @@ def _secrets(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
                 ),
                 where=inventory.where(ref, path),
             )
-
-
-def _asked_for(inventory: Inventory, secret: Ref) -> tuple[Ref, ...]:
-    """The Certificates of cert-manager that would make the Secret."""
-    return tuple(
-        Ref.of(one)
-        for one in inventory.of_kind("cert-manager.io", "Certificate", secret.namespace)
-        if text(one, "spec", "secretName") == secret.name
-    )
 
 
 def _conflicts(inventory: Inventory, resource: Resource) -> Iterator[Fact]:

@@ -202,6 +202,8 @@ def _port(one: Mapping[str, Any], target: End, port: int, protocol: str) -> Sure
     wanted = one.get("port")
     if wanted is None:
         return True
+    if not isinstance(wanted, (str, int)):
+        return False
     if isinstance(wanted, str) and not wanted.isdigit():
         if target.labels is None:
             return None

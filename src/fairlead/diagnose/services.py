@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fairlead.diagnose import customs
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.likening import nearest, slip
@@ -273,6 +274,7 @@ def _ingress(inventory: Inventory, ingress: Resource) -> Iterator[Fact]:
                 message=f"names TLS Secret {edge.target.name}, which does not exist",
                 evidence=(inventory.field(ref, edge.path, edge.target.name),),
                 where=inventory.where(ref, edge.path),
+                because=tuple(customs.makers(inventory, edge.target)),
             )
 
 
