@@ -7,24 +7,25 @@ import gzip
 import html
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_public_key,
 )
 
-from fairlead.diagnose import records
+from fairlead.diagnose import halves, records
 from fairlead.diagnose.examining import examine, needs
-from fairlead.diagnose.redacting import MARK
 from fairlead.reactor import snapshots
 from fairlead.words import Need, Resource, Snapshot
 
@@ -322,10 +323,62 @@ def test_what_a_diagnosis_needs_stays(taken: snapshots.Taken) -> None:
 def test_a_certificate_stays_and_its_key_becomes_the_public_half(taken: snapshots.Taken) -> None:
     secret = next(one for one in taken.document["objects"] if one["metadata"]["name"] == "tls")
     assert base64.b64decode(secret["data"]["tls.crt"]).decode() == CERTIFICATE
-    public = load_pem_public_key(base64.b64decode(secret["data"]["tls.key"]))
-    wanted = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == wanted
-    assert secret["metadata"]["annotations"][MARK] == "tls.key"
+    half = halves.read(base64.b64decode(secret["data"]["tls.key"]).decode())
+    assert half is not None
+    assert half.der == KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def certificate(host: str) -> tuple[str, str]:
+    """A certificate for a host and its private key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(5)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return made.public_bytes(Encoding.PEM).decode(), pem
+
+
+@pytest.mark.parametrize("sort", ["right", "wrong", "broken", "encrypted", "both in one"])
+def test_whether_a_key_is_of_its_certificate_is_known_without_the_key(sort: str) -> None:
+    chain, key = certificate("shop.test")
+    other = certificate("shop.test")[1]
+    locked = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x" * 8)).decode()
+    held = {
+        "right": {"tls.crt": chain, "tls.key": key},
+        "wrong": {"tls.crt": chain, "tls.key": other},
+        "broken": {"tls.crt": chain, "tls.key": key[:80] + "\n-----END PRIVATE KEY-----\n"},
+        "encrypted": {"tls.crt": chain, "tls.key": locked},
+        "both in one": {"tls.crt": chain + other, "tls.key": chain + other},
+    }[sort]
+    meta = {"name": "tls", "namespace": "shop"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": meta}
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    rule = {"host": "shop.test", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    ingress = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"tls": [{"hosts": ["shop.test"], "secretName": "tls"}], "rules": [rule]},
+    }
+    live = [{**secret, "data": {name: b64(text) for name, text in held.items()}}, ingress]
+    taken = snapshots.redacted(live, (), {}, NOW, b"k" * 32)
+    for line in (key + other + locked).splitlines():
+        assert line[:40] not in "\n".join(_texts(taken.document)) or "-----" in line
+    found = [
+        one for one in examine(Snapshot(live), scope="live", now=NOW) if one.rule.startswith("certificate.")
+    ]
+    again = [one for one in snapshots.examine_snapshot(taken.document, NOW).findings if one.rule.startswith("certificate.")]  # fmt: skip
+    assert again == found
+    assert bool(found) == (sort != "right")
 
 
 def test_registries_stay_and_their_credentials_go(taken: snapshots.Taken) -> None:

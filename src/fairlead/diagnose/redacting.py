@@ -19,16 +19,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-
+from fairlead.diagnose import halves
 from fairlead.diagnose.erasing import Eraser
 from fairlead.diagnose.hiding import SHORTEST
 from fairlead.tongues.paths import mapping, text
 from fairlead.words import Ref, Resource
 
-MARK = "fairlead.dev/redacted"
-"""The annotation of a Secret whose private keys were replaced by their public halves: the keys' names, with commas."""
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 _LONGEST = 8192
@@ -81,6 +77,10 @@ _FORMS = re.compile(
 )
 _PRIVATE = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+)
+_BLOCK = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]*(?:CERTIFICATE|PARAMETERS|PUBLIC KEY|PRIVATE KEY))-----.*?-----END \1-----",
+    re.DOTALL,
 )
 _CERTIFICATES = re.compile(
     r"\s*(?:-----BEGIN (?:TRUSTED )?CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END (?:TRUSTED )?CERTIFICATE-----\s*)+"
@@ -254,32 +254,24 @@ class Redactor:
         space = Ref.of(one).namespace
         found = {**self._walk({key: one[key] for key in one if key not in {"data", "stringData", "metadata"}}, space, "", 0)}  # fmt: skip
         found["metadata"] = self._meta(one, space)
-        public: list[str] = []
         for field in ("data", "stringData"):
             held = one.get(field)
             if isinstance(held, dict):
                 found[field] = {
-                    key: self._held(key, value, public, encoded=field == "data")
-                    for key, value in held.items()
+                    key: self._held(key, value, encoded=field == "data") for key, value in held.items()
                 }
             elif held is not None:
                 found[field] = held if not isinstance(held, str) else self.stand_in(held)
-        if public and isinstance(found["metadata"], dict):
-            notes = found["metadata"].get("annotations")
-            found["metadata"]["annotations"] = {
-                **(notes if isinstance(notes, dict) else {}),
-                MARK: ",".join(sorted(set(public))),
-            }
         return {key: found[key] for key in (*one, *(found.keys() - one.keys()))}
 
-    def _held(self, key: str, value: Any, public: list[str], *, encoded: bool) -> Any:
-        """Return what stands for one value of a Secret; keys that became their public halves are noted."""
+    def _held(self, key: str, value: Any, *, encoded: bool) -> Any:
+        """Return what stands for one value of a Secret."""
         if not isinstance(value, str):
             return None if value is None else self.stand_in(str(value))
         if not value:
             return value
         if not encoded:
-            return self._stood(key, value, public)
+            return self._stood(key, value)
         try:
             raw = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
@@ -289,27 +281,48 @@ class Redactor:
         except UnicodeDecodeError:
             said = self.stand_in(value)
             return base64.b64encode(said.encode()).decode()
-        return base64.b64encode(self._stood(key, said, public).encode()).decode()
+        return base64.b64encode(self._stood(key, said).encode()).decode()
 
-    def _stood(self, key: str, said: str, public: list[str]) -> str:
+    def _stood(self, key: str, said: str) -> str:
         bare = said.strip()
         head, tail = said[: len(said) - len(said.lstrip())], said[len(said.rstrip()) :]
         if not bare or self._harmless(key, bare):
             return said
         if _PRIVATE.search(bare):
-            half = _public(bare)
-            if half:
-                public.append(key)
-                return head + half.strip() + tail
-            return head + _PRIVATE.sub(self._emptied, bare) + tail
+            return head + self._pem(bare) + tail
         if key in {".dockerconfigjson", ".dockercfg"}:
             return self._registries(bare)
         if found := _URL.fullmatch(bare):
             return head + self._url(found) + tail
         return head + self.stand_in(bare) + tail
 
+    def _pem(self, said: str) -> str:
+        """Return a bundle with what is public in it; keys become their public halves, and all else stand-ins."""
+        parts: list[str] = []
+        at = 0
+        for found in _BLOCK.finditer(said):
+            parts += (
+                [self.stand_in(said[at : found.start()]) + "\n"] if said[at : found.start()].strip() else []
+            )
+            private = _PRIVATE.fullmatch(found[0])
+            parts.append((self._emptied(private) if private else found[0]) + "\n")
+            at = found.end()
+        rest = said[at:]
+        if rest.strip():
+            parts.append(
+                _PRIVATE.sub(self._emptied, rest) if _PRIVATE.match(rest.strip()) else self.stand_in(rest)
+            )
+        return "".join(parts).strip()
+
     def _emptied(self, found: re.Match[str]) -> str:
+        """Return a private key's public half, or where it cannot be read what is as unreadable."""
+        half = halves.write(found[0])
+        if half:
+            self.stand_in(found[0])
+            return half
         sort = f"{found[1]}PRIVATE KEY"
+        if "ENCRYPTED" in found[0] and "ENCRYPTED" not in sort:
+            sort = f"ENCRYPTED {sort}"
         return f"-----BEGIN {sort}-----\n{self.stand_in(found[0])}\n-----END {sort}-----"
 
     def _url(self, found: re.Match[str]) -> str:
@@ -503,13 +516,4 @@ def _plain(encoded: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, ValueError):
-        return ""
-
-
-def _public(pem: str) -> str:
-    """Return the public half of a private key as PEM, "" where the key cannot be read."""
-    try:
-        key = load_pem_private_key(pem.encode(), None)
-        return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    except (ValueError, TypeError, UnsupportedAlgorithm):
         return ""
