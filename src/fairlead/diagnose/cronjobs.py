@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, moment
+from fairlead.diagnose.jobs import resumed
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.states import created, holds
@@ -51,6 +52,7 @@ def cronjob(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             severity=Severity.INFO,
             message="is suspended: it starts no runs",
             evidence=(inventory.field(ref, ("spec", "suspend"), "suspend: true"),),
+            fixes=(resumed(resource),),
             where=inventory.where(ref, ("spec", "suspend")),
         )
         return

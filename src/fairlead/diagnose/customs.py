@@ -30,6 +30,7 @@ _OWN_RULES = frozenset(
         "fairlead.dev",
         "wgpolicyk8s.io",
         "operators.coreos.com",
+        "olm.operatorframework.io",
         "keda.sh",
         "metrics.k8s.io",
     }

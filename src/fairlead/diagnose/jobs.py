@@ -10,9 +10,10 @@ from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, moment
+from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.states import condition, holds
 from fairlead.tongues.paths import mapping, text
-from fairlead.words import Ref, Resource, Severity
+from fairlead.words import Fix, Ref, Resource, Severity
 
 _LATE = timedelta(minutes=10)
 _QUEUES = ("kueue.x-k8s.io/queue-name",)
@@ -33,6 +34,7 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             "",
         )
         path = ("spec", "suspend")
+        fix = None if queue else resumed(resource)
         yield Fact(
             rule="job.suspended",
             subject=ref,
@@ -40,6 +42,7 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             message="is suspended: it runs no pods",
             cause=f"It waits in queue {queue} to be let in." if queue else "",
             evidence=(inventory.field(ref, path, "suspend: true"),),
+            fixes=() if queue or Ref.of(inventory.top(resource)) != ref else (_resumed(resource),),
             where=inventory.where(ref, path),
         )
     elif spec.get("parallelism") == 0:
@@ -52,6 +55,22 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             evidence=(inventory.field(ref, path, "parallelism: 0"),),
             where=inventory.where(ref, path),
         )
+
+
+def _resumed(resource: Resource) -> Fix:
+    title = "resume it"
+    change = patch(resource, [Edit(("spec", "suspend"), False)], title)
+    return Fix(title=title, changes=(change,), risk="Somebody may have suspended it on purpose.")
+
+
+def resumed(resource: Resource) -> Fix:
+    """Return the change that lets a suspended Job or CronJob run."""
+    title = "let it run"
+    return Fix(
+        title=title,
+        changes=(patch(resource, [Edit(("spec", "suspend"), new=False)], title),),
+        risk="Somebody may have suspended it on purpose.",
+    )
 
 
 def _left_over(inventory: Inventory, resource: Resource, ref: Ref) -> Iterator[Fact]:
