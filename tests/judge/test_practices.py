@@ -180,3 +180,36 @@ def test_no_object_makes_a_practice_raise(metadata: Any, spec: Any, kind: str) -
     }
     list(faults(resource, PRACTICES, Snapshot(), ("a.example",)))
     repaired(resource, PRACTICES, Snapshot())
+
+
+SPOILT = (None, True, 7, "x", [], {}, [{}], {"a": {}}, [[1]], [None])
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
+    for step, inner in pairs:
+        yield (*path, step)
+        yield from places(inner, (*path, step))
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_value_of_another_type_does_no_harm(name: str) -> None:
+    practice = (NAMES[name],)
+    for short in (*CASES[name]["fails"], *CASES[name]["passes"]):
+        whole = made_of(short)
+        for path in places(whole):
+            for junk_ in SPOILT:
+                spoilt = copy.deepcopy(whole)
+                holder = spoilt
+                for step in path[:-1]:
+                    holder = holder[step]
+                holder[path[-1]] = junk_
+                beside = Snapshot() if path[0] in {"metadata", "apiVersion", "kind"} else Snapshot([spoilt])
+                list(faults(spoilt, practice, beside, ("a.example",)))
+                repaired(spoilt, practice, beside)

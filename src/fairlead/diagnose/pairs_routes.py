@@ -12,12 +12,12 @@ from typing import Any, Final, NamedTuple
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import labels, reads, staying
 from fairlead.diagnose.inventories import Inventory
-from fairlead.tongues.paths import Path, find, mapping, mappings, text, words
+from fairlead.tongues.paths import Path, find, mapping, mappings, text, whole, words
 from fairlead.words import Evidence, Ref, Resource, Severity
 
 GATEWAY: Final = "gateway.networking.k8s.io"
 _KGATEWAY: Final = "gateway.kgateway.dev"
-_TLS_PORTS: Final = frozenset({443, 8443})
+_TLS_PORTS: Final = (443, 8443)
 
 
 class _Backend(NamedTuple):
@@ -217,14 +217,14 @@ def _speaks_tls(inventory: Inventory, backend: _Backend) -> str:
         return ""
     if (backend.ref.group, backend.ref.kind) == ("", "Service"):
         for _, port in mappings(there, "spec", "ports"):
-            if backend.port not in {0, port.get("port")}:
+            if backend.port not in (0, port.get("port")):
                 continue
             name, speaks = text(port, "name").lower(), text(port, "appProtocol").lower()
             if name == "https" or name.startswith("https-") or speaks == "https" or speaks.endswith("/https"):
                 return f"port {text(port, 'name') or port.get('port')}, {speaks or 'by its name'}"
     if (backend.ref.group, backend.ref.kind) == (_KGATEWAY, "Backend"):
         for _, host in mappings(there, "spec", "static", "hosts"):
-            if host.get("port") in _TLS_PORTS:
+            if whole(host, "port") in _TLS_PORTS:
                 return f"port {host['port']}"
     return ""
 

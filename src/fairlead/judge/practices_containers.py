@@ -119,7 +119,7 @@ def _amount(side: str, other: str, resource: str) -> Look:
 
         def look(one: Container) -> Fault | None:
             path = (*one.path, "resources", side, resource)
-            if find(thing.content, path) not in {None, ""}:
+            if find(thing.content, path) not in (None, ""):
                 return None
             value = _fitting(side, _FIRST[resource], find(one.content, ("resources", other, resource)))
             return Fault(
@@ -207,7 +207,7 @@ def host_port(thing: Thing) -> Fault | None:
         taken = [
             ((*one.path, "ports", index, "hostPort"), port["hostPort"])
             for index, port in mappings(one.content, "ports")
-            if port.get("hostPort") not in {None, 0}
+            if port.get("hostPort") not in (None, 0)
         ]
         if not taken:
             return None

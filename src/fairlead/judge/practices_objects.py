@@ -159,7 +159,7 @@ def gateway_certificates(thing: Thing) -> Fault | None:
     places = [
         path
         for path, one in _listeners(thing)
-        if one.get("protocol") in {"HTTPS", "GRPC", "TLS"}
+        if text(one, "protocol") in {"HTTPS", "GRPC", "TLS"}
         and not (one.get("protocol") == "TLS" and text(one, "tls", "mode") == "Passthrough")
         and not mappings(one, "tls", "certificateRefs")
     ]

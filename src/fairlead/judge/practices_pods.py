@@ -196,7 +196,7 @@ def proc_mount(thing: Thing) -> Fault | None:
     assert thing.pod is not None
 
     def look(one: Container) -> Fault | None:
-        if one.security.get("procMount") in {None, "Default"}:
+        if one.security.get("procMount") in (None, "Default"):
             return None
         path = (*one.path, "securityContext", "procMount")
         return Fault("", (path,), "procMount: Default", ((path, "Default"),))
@@ -314,14 +314,20 @@ def replicas(thing: Thing) -> Fault | None:
         if isinstance(asked, int)
         else "does not say how many replicas run: one does"
     )
-    # several replicas of one claim, or of what must not run twice, would be worse than one
-    alone = _claims(thing) or find(thing.content, ("spec", "strategy", "type")) == "Recreate" or asked == 0
+    # several replicas that each keep data, share a claim, or must not run twice would be worse than one
+    alone = (
+        _keeps_data(thing) or find(thing.content, ("spec", "strategy", "type")) == "Recreate" or asked == 0
+    )
     return Fault(told, (deepest(thing.content, path),), "at least 2 replicas", () if alone else ((path, 3),))
 
 
-def _claims(thing: Thing) -> bool:
+_DATA: Final = frozenset({"persistentVolumeClaim", "emptyDir", "hostPath", "ephemeral", "csi"})
+
+
+def _keeps_data(thing: Thing) -> bool:
+    """Whether a volume of the pod may be written to."""
     spec = thing.pod.spec if thing.pod is not None else {}
-    return any("persistentVolumeClaim" in one for _, one in mappings(spec, "volumes"))
+    return any(_DATA & one.keys() for _, one in mappings(spec, "volumes"))
 
 
 def _scaled(thing: Thing) -> bool:

@@ -178,7 +178,7 @@ def _remedies(page: Page, source: Source, at: str) -> tuple[tuple[tuple[Path, An
         one.take("comment")
         steps = tuple(step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:])
         if (
-            verb in {"add", "replace"}
+            verb in ("add", "replace")
             and steps
             and not any(step in {"*", "-"} or step.isdigit() for step in steps)
         ):

@@ -53,7 +53,10 @@ _TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
 
 def compile(schema: Any) -> Check:  # noqa: A001  as in the standard library
     """Return the function that checks a value. Raises BadSchema."""
-    test = _Compiler(schema).schema(schema, "", 0)
+    try:
+        test = _Compiler(schema).schema(schema, "", 0)
+    except (TypeError, AttributeError) as error:  # a keyword's value is of another type than it must be
+        raise BadSchema(f"this is no schema: {error}") from error
     return lambda value: list(test(value, (), 0))
 
 
