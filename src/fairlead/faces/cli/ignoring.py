@@ -108,7 +108,7 @@ async def _run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace, cluster: AsyncCluster | None) -> int:
-    stock = await load(cluster, args.ignore_file)
+    stock = await load(cluster, args.ignore_file, fresh=not args.tell)
     if args.tell:
         for said in stock.problems:
             diagnose.say(f"fairlead: {said}")
@@ -221,10 +221,10 @@ class Stock:
     file: Path = Path(FILE)
 
 
-async def load(cluster: AsyncCluster | None, named: Path | None = None) -> Stock:
+async def load(cluster: AsyncCluster | None, named: Path | None = None, *, fresh: bool = False) -> Stock:
     """Return what is ignored: by the cluster's objects, and by the file (`named`, or the usual one where the cluster keeps none).
 
-    Raises Problem for a file that was named and cannot be read.
+    Raises Problem for a file that cannot be read, and for one that was named and is not there, unless it may be `fresh`.
     """
     from fairlead.diagnose.suppressing import API_VERSION, KIND, read
     from fairlead.keep.errors import Refusal
@@ -241,7 +241,7 @@ async def load(cluster: AsyncCluster | None, named: Path | None = None) -> Stock
             stock.suppressions += found
             stock.problems += problems
     if named is not None or not stock.served:
-        documents, problems = _documents(stock.file, needed=named is not None and cluster is None)
+        documents, problems = _documents(stock.file, needed=named is not None and not fresh)
         found, more = read(documents)
         stock.suppressions += found
         stock.problems += [f"{stock.file}: {said}" for said in [*problems, *more]]
