@@ -182,7 +182,7 @@ def test_no_object_makes_a_practice_raise(metadata: Any, spec: Any, kind: str) -
     repaired(resource, PRACTICES, Snapshot())
 
 
-SPOILT = (None, True, 7, "x", [], {}, [{}], {"a": {}}, [[1]], [None])
+SPOILT: tuple[Any, ...] = (None, True, 7, "x", [], {}, [{}], {"a": {}}, [[1]], [None])
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
