@@ -42,7 +42,7 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             message="is suspended: it runs no pods",
             cause=f"It waits in queue {queue} to be let in." if queue else "",
             evidence=(inventory.field(ref, path, "suspend: true"),),
-            fixes=() if queue or Ref.of(inventory.top(resource)) != ref else (_resumed(resource),),
+            fixes=(fix,) if fix else (),
             where=inventory.where(ref, path),
         )
     elif spec.get("parallelism") == 0:
@@ -55,12 +55,6 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             evidence=(inventory.field(ref, path, "parallelism: 0"),),
             where=inventory.where(ref, path),
         )
-
-
-def _resumed(resource: Resource) -> Fix:
-    title = "resume it"
-    change = patch(resource, [Edit(("spec", "suspend"), False)], title)
-    return Fix(title=title, changes=(change,), risk="Somebody may have suspended it on purpose.")
 
 
 def resumed(resource: Resource) -> Fix:
