@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from fairlead.diagnose import halves
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.references import ROOT_CA, Edge, pod_edges
@@ -123,10 +124,13 @@ def read(pem: str) -> tuple[Certificate, ...]:
 
 
 def _key(pem: str) -> Any:
-    """Return a private key, or None for what is none, and for what a password keeps."""
+    """Return a private key (or what a snapshot has kept of it), or None for what is none, and for what a password keeps."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    kept = halves.read(pem)
+    if kept is not None:
+        return kept
     try:
         return load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -145,11 +149,7 @@ def pairs(entries: dict[str, str]) -> list[Pair]:
     keys = {name: value for name, value in entries.items() if "PRIVATE KEY-----" in value}
     found = []
     for name, value in entries.items():
-        if (
-            "-----BEGIN CERTIFICATE" not in value
-            or name.startswith("ca.")
-            or name in {"ca-bundle.crt", "cacert.pem"}
-        ):
+        if "-----BEGIN CERTIFICATE" not in value or name.startswith(("ca.", "ca-", "cacert")):
             continue
         chain = read(value)
         if not chain or len(chain) > _MOST:

@@ -421,6 +421,9 @@ def _explanations(
         if ended_by_startup(inventory, member, container):
             yield ("probe.failing", top, f"{container}/startup")
             yield ("probe.port", top, f"{container}/startup")
+    if rule in {"container.crash", "container.start"}:
+        yield ("config.file", top, container)
+        yield ("config.variable", top, container)
     if said is not None:
         for _, entry in mappings((member.top.container(container) or _NOBODY).content, "env"):
             host = entry.get("value")

@@ -224,6 +224,10 @@ def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
                 for node in sorted(failure.nodes):
                     because.append(("registry.unreachable", registry, node))
                     yield from _registries(inventory, registry, node)
+            if _classified(failure.said) == "denied":
+                for _, entry in mappings(member.pod, "spec", "imagePullSecrets"):
+                    secret = Ref("", "Secret", member.ref.namespace, text(entry, "name"))
+                    because.append(("secret.registry", secret, ""))
             right = inventory.kept(_right, image)
             yield _fact(inventory, failure, right, _classified(failure.said), tuple(because))
         key = {"InvalidImageName": "image.invalid", "ErrImageNeverPull": "image.never"}.get(
