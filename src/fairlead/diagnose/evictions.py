@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_KIND, Inventory
+from fairlead.diagnose.proposing import unfinished
 from fairlead.diagnose.scheduling import quantity
 from fairlead.diagnose.states import leaving, recovered, said
 from fairlead.tongues.paths import mapping, mappings, text, words
@@ -199,6 +200,7 @@ def leftover(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         if guarded and users
         else f"It waits for finalizers that no controller has taken away: {', '.join(finalizers)}.",
         evidence=(inventory.field(ref, ("metadata", "finalizers"), ", ".join(finalizers)),),
+        fixes=() if guarded else unfinished(inventory, [ref]),
         where=inventory.where(ref, ("metadata", "finalizers")),
         because=tuple(because),
     )

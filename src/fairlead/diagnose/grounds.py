@@ -11,8 +11,9 @@ from datetime import timedelta
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.diagnose.likening import nearest
-from fairlead.tongues.paths import mapping, mappings, strings, text, words
-from fairlead.words import Evidence, Ref, Resource, Severity
+from fairlead.diagnose.proposing import Edit, patch, unfinished
+from fairlead.tongues.paths import find, mapping, mappings, strings, text, words
+from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
@@ -20,6 +21,7 @@ _DEFAULT_CLASS = (
 )
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 _STUCK = timedelta(minutes=1)
+_CORDON = "node.kubernetes.io/unschedulable"
 
 
 def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
@@ -32,6 +34,7 @@ def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
             subject=ref,
             severity=Severity.INFO,
             message="takes no new pods: it is cordoned",
+            fixes=(_uncordoned(node),),
             where=inventory.where(ref, ("spec", "unschedulable")),
         )
     for _, item in mappings(node, "status", "conditions"):
@@ -57,6 +60,18 @@ def _node(inventory: Inventory, node: Resource) -> Iterator[Fact]:
                 cause=said,
                 evidence=(Evidence("condition", ref, f"{kind} is True: {text(item, 'reason')}: {said}"),),
             )
+
+
+def _uncordoned(node: Resource) -> Fix:
+    """Let the node take pods again; the taint that stands for the cordon would be taken off by Kubernetes a moment later."""
+    title = "uncordon it"
+    taints = find(node, ("spec", "taints"))
+    left = [one for one in taints or () if not isinstance(one, dict) or one.get("key") != _CORDON]
+    edits = [Edit(("spec", "unschedulable"), None)]
+    if taints and left != taints:
+        edits.append(Edit(("spec", "taints"), left or None))
+    change = patch(node, edits, title)
+    return Fix(title=title, changes=(change,), risk="Somebody may have cordoned it to work on it.")
 
 
 def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
@@ -114,6 +129,7 @@ def _claim(inventory: Inventory, claim: Resource) -> Iterator[Fact]:
                 message="gets no volume",
                 cause=inventory.quote(note.message, ref),
                 evidence=(inventory.noted(ref, note),),
+                because=tuple((rule, ref, "") for rule in ("claim.mode", "claim.size", "claim.volume")),
             )
         if name == "" and not _matching_volume(inventory, ""):
             yield Fact(
@@ -158,7 +174,9 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
         finalizers = words(inventory.get(one), "metadata", "finalizers")
         evidence.append(inventory.field(one, ("metadata", "finalizers"), ", ".join(finalizers)))
     cause = ""
+    fixes: tuple[Fix, ...] = ()
     if holding:
+        fixes = unfinished(inventory, holding)
         names = ", ".join(str(one) for one in holding[:3])
         cause = f"{names} {'waits' if len(holding) == 1 else 'wait'} for finalizers that no controller has taken away."
     yield Fact(
@@ -168,6 +186,7 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
         message=f"is being deleted for {inventory.ago(since)}",
         cause=cause,
         evidence=tuple(evidence),
+        fixes=fixes,
     )
 
 

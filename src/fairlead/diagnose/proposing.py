@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairlead.diagnose.inventories import Inventory, Template, ready
-from fairlead.tongues.paths import Path, find, mapping, pointer, text
+from fairlead.tongues.paths import Path, find, mapping, pointer, text, words
 from fairlead.words import Change, Fix, Ref, Resource
 
 
@@ -187,3 +187,26 @@ def joined(fixes: Sequence[Fix | None], title: str) -> Fix | None:
         changes=tuple(change for fix in whole for change in fix.changes),
         risk=" ".join(dict.fromkeys(fix.risk for fix in whole if fix.risk)),
     )
+
+
+_OWN_FINALIZERS = ("kubernetes.io/", "foregroundDeletion", "orphan", "batch.kubernetes.io/", "kubernetes")
+_MOST_UNFINISHED = 5
+
+
+def unfinished(inventory: Inventory, refs: Sequence[Ref]) -> tuple[Fix, ...]:
+    """Return the Fix that takes foreign finalizers off objects that are being deleted; Kubernetes' own stay, and so does what has many."""
+    changes = []
+    names: dict[str, None] = {}
+    title = "take away finalizers that nobody serves"
+    for ref in refs:
+        resource = inventory.get(ref) or {}
+        finalizers = words(resource, "metadata", "finalizers")
+        left = [one for one in finalizers if one.startswith(_OWN_FINALIZERS)]
+        names |= dict.fromkeys(one for one in finalizers if one not in left)
+        if left == list(finalizers) or len(refs) > _MOST_UNFINISHED:
+            return ()
+        changes.append(patch(resource, [Edit(("metadata", "finalizers"), left or None)], title))
+    if not changes:
+        return ()
+    risk = f"What {', '.join(names)} {'stands' if len(names) == 1 else 'stand'} for is not done: it may leave something behind."
+    return (Fix(title=title, changes=tuple(changes), risk=risk),)

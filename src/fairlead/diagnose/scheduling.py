@@ -14,7 +14,7 @@ from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.homes import home, hosts, volume_of
 from fairlead.diagnose.inventories import Inventory, Member, ready
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.diagnose.references import Container
 from fairlead.tongues import quantities
 from fairlead.tongues.paths import Path, mapping, mappings, strings, text
@@ -169,7 +169,7 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
         return replace(verdict, because=tuple(away), shared=None, fix=None) if away else verdict
     tainted = [reason for reason in reasons if "untolerated taint" in reason]
     if tainted:
-        return _taint(member, nodes, tainted[0][tainted[0].find("{") :])
+        return _taint(inventory, member, nodes, tainted[0][tainted[0].find("{") :])
     if any("unschedulable" in reason for reason in reasons):
         cordoned = tuple(("node.cordoned", ref, "") for ref in refs)
         return _Verdict("schedule.cordoned", "The nodes are cordoned.", because=cordoned)
@@ -272,7 +272,7 @@ def _no_node() -> _Verdict:
     return _Verdict("schedule.nodes", cause, shared=shared, alone=True)
 
 
-def _taint(member: Member, nodes: Sequence[Resource], taint: str) -> _Verdict:
+def _taint(inventory: Inventory, member: Member, nodes: Sequence[Resource], taint: str) -> _Verdict:
     key = taint.strip("{} ").partition(":")[0].strip()
     bearers = [
         Ref.of(node)
@@ -280,13 +280,22 @@ def _taint(member: Member, nodes: Sequence[Resource], taint: str) -> _Verdict:
         if any(one.get("key") == key for _, one in mappings(node, "spec", "taints"))
     ]
     by_kubernetes = key.startswith("node.kubernetes.io/")
+    names = {one.name for one in bearers}
+    came_later = bool(names) and any(
+        one.node in names and not _tolerates(one, key) for one in inventory.crew(member.top.ref)
+    )
     shared = None
     if bearers and not by_kubernetes:
+        several = (
+            "several workloads do" if not came_later else f"{member.top.ref.kind} {member.top.ref.name} does"
+        )
         shared = Fact(
             rule="node.tainted",
             subject=bearers[0],
             detail=key,
-            message=f"has the taint {taint}, which several workloads do not tolerate",
+            message=f"has the taint {taint}, which {several} not tolerate",
+            cause="It was put there while pods that do not tolerate it were running." if came_later else "",
+            fixes=_untainted(nodes, bearers, key),
             confidence="likely",
         )
     return _Verdict(
@@ -295,7 +304,23 @@ def _taint(member: Member, nodes: Sequence[Resource], taint: str) -> _Verdict:
         (*member.top.spec_path, "tolerations"),
         because=tuple(Ref.of(node) for node in nodes) if by_kubernetes else (),
         shared=shared,
+        alone=came_later,
     )
+
+
+def _tolerates(member: Member, key: str) -> bool:
+    return any(one.get("key") in {None, "", key} for _, one in mappings(member.pod, "spec", "tolerations"))
+
+
+def _untainted(nodes: Sequence[Resource], bearers: Sequence[Ref], key: str) -> tuple[Fix, ...]:
+    """Take the taint off the node, if just one bears it."""
+    node = next((one for one in nodes if Ref.of(one) == bearers[0]), None)
+    if node is None or len(bearers) != 1:
+        return ()
+    title = f"take the taint {key} off"
+    left = [one for _, one in mappings(node, "spec", "taints") if one.get("key") != key]
+    change = patch(node, [Edit(("spec", "taints"), left or None)], title)
+    return (Fix(title=title, changes=(change,), risk="Somebody may have put it there on purpose."),)
 
 
 def _claims(member: Member) -> list[Ref]:
