@@ -102,6 +102,10 @@ def _remedy(inventory: Inventory, template: Template, level: str) -> Fix | None:
     before = dict(shared)
     if shared.get("runAsNonRoot") is None:
         shared["runAsNonRoot"] = True
+    if shared["runAsNonRoot"] is True and not _somebody(template):
+        shared["runAsUser"] = (
+            _NOBODY  # most images run as root where nobody says otherwise, and would not start
+        )
     if not text(shared, "seccompProfile", "type"):
         shared["seccompProfile"] = {"type": "RuntimeDefault"}
     if shared != before:
@@ -111,8 +115,14 @@ def _remedy(inventory: Inventory, template: Template, level: str) -> Fix | None:
     fix = edit_template(inventory, template, edits, f"meet the {level} level of pod security")
     if fix is None:
         return None
-    risk = "An image that runs as root, or that uses capabilities, will not work so."
+    risk = "An image that has to be root, or that uses capabilities, will not work so."
     return Fix(title=fix.title, changes=fix.changes, risk=" ".join(part for part in (fix.risk, risk) if part))
+
+
+def _somebody(template: Template) -> bool:
+    """Say whether the template says anywhere which user its containers run as."""
+    holders = (template.spec, *(one.content for one in template.containers()))
+    return any(_context(one).get("runAsUser") is not None for one in holders)
 
 
 def _mended(container: Container) -> list[Edit]:
