@@ -59,7 +59,7 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 
 def resumed(resource: Resource) -> Fix:
     """Return the change that lets a suspended Job or CronJob run."""
-    title = "resume it"
+    title = "let it run"
     return Fix(
         title=title,
         changes=(patch(resource, [Edit(("spec", "suspend"), new=False)], title),),
