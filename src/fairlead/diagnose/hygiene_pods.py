@@ -43,7 +43,7 @@ def _without(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     said = reads(selector)
     if wanted < 1 or said is None or said.empty or pods(inventory, selector, ref.namespace):
         return
-    if any(staying(one.pod) for one in inventory.crews.get(ref, ())):
+    if any(staying(one.pod) for one in inventory.crew(ref)):
         return
     template = inventory.template_of(resource)
     because: list[Key | Ref] = [(rule, ref, "") for rule in _WHY]

@@ -1,4 +1,4 @@
-"""Under which keys each object is found: a table of indexes, and the shelves that hold them.
+"""Under which keys each object is found: a table of indexes, the shelves that hold them, and what was read of them.
 
 An index is a function from one object to keys. It looks at that object alone, so that after a change only the keys before and after it are
 touched. Judges nothing, and must never read a second object, the clock or the scope. To add an index, add a row to INDEXES.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from fairlead.diagnose.references import CLUSTER_SCOPED, template_path
@@ -159,8 +160,8 @@ def _unscheduled(pod: Resource) -> Iterator[Hashable]:
 
 
 def _statuses(pod: Resource) -> Iterator[dict[str, Any]]:
-    for field in _STATUSES:
-        for _, status in mappings(pod, "status", field):
+    for part in _STATUSES:
+        for _, status in mappings(pod, "status", part):
             yield status
 
 
@@ -317,3 +318,21 @@ class Shelf(Generic[Item]):
     def keys(self) -> KeysView[Hashable]:
         """Return every key under which there is something."""
         return self._buckets.keys()
+
+
+@dataclass(slots=True)
+class Reads:
+    """What somebody read: the tokens of the answers, and until when those hold that hang on the clock (None: for ever)."""
+
+    tokens: set[Hashable] = field(default_factory=set)
+    until: datetime | None = None
+
+    def add(self, other: Reads) -> None:
+        """Count in what another read."""
+        self.tokens |= other.tokens
+        self.hold(other.until)
+
+    def hold(self, until: datetime | None) -> None:
+        """Count in a time until which an answer holds."""
+        if until is not None and (self.until is None or until < self.until):
+            self.until = until

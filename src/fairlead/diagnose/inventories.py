@@ -10,12 +10,11 @@ return the tokens whose answers they changed. Indexes are built when they are fi
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, KeysView, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
 from fairlead.diagnose.hiding import SHORTEST, secret_texts
-from fairlead.diagnose.indexes import INDEXES, Place, Shelf, place
+from fairlead.diagnose.indexes import INDEXES, Place, Reads, Shelf, place
 from fairlead.diagnose.makers import Member, Template, ready
 from fairlead.diagnose.moments import Noted, moment, noted, span, unit_of
 from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, edges, template_path
@@ -35,37 +34,6 @@ ANY_MAKER = ("*", "template")
 """In a table of what is asked: every object that makes pods, of whatever kind, and that no other object here made."""
 EVERYTHING = ""
 """The token of a look at all objects."""
-
-
-@dataclass(slots=True)
-class Reads:
-    """What somebody read: the tokens of the answers, and until when those hold that hang on the clock (None: for ever)."""
-
-    tokens: set[Hashable] = field(default_factory=set)
-    until: datetime | None = None
-
-    def add(self, other: Reads) -> None:
-        """Count in what another read."""
-        self.tokens |= other.tokens
-        self.hold(other.until)
-
-    def hold(self, until: datetime | None) -> None:
-        """Count in a time until which an answer holds."""
-        if until is not None and (self.until is None or until < self.until):
-            self.until = until
-
-
-class _Crews:
-    """The live pods of each object that makes pods, by its Ref."""
-
-    __slots__ = ("_inventory",)
-
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
-
-    def get(self, ref: Ref, default: Sequence[Member] = ()) -> Sequence[Member]:
-        """Return the pods at the top of whose owners the object stands."""
-        return self._inventory.crew(ref) or default
 
 
 class Inventory:
@@ -95,12 +63,12 @@ class Inventory:
         self._shelves: dict[str, Shelf[Resource]] = {}
         self._targets: Shelf[Edge] | None = None
         self._templates: dict[int, Template] = {}
+        self._tops: dict[int, tuple[Resource, Resource]] = {}
         self._lasting = lasting
         self._kept: dict[Hashable, tuple[Any, Reads]] = {}
         self._users: dict[Hashable, set[Hashable]] = {}
         self._timed: dict[Hashable, datetime] = {}
         self._reading: Reads | None = None
-        self.crews = _Crews(self)
 
     # What is read, and what a change touches
 
@@ -400,14 +368,21 @@ class Inventory:
 
         What stands above a Deployment (a custom resource, say) had it made, but holds no template of pods.
         """
-        maker = resource if template_path(resource) is not None else None
-        for _ in range(8):
-            owner = self.owner(resource)
+        held = self._tops.get(id(resource))
+        if held is not None and held[0] is resource:
+            return held[1]
+        highest, maker = resource, None
+        for _ in range(9):
+            if template_path(highest) is not None:
+                maker = highest
+            owner = self.owner(highest)
             if owner is None:
                 break
-            resource = owner
-            maker = resource if template_path(resource) is not None else maker
-        return maker or resource
+            highest = owner
+        found = highest if maker is None else maker
+        if not self._lasting:
+            self._tops[id(resource)] = (resource, found)
+        return found
 
     def chain(self, resource: Resource) -> list[Ref]:
         """Return the controllers above the object, nearest first."""
@@ -441,8 +416,8 @@ class Inventory:
         return [found for one in self.everything if (found := self.maker(one)) is not None]
 
     def templates_in(self, namespace: str) -> list[Template]:
-        """Return those of one namespace (`default` for what files put in none)."""
-        return [found for one in self.at("template", namespace) if (found := self.maker(one)) is not None]
+        """Return those of one namespace (`default` for what files put in none). Not a copy: it must not be changed."""
+        return self.kept(_makers, namespace)
 
     def member(self, pod: Resource) -> Member | None:
         """Return a live pod with what stands at the top of its owners; None in files, and for one that is being deleted."""
@@ -563,6 +538,11 @@ def _below(inventory: Inventory, ref: Ref) -> Sequence[Member]:
             seen.add(uid)
             heads.extend(inventory.at("controller", uid))
     return sorted(found, key=lambda one: (one.ref.namespace, one.ref.name))
+
+
+def _makers(inventory: Inventory, namespace: str) -> list[Template]:
+    makers = (inventory.maker(one) for one in inventory.at("template", namespace))
+    return [one for one in makers if one is not None]
 
 
 def _notes(inventory: Inventory, ref: Ref) -> list[Noted]:

@@ -148,7 +148,7 @@ class Oracle:
 
     def _same_trouble(self, member: Member, container: Container) -> Mapping[str, Any] | None:
         """Return the status of an unchanged container of the same workload that was in trouble which is not being cured."""
-        for old in self._before.crews.get(member.top.ref, ()):
+        for old in self._before.crew(member.top.ref):
             if old.ref in self._cured:
                 continue
             for one, status in old.statuses():

@@ -26,6 +26,8 @@ TEMPLATES: Mapping[tuple[str, str], Path] = {
 }
 """Where each kind that makes pods keeps the pod. Other kinds that have containers under `.spec.template.spec` count too."""
 
+_MAKERS = frozenset(kind for _, kind in TEMPLATES)
+
 CLUSTER_SCOPED = frozenset(
     {
         ("", "Namespace"),
@@ -85,10 +87,11 @@ class Container:
 def template_path(resource: Resource) -> Path | None:
     """Return where the object keeps a pod (its metadata and spec), or None if it makes no pods."""
     version, kind = resource.get("apiVersion") or "", resource.get("kind") or ""
-    known = TEMPLATES.get((version.rpartition("/")[0], kind))
+    known = TEMPLATES.get((version.rpartition("/")[0], kind)) if kind in _MAKERS else None
     if known is not None:
         return known
-    if mappings(resource, "spec", "template", "spec", "containers"):
+    spec = resource.get("spec")
+    if isinstance(spec, dict) and "template" in spec and mappings(spec, "template", "spec", "containers"):
         return ("spec", "template")
     return None
 

@@ -167,7 +167,7 @@ def workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 def _crew(inventory: Inventory, resource: Resource) -> list[Resource]:
     """Return the pods that a workload owns, else those that it selects and nobody owns."""
     ref = Ref.of(resource)
-    owned = [one.pod for one in inventory.crews.get(ref, ())]
+    owned = [one.pod for one in inventory.crew(ref)]
     if owned:
         return owned
     selector = mapping(resource, "spec", "selector")

@@ -134,17 +134,18 @@ async def examine_cluster(
     `over` are objects from files that are laid over the cluster's: what it would be if they were applied. `advice` asks for hygiene too.
     `told` hears how many kinds have answered, of how many. Raises Unreachable, and Refusal where not even pods may be listed.
     """
-    view, unseen = await gather(cluster, namespace, told=told)
-    places = overlay(view, over, namespace or cluster.access.namespace)
+    with gathering.unswept():
+        view, unseen = await gather(cluster, namespace, told=told)
+        places = overlay(view, over, namespace or cluster.access.namespace)
 
-    def locate(ref: Ref, path: str) -> Where:
-        document = places.get(ref)
-        return document.where(path) if document is not None else Where(path=path)
+        def locate(ref: Ref, path: str) -> Where:
+            document = places.get(ref)
+            return document.where(path) if document is not None else Where(path=path)
 
-    inventory = Inventory(view, scope="live", now=now(), unseen=unseen, locate=locate)
-    inventory.answers = await answer(cluster, needs_in(inventory))
-    inventory.now = now()
-    findings = findings_in(inventory, advice=advice)
+        inventory = Inventory(view, scope="live", now=now(), unseen=unseen, locate=locate)
+        inventory.answers = await answer(cluster, needs_in(inventory))
+        inventory.now = now()
+        findings = findings_in(inventory, advice=advice)
     if advice:
         findings += advise(view, locate)
     return Examined(findings, view, "live", unseen, places)

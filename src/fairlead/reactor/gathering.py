@@ -7,7 +7,9 @@ simply not there. Custom resources are found by their definitions. Holds no rule
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -185,6 +187,18 @@ def _without_schema(definition: Resource) -> Resource:
         {key: value for key, value in one.items() if key != "schema"} for _, one in mappings(spec, "versions")
     ]
     return {**definition, "spec": {**spec, "versions": versions}}
+
+
+@contextlib.contextmanager
+def unswept() -> Iterator[None]:
+    """Let no search for cycles run meanwhile: what is decoded and indexed has none, and each search would go through all of it."""
+    swept = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if swept:
+            gc.enable()
 
 
 async def answer(cluster: AsyncCluster, wanted: Iterable[Need]) -> dict[Need, str]:
