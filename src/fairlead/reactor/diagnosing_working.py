@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fairlead.diagnosing")
 
-QUIET: Final = 0.15
+QUIET: Final = 0.1
 """Seconds without a change after which what has changed is examined ..."""
-LONG: Final = 1.0
+LONG: Final = 0.5
 """... and after which it is examined in any case."""
 SHARE: Final = 3.0
 """So many times as long as an examination took at least is rested before the next: it must not take a processor for itself."""
