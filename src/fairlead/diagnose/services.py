@@ -92,8 +92,13 @@ def _unmatched(
     path: Path = ("spec", "selector")
     if found is not None:
         template, wrong = found
-        right = {key: template.labels[other] for key, other in wrong.items()}
-        if all(key == other for key, other in wrong.items()):
+        right = {key: template.labels.get(other, "") for key, other in wrong.items()}
+        if not all(wrong.values()):
+            rest = {key: value for key, value in selector.items() if key not in wrong}
+            path = ("spec", "selector", next(iter(wrong)))
+            fix = _fix(service, path, None, f"select {_labels(rest)} alone")
+            cause = f"{template.ref.kind} {template.ref.name} makes pods labelled {_labels(rest)}, without {', '.join(wrong)}."
+        elif all(key == other for key, other in wrong.items()):
             key = next(iter(wrong))
             path = ("spec", "selector", key)
             fix = _fix(service, path, right[key], f"select {key}={right[key]}")
@@ -121,7 +126,7 @@ def _unmatched(
 def _meant(
     inventory: Inventory, ref: Ref, selector: Mapping[str, str]
 ) -> tuple[Template, dict[str, str]] | None:
-    """Return the template that was probably meant, with the selector's wrong key and the label it should have been."""
+    """Return the template that was probably meant, with the selector's wrong key and the label it should have been ("" if none)."""
     candidates: list[tuple[int, Template, dict[str, str]]] = []
     taken = _selected_by_others(inventory, ref)
     for template in inventory.templates_in(inventory.space(ref)):
@@ -152,6 +157,8 @@ def _near(
         if same_name or others:
             return 8, key
         return None
+    if same_name and others and value not in labels.values():
+        return 9, ""
     keys = [other for other, held in labels.items() if held == value]
     if len(keys) == 1 and (
         same_name
