@@ -43,6 +43,7 @@ a finding with its path; nothing is passed over in silence.
 | where | how |
 | --- | --- |
 | files, in a pipeline | `fairlead judge -p policies/ manifests/` (`-o table\\|json\\|yaml\\|sarif\\|junit\\|policyreport`, `--fix`) |
+| good practice, without any policy; or by Polaris's configuration | `fairlead judge --practices manifests/`, `fairlead judge -p polaris.yaml manifests/`: [practices](practices.md) |
 | tests that policies come with | `fairlead judge test policies/` (`kyverno-test.yaml`, `suite.yaml`) |
 | what runs | `fairlead judge --cluster` |
 | the embedded cluster | apply them with kubectl: requests are judged in process, reports are kept in the background |

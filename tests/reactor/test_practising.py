@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from fairlead.judge.practices import NAMES, Unknown
-from fairlead.reactor.practising import GRAVE, PAIRED, PAIRINGS, advise, paired, wanted
+from fairlead.judge.practices import NAMES, PRACTICES, SYSTEM, Unknown
+from fairlead.reactor.judge import Bench
+from fairlead.reactor.practising import GRAVE, PAIRED, PAIRINGS, Wanted, advise, paired, wanted
 from fairlead.tongues import jsonpatch
-from fairlead.words import Ref, Severity, Where
+from fairlead.words import Ref, Severity, Snapshot, Where
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,9 +41,7 @@ def test_advice_is_a_note_with_a_place_and_a_fix_that_can_be_tried() -> None:
     assert fix.risk == "Who reaches it by the node's address no longer does."
     assert (change.verb, change.patch, change.if_uid) == ("patch", "json", "shop/web")
     assert "hostNetwork" not in jsonpatch.apply(resource, change.body)["spec"]["template"]["spec"]
-    assert (
-        "practice.pull-policy" not in found
-    )  # a note of the lightest weight is for those who ask for it by name
+    assert "practice.pull-policy" not in found  # what weighs least is for those who ask for it
     assert not found["practice.priority-class"].fixes
     assert len({other.id for other in found.values()}) == len(found)
 
@@ -86,10 +86,22 @@ def test_what_is_asked_for() -> None:
     assert {one.weight for one in wanted(weight="danger").practices} == {"danger"}
     assert all(PAIRINGS[check].rules & GRAVE for check in wanted(weight="danger").checks)
     only = wanted(["missingNetworkPolicy"])
-    assert (only.practices, only.checks) == ((), {"missingNetworkPolicy"})
+    assert only == Wanted((), frozenset({"missingNetworkPolicy"}))
     both = wanted(["host-network", "policy.*"], skipped=["host-*"])
-    assert (both.practices, both.checks) == ((), {"missingNetworkPolicy"})
+    assert both == Wanted((), frozenset({"missingNetworkPolicy"}))
     assert "privileged" not in {one.name for one in wanted(skipped=["privileged"]).practices}
     with pytest.raises(Unknown):
         wanted(["nothing"])
     assert GRAVE < PAIRED
+
+
+def test_on_a_cluster_what_controllers_made_and_kubernetes_own_namespaces_are_left_alone() -> None:
+    made = deployment("made")
+    made["metadata"]["ownerReferences"] = [{"kind": "App", "name": "a", "controller": True}]
+    objects = [deployment("web"), deployment("dns", "kube-system"), made]
+    view = Snapshot(objects)
+    bench = Bench({}, {}, now=NOW, view=view, practices=PRACTICES, spared=SYSTEM)
+    found = asyncio.run(bench.judge_objects(objects))
+    assert {row.subject.name for row in found.rows} == {"web"}
+    assert {row.dialect for row in found.rows} == {"practices"}
+    assert found.policies == len(PRACTICES) - 1  # no registries are allowed, so all are
