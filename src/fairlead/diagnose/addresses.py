@@ -87,7 +87,7 @@ def _service(inventory: Inventory, space: str, name: str) -> bool:
     return inventory.get(Ref("", "Service", space, name)) is not None
 
 
-def _siblings(inventory: Inventory, space: str, variable: str) -> set[str]:
+def siblings(inventory: Inventory, space: str, variable: str) -> set[str]:
     """Return the Services that the same variable names in any workload beside this one."""
     found = set()
     for resource in inventory.at("variable", (space, variable)):
@@ -108,7 +108,7 @@ def _alike(inventory: Inventory, space: str, name: str) -> frozenset[str]:
 def _right(inventory: Inventory, one: Address, name: str, space: str) -> str | None:
     """Return the Service that was meant, if just one is near enough."""
     alike = inventory.kept(_alike, space, name)
-    near = alike & inventory.kept(_siblings, space, one.variable) if alike else alike
+    near = alike & inventory.kept(siblings, space, one.variable) if alike else alike
     if not near and (one.tail or one.head or _HOSTLY.search(one.variable)):
         near = frozenset(service for service in alike if slip(name, service) is not None)
     return next(iter(near)) if len(near) == 1 else None

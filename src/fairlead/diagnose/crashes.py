@@ -233,6 +233,9 @@ def _needs(inventory: Inventory, pod: Resource) -> Iterator[Need]:
         if sort != "start" and _first(inventory, member, container.name, sort):
             end = last_end(status)
             yield log_need(member, container.name, previous=end is not None and not end.current)
+    for container, status in member.statuses():
+        if container.role == "init" and "running" in mapping(status, "state"):
+            yield log_need(member, container.name, previous=False)  # it may say what it waits for
 
 
 def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from fairlead.diagnose.addresses import siblings
 from fairlead.diagnose.callers import Call, callers, calls, detail, meant, pods_port
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.hosts import Named, hostly
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
-from fairlead.diagnose.likening import nearest, related, slip
+from fairlead.diagnose.likening import nearest, slip
 from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
@@ -126,8 +127,17 @@ def _short(inventory: Inventory, call: Call, one: Named) -> Iterator[Fact]:
     ]
     if len(others) == 1 and (call.scheme or call.port or hostly(call.setting)):
         yield _astray(inventory, call, one, others[0], sure=bool(said))
-    elif said and not others and not any(related(one.service, Ref.of(item).name) is not None for item in own):
-        yield _missing(inventory, call, one, None, sure=False, said=said)
+    elif said and not others:
+        near = nearest(one.service, [Ref.of(item).name for item in own], loose=True)
+        if near is None or not _told_of(inventory, call, one, near):
+            yield _missing(inventory, call, one, near, sure=False, said=said)
+
+
+def _told_of(inventory: Inventory, call: Call, one: Named, near: str) -> bool:
+    """Say whether service.name tells of it: a slip, or a Service that the same variable names elsewhere."""
+    if slip(one.service, near) is not None:
+        return True
+    return near in inventory.kept(siblings, inventory.space(call.template.ref), call.setting)
 
 
 def _unresolved(inventory: Inventory, call: Call) -> str:
