@@ -6,6 +6,7 @@ fields. Must never use the clock or the machine it runs on.
 
 from __future__ import annotations
 
+import base64
 import copy
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ _TIERS = (
 )
 _CLASS, _CONTROLLER = "standard", "nginx"
 _PODS_A_NODE = 40
+_PULL = base64.b64encode(b'{"auths":{"registry.example.com":{"auth":"Ym90OnNlc2FtZQ=="}}}').decode()
 
 
 class Cluster:
@@ -137,7 +139,7 @@ class Cluster:
             "registry",
             name,
             type="kubernetes.io/dockerconfigjson",
-            data={".dockerconfigjson": "e30="},
+            data={".dockerconfigjson": _PULL},
         )
         self.add(
             "v1",
