@@ -18,6 +18,7 @@ from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.denials import denials
 from fairlead.diagnose.inventories import Inventory, Member, Noted, moment, ready
+from fairlead.diagnose.jobs import outdated
 from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
 from fairlead.diagnose.lastcalls import telling as telling_calls
 from fairlead.diagnose.logs import Telling, telling
@@ -171,11 +172,11 @@ def _recent(inventory: Inventory, status: Mapping[str, object]) -> bool:
 
 
 def _finished_job(inventory: Inventory, member: Member) -> bool:
-    """Say whether the pod belongs to a Job that has succeeded after all."""
+    """Say whether the pod belongs to a Job that has succeeded after all, or to a run that a later one has made history."""
     for ref in inventory.chain(member.pod):
         if (ref.group, ref.kind) == ("batch", "Job"):
             job = inventory.get(ref) or {}
-            return any(
+            return outdated(inventory, job) or any(
                 text(item, "type") in {"Complete", "SuccessCriteriaMet"} and item.get("status") == "True"
                 for _, item in mappings(job, "status", "conditions")
             )

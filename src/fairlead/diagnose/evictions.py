@@ -27,6 +27,19 @@ _LOW = re.compile(r"low on resource: ([\w./-]+?)\.")
 _OWN_LIMIT = re.compile(
     r"(exceeds the total limit of containers|exceeds its local ephemeral storage limit|[Uu]sage of EmptyDir volume)"
 )
+_ENDS = {
+    "NodeAffinity": "was refused by its node, whose labels have changed",
+    "UnexpectedAdmissionError": "was refused by its node",
+    "TopologyAffinityError": "was refused by its node",
+    "NodeShutdown": "was ended because its node shut down",
+    "Shutdown": "was ended because its node shut down",
+    "Terminated": "was ended because its node shut down",
+    "NodeLost": "was lost with its node",
+    "Preempting": "was ended to make room for one that is more important",
+    "Preempted": "was ended to make room for one that is more important",
+    "DeadlineExceeded": "was ended because its time was over",
+}
+"""By the reason of a pod that failed without any of its containers having failed: what became of it."""
 _PROTECTING = frozenset({"kubernetes.io/pvc-protection", "kubernetes.io/pv-protection"})
 _ORDINARY = frozenset({"foregroundDeletion", "orphan", "batch.kubernetes.io/job-tracking", "kubernetes"})
 _ELSEWHERE = frozenset({"Namespace", "Pod", "Node", "Event", "CustomResourceDefinition"})
@@ -48,6 +61,8 @@ def pod(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             yield from _stuck(inventory, resource, inventory.ago(due))
     elif text(resource, "status", "reason") == "Evicted":
         yield from _greedy(inventory, resource)
+    elif text(resource, "status", "phase") == "Failed":
+        yield from _ended(inventory, resource)
 
 
 def _stuck(inventory: Inventory, resource: Resource, over: str) -> Iterator[Fact]:
@@ -89,6 +104,29 @@ def _stuck(inventory: Inventory, resource: Resource, over: str) -> Iterator[Fact
         where=inventory.where(ref, ("metadata", "finalizers")) if finalizers else inventory.where(ref, ()),
         because=(*because, ("namespace.terminating", Ref("", "Namespace", "", ref.namespace), "")),
         confidence="certain" if finalizers else "likely",
+    )
+
+
+def _ended(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A pod that failed as a whole: its node refused it or went down, something preempted it, or its time was over."""
+    ref, reason = Ref.of(resource), text(resource, "status", "reason")
+    said_why = _ENDS.get(reason) or ("was refused by its node" if reason.startswith("OutOf") else "")
+    if not said_why:
+        return
+    top = Ref.of(inventory.top(resource))
+    node = Ref("", "Node", "", text(resource, "spec", "nodeName"))
+    message = inventory.quote(text(resource, "status", "message"), ref)
+    yield Fact(
+        rule="pod.ended",
+        subject=top,
+        detail=reason,
+        severity=Severity.INFO if recovered(inventory, top) else Severity.WARNING,
+        message=f"{'a pod ' if top != ref else ''}{said_why} ({reason})",
+        cause=message,
+        evidence=(
+            Evidence("field", ref, f"{reason}: {message}", inventory.where(ref, ("status", "reason"))),
+        ),
+        because=(("node.unready", node, ""), ("node.gone", node, ""), ("node.full", node, "")),
     )
 
 

@@ -57,6 +57,22 @@ def job(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         )
 
 
+def outdated(inventory: Inventory, resource: Resource) -> bool:
+    """Say whether a CronJob has had a later run that is over: what became of this one is history then."""
+    owner = inventory.owner(resource)
+    started = moment(mapping(resource, "status").get("startTime"))
+    if owner is None or owner.get("kind") != "CronJob" or started is None:
+        return False
+    last = moment(mapping(owner, "status").get("lastSuccessfulTime"))
+    if last is not None and last > started:
+        return True
+    for other in inventory.at("controller", text(owner, "metadata", "uid")):
+        began = moment(mapping(other, "status").get("startTime"))
+        if began is not None and began > started and any(holds(other, one) for one in _DONE):
+            return True
+    return False
+
+
 def resumed(resource: Resource) -> Fix:
     """Return the change that lets a suspended Job or CronJob run."""
     title = "let it run"

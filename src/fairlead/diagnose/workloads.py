@@ -13,7 +13,8 @@ from typing import Any
 
 from fairlead.diagnose import levels, quotas
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.inventories import ANY_MAKER, Inventory, moment
+from fairlead.diagnose.inventories import ANY_MAKER, Inventory
+from fairlead.diagnose.jobs import outdated
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import TEMPLATES, edges
 from fairlead.diagnose.webhooks import faults
@@ -175,7 +176,7 @@ def _condition(resource: Resource, kind: str) -> dict[str, Any]:
 def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
     if not _asked(inventory, job):
         return
-    ref, top = Ref.of(job), Ref.of(inventory.top(job))
+    ref = Ref.of(job)
     members = inventory.below(ref)
     because: tuple[Key | Ref, ...] = tuple(member.ref for member in members)
     failed = _condition(job, "Failed") or _condition(job, "FailureTarget")
@@ -183,7 +184,7 @@ def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
         if members and not _condition(job, "Complete"):
             yield Fact(rule="job.waiting", subject=ref, message="not done yet", because=because, weak=True)
         return
-    if top != ref and _superseded(inventory, job, top):
+    if outdated(inventory, job):
         return
     reason = text(failed, "reason")
     said = {
@@ -201,14 +202,6 @@ def _job(inventory: Inventory, job: Resource) -> Iterator[Fact]:
         evidence=(evidence,),
         because=because if reason != "DeadlineExceeded" or because else (),
     )
-
-
-def _superseded(inventory: Inventory, job: Resource, top: Ref) -> bool:
-    """Say whether a later Job of the same CronJob has succeeded."""
-    started = moment(mapping(job, "status").get("startTime"))
-    resource = inventory.get(top)
-    last = moment(mapping(resource or {}, "status").get("lastSuccessfulTime"))
-    return started is not None and last is not None and last > started
 
 
 def _autoscaler(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
