@@ -19,7 +19,7 @@ diagnosis's. Danger fails; the rest warns.
 | what | how |
 | --- | --- |
 | files | `fairlead judge --practices manifests/`, beside policies of any format (`-p`) |
-| what runs | `fairlead judge --cluster --practices` (practices of single objects; not in {", ".join(sorted(SYSTEM))}) |
+| what runs | `fairlead judge --cluster --practices` (not in {", ".join(sorted(SYSTEM))}) |
 | some of them | `--check host-network --check 'image-*' --check resources`, `--skip pull-policy`, `--severity danger\\|warning\\|info` (default: warning) |
 | images from here only | `--registry ghcr.io/team` |
 | mended | `--fix` changes the files where a remedy is known, keeps their comments, and says what each change risks |

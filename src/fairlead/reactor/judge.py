@@ -138,7 +138,7 @@ class Bench:
         """Read policies and resources, each by file.
 
         `practices` are judged besides the policies; images of the `registries` are allowed then, and what is in namespaces that are
-        `spared` is not looked at by them. `checks` are practices of several objects (`practising.PAIRINGS`), judged in files only.
+        `spared` is not looked at by them. `checks` are practices of several objects (`practising.PAIRINGS`).
         """
         configurations, policies = _configurations(policies)
         policy_documents, self.findings = read_files(policies)
@@ -152,7 +152,7 @@ class Bench:
             self.loaded = replace(self.loaded, book=book)
         self.policies = self.loaded.book
         self._practices = tuple(practices)
-        self._checks = frozenset(checks) | asked
+        self.checks = frozenset(checks) | asked
         self._now = now
         if practices:
             also = compiled(practices, registries, spared)
@@ -222,35 +222,14 @@ class Bench:
 
     def _together(self) -> list[Row]:
         """Return what several objects of the files together show of good practice."""
-        if not self._checks:
-            return []
         written = {one.ref: one for one in self.documents}
 
         def locate(ref: Ref, path: str) -> Where:
             return written[ref].where(path) if ref in written else Where(path=path)
 
-        contents = [one.content for one in self.documents]
-        rows = []
-        for one in paired(contents, self._now, locate, checks=self._checks):
-            grave = one.rule in GRAVE
-            rows.append(
-                Row(
-                    policy=one.rule,
-                    rule="",
-                    dialect=DIALECT,
-                    subject=one.subject,
-                    api_version=written[one.subject].content["apiVersion"] if one.subject in written else "",
-                    result="fail" if grave else "warn",
-                    message=one.message,
-                    wanted=one.cause,
-                    actions=frozenset({"deny"} if grave else {"warn"}),
-                    places=(one.where,),
-                    severity="high" if grave else "medium",
-                    category="access" if one.rule.startswith("access.") else "reliability",
-                    title=RULES.get(one.rule, ""),
-                )
-            )
-        return rows
+        contents = {ref: one.content for ref, one in written.items()}
+        found = paired(contents.values(), self._now, locate, checks=self.checks) if self.checks else []
+        return [_row_of(one, contents.get(one.subject, {})) for one in found]
 
     async def judge_objects(self, objects: Iterable[Resource]) -> Judgement:
         """Judge objects that are written nowhere."""
@@ -329,6 +308,7 @@ async def judge_cluster(
     online: bool = False,
     practices: Sequence[Practice] = (),
     registries: Sequence[str] = (),
+    checks: Collection[str] = (),
 ) -> Judgement:
     """Judge what a cluster (or one namespace of it) holds, by the policies of the texts and by practices, or if there are none by its own.
 
@@ -349,8 +329,9 @@ async def judge_cluster(
         practices=practices,
         registries=registries,
         spared=SYSTEM - {namespace},
+        checks=checks,
     )
-    if not policies and not practices:
+    if not policies and not practices and not checks:
         bench.loaded = load(Source(one) for one in view)
     bench.findings += [
         Finding(
@@ -362,12 +343,46 @@ async def judge_cluster(
         for group, kind in sorted(unseen)
     ]
     async with bench.answerer(online=online, cluster=cluster):
-        return await bench.judge_objects(
+        found = await bench.judge_objects(
             one
             for one in view
             if (ref := Ref.of(one)).namespace == namespace or not namespace
             if (ref.group, ref.kind) not in _UNJUDGED
         )
+    if bench.checks:
+        found.rows += [
+            _row_of(
+                one, view.get(one.subject.group, one.subject.kind, one.subject.namespace, one.subject.name)
+            )
+            for one in paired(view, now, checks=bench.checks, scope="live", unseen=unseen)
+            if (space := _space(one.subject)) == namespace or (not namespace and space not in SYSTEM)
+        ]
+    return found
+
+
+def _space(ref: Ref) -> str:
+    """Return the namespace that an object lives in, or is."""
+    return ref.name if (ref.group, ref.kind) == ("", "Namespace") else ref.namespace
+
+
+def _row_of(one: Finding, subject: Resource | None) -> Row:
+    """Return what several objects show together as a Row about the one that is blamed."""
+    grave = one.rule in GRAVE
+    return Row(
+        policy=one.rule,
+        rule="",
+        dialect=DIALECT,
+        subject=one.subject,
+        api_version=(subject or {}).get("apiVersion") or "",
+        result="fail" if grave else "warn",
+        message=one.message,
+        wanted=one.cause,
+        actions=frozenset({"deny"} if grave else {"warn"}),
+        places=(one.where,),
+        severity="high" if grave else "medium",
+        category="access" if one.rule.startswith("access.") else "reliability",
+        title=RULES.get(one.rule, ""),
+    )
 
 
 def _configurations(texts: Mapping[str, str]) -> tuple[list[Document], dict[str, str]]:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from fairlead.diagnose.examining import examine
+from fairlead.diagnose.inventories import Scope
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.judge.practices import SYSTEM, Practice, Weight, chosen, faults, owned, spared_from
 from fairlead.judge.practices_shapes import GONE, Fault
@@ -148,15 +149,18 @@ def paired(
     locate: Locate | None = None,
     *,
     checks: Collection[str] = PAIRINGS.keys(),
+    scope: Scope = "files",
+    unseen: Collection[tuple[str, str]] = (),
 ) -> list[Finding]:
-    """Return what several objects that are written together show of good practice: findings of the diagnosis, as for files.
+    """Return what several objects show together of good practice: findings of the diagnosis, of files or of all that a cluster holds.
 
-    `checks` are names of Polaris's, keys of PAIRINGS. What an annotation of the object spares it from is left out.
+    `checks` are names of Polaris's, keys of PAIRINGS. `unseen` are the kinds that could not be listed. What an annotation of the object spares
+    it from is left out.
     """
     view = Snapshot(resources)
     wanted = [(check, PAIRINGS[check]) for check in PAIRINGS if check in checks]
     found = []
-    for one in examine(view, scope="files", now=now, locate=locate, advice=True):
+    for one in examine(view, scope=scope, now=now, locate=locate, unseen=unseen, advice=True):
         subject = view.get(one.subject.group, one.subject.kind, one.subject.namespace, one.subject.name) or {}
         role = text(subject, "roleRef", "kind")
         mine = [

@@ -262,7 +262,7 @@ async def _live(args: argparse.Namespace) -> Judgement:
 
     if args.resources or args.fix:
         raise Problem("--cluster judges what a cluster holds", "leave out the files and --fix", code=2)
-    policies = read_paths(args.policy) if args.policy else {}
+    policies, wanted = (read_paths(args.policy) if args.policy else {}), _wanted(args)
     async with connect(args) as cluster:
         try:
             return await judge_cluster(
@@ -272,7 +272,8 @@ async def _live(args: argparse.Namespace) -> Judgement:
                 namespace=args.namespace,
                 circumstances=_circumstances(args),
                 online=args.online,
-                practices=_wanted(args).practices,
+                practices=wanted.practices,
+                checks=wanted.checks,
                 registries=args.registry,
             )
         except Unreachable as error:
