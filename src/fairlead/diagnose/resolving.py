@@ -16,6 +16,7 @@ from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.hosts import Named, hostly
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import nearest, slip
+from fairlead.diagnose.moves import applied_port
 from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
@@ -290,7 +291,7 @@ def _port(inventory: Inventory, call: Call, ref: Ref, service: Resource) -> Iter
     has = ", ".join(map(str, ports))
     others = [one for one in callers(inventory, ref) if one.port and one.template.ref != call.template.ref]
     agreeing = {one.template.ref for one in others if one.port == call.port}
-    if agreeing and not any(one.port in ports for one in others):
+    if applied_port(service, call.port) or (agreeing and not any(one.port in ports for one in others)):
         yield _moved(inventory, call, ref, service, ports, agreeing)
         return
     cause = f"The Service has {'port' if len(ports) == 1 else 'ports'} {has}."
@@ -360,7 +361,8 @@ def _moved(
         detail=str(call.port),
         severity=Severity.WARNING,
         message=f"has no port {call.port}, which everything that calls it uses",
-        cause=f"It has {', '.join(map(str, ports))}; {', '.join(who[:4])} call it at {call.port}.",
+        cause=f"It has {', '.join(map(str, ports))}; {', '.join(who[:4])} {'call' if len(who) > 1 else 'calls'} it at {call.port}."
+        + (" It was applied with that port, and changed since." if applied_port(service, call.port) else ""),
         evidence=(inventory.field(ref, ("spec", "ports"), f"ports: {', '.join(map(str, ports))}"),
                   _evidence(inventory, call)),
         fixes=(fix,) if fix else (),

@@ -13,6 +13,7 @@ from fairlead.diagnose import customs
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.likening import nearest, slip
+from fairlead.diagnose.moves import applied_target, declared_before
 from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import Edge, edges
@@ -226,6 +227,14 @@ def _port(
         right = next(iter(names)) if named and len(names) == 1 else number
     elif right is None and not named and port.get("port") in choices:
         right = port["port"]
+    was = applied_target(service, port.get("port"))
+    if was is not None and was != target and any(was in ports for ports, _ in holders.values()):
+        right = was
+    else:
+        was = None
+    moved = (
+        None if was is not None or len(templates) != 1 else declared_before(inventory, templates[0], target)
+    )
     path = ("spec", "ports", index, "targetPort")
     fix = _fix(service, path, right, f"send to port {right}") if right is not None else None
     who = ", ".join(f"{one.kind} {one.name}" for one in sorted(holders, key=str)[:3])
@@ -236,11 +245,14 @@ def _port(
         detail=str(index),
         severity=Severity.CRITICAL if named else Severity.WARNING,
         message=f"sends port {port.get('port')} to {'port named ' if named else 'port '}{target}, which no container behind it declares",
-        cause=f"{who} declares: {has}.",
-        evidence=(inventory.field(ref, path, f"targetPort: {target}"),),
+        cause=f"{who} declares: {has}."
+        + (f" The Service was applied with targetPort {was}, and changed since." if was is not None else "")
+        + (f" Its pods declared {target} once: they were changed, and the Service was not." if moved else ""),
+        evidence=(inventory.field(ref, path, f"targetPort: {target}"), *([moved] if moved else [])),
         fixes=(fix,) if fix else (),
         where=inventory.where(ref, path if find(service, path) is not None else path[:-1]),
         confidence="certain" if named else "likely",
+        blame=templates[0].ref if moved else None,
     )
 
 
