@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.choosing import pods, reads, shown, staying
+from fairlead.diagnose.crashes import START_REASONS
+from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Evidence, Ref, Resource, Severity
@@ -18,6 +20,12 @@ from fairlead.words import Evidence, Ref, Resource, Severity
 _GRACE = timedelta(minutes=2)
 _RESTARTS = 5
 _SELECTOR = ("spec", "selector")
+_TOLD = (
+    PULL_REASONS
+    | START_REASONS
+    | {"ContainerCreating", "CrashLoopBackOff", "CreateContainerConfigError", "PodInitializing"}
+)
+"""Why containers wait, as far as others tell of it."""
 _WHY = ("workload.selector", "workload.refused", "workload.waiting")
 """What else is said of a workload without pods, and says why."""
 
@@ -100,22 +108,28 @@ def odd_pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
 
 def _restarts(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
     ref, top = Ref.of(pod), Ref.of(inventory.top(pod))
-    placed = bool(text(pod, "spec", "nodeName"))
-    running = text(pod, "status", "phase") == "Running"
+    phase, placed = text(pod, "status", "phase"), bool(text(pod, "spec", "nodeName"))
+    # Where neither node nor age is known, whoever needs one of them does not speak of the pod.
+    dark = not placed or (_made(pod) is None and not text(pod, "status", "startTime"))
+    if phase == "Unknown":
+        yield _not_ready(
+            inventory, pod, ("status", "phase"), "is in phase Unknown: its node does not report on it"
+        )
     for field in ("initContainerStatuses", "containerStatuses"):
         for index, status in mappings(pod, "status", field):
             name, count = text(status, "name"), whole(status, "restartCount")
             state = mapping(status, "state")
-            if running and not placed and not state and status.get("ready") is False:
-                # The node is unknown here, so nothing else speaks of the pod.
-                yield Fact(
-                    rule="pod.unready",
-                    subject=ref,
-                    severity=Severity.WARNING,
-                    message=f"container {name} is not ready" + (f", after {count} restarts" if count else ""),
-                    evidence=(inventory.field(ref, ("status", field, index, "ready"), "ready: false"),),
-                    because=(ref,),
+            waits = text(state, "waiting", "reason")
+            if dark and status.get("ready") is False and phase == "Running" and not state:
+                said = f"container {name} is not ready" + (f", after {count} restarts" if count else "")
+                yield _not_ready(inventory, pod, ("status", field, index, "ready"), said)
+            elif dark and status.get("ready") is False and "waiting" in state and waits not in _TOLD:
+                said = (
+                    f"container {name} waits: {inventory.quote(waits, ref)}"
+                    if waits
+                    else f"container {name} waits, for no reason that is told"
                 )
+                yield _not_ready(inventory, pod, ("status", field, index, "state"), said)
             elif count > _RESTARTS and status.get("ready") is True:
                 last = mapping(status, "lastState", "terminated")
                 ended = f" Last it ended with {text(last, 'reason')}." if text(last, "reason") else ""
@@ -129,6 +143,19 @@ def _restarts(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
                     evidence=(Evidence("field", ref, f"{name}: restartCount {count}"),),
                     because=(("container.crash", top, name), ("container.memory", top, name)),
                 )
+
+
+def _not_ready(inventory: Inventory, pod: Resource, path: Path, said: str) -> Fact:
+    ref = Ref.of(pod)
+    node = Ref("", "Node", "", text(pod, "spec", "nodeName"))
+    return Fact(
+        rule="pod.unready",
+        subject=ref,
+        severity=Severity.WARNING,
+        message=said,
+        evidence=(inventory.field(ref, path, said),),
+        because=(ref, ("node.unready", node, "")),
+    )
 
 
 def _unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
