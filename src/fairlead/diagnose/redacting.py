@@ -22,6 +22,7 @@ from typing import Any
 from fairlead.diagnose import halves
 from fairlead.diagnose.erasing import Eraser
 from fairlead.diagnose.hiding import SHORTEST
+from fairlead.tongues import regexes
 from fairlead.tongues.paths import mapping, text
 from fairlead.words import Ref, Resource
 
@@ -32,6 +33,8 @@ _LONGEST = 8192
 _PIECE = 64
 _STRONG = 8
 _DEEPEST = 64
+_SHORT, _KNOWN = 300, 200_000
+"""Texts that are remembered: of so many characters, and so many."""
 
 _NAMED = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|encryption[-_.]?key|signing[-_.]?key"
@@ -64,30 +67,37 @@ _FIXED = frozenset(
 _SAID = frozenset({"message", "note", "reason"})
 """Fields in which programs say something."""
 
-_CREDENTIALS = re.compile(r"(?<=://)([^\s/@:\"']*):([^\s/@\"']+)(?=@)")
-_ASSIGNED = re.compile(
-    r"(?i)((?:[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|credential)[\w.-]*))"
-    r"(\\?[\"']?\s*(?:[:=]|:=|=>)\s*\\?[\"']?)([^\s\"',;&<>\\]{3,})"
+_CREDENTIALS = regexes.compile(r"(://[^\s/@:\"']*:)([^\s/@\"']+)@")
+_ASSIGNED = regexes.compile(
+    r"(?i)([\w.-]*(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[-_.]?key|access[-_.]?key|private[-_.]?key|credential)[\w.-]*)"
+    r"(\\?[\"']?\s*(?::=|=>|[:=])\s*\\?[\"']?)([^\s\"',;&<>\\]{3,})"
 )
-_BEARER = re.compile(r"(?i)\b(bearer|basic|token)(\s+)([A-Za-z0-9+/_.~=-]{12,})")
+_BEARER = regexes.compile(r"(?i)\b((?:bearer|basic|token)\s+)([A-Za-z0-9+/_.~=-]{12,})")
 _FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
-_FORMS = re.compile(
+_FORMS = regexes.compile(
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abeoprs]-[\w-]{10,}"
     r"|\bsk-[A-Za-z0-9_-]{20,}|\bAIza[\w-]{35}|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*|\bnpm_[A-Za-z0-9]{30,}|\bhvs\.[\w-]{20,}"
 )
-_PRIVATE = re.compile(
-    r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
+_PRIVATE = regexes.compile(
+    r"(?s)-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)"
 )
-_BLOCK = re.compile(
-    r"-----BEGIN ([A-Z0-9 ]*(?:CERTIFICATE|PARAMETERS|PUBLIC KEY|PRIVATE KEY))-----.*?-----END \1-----",
-    re.DOTALL,
+_BLOCK = regexes.compile(
+    r"(?s)-----BEGIN [A-Z0-9 ]*(?:CERTIFICATE|PARAMETERS|PUBLIC KEY|PRIVATE KEY)-----.*?-----END [A-Z0-9 ]+-----"
+)
+_CERTIFICATE = regexes.compile(
+    r"(?s)-----BEGIN (?:TRUSTED )?CERTIFICATE-----.*?-----END (?:TRUSTED )?CERTIFICATE-----"
 )
 _ENCODED = "LS0tLS1CRUdJTi"
 """How PEM begins in base64."""
 _CERTIFICATES = re.compile(
     r"\s*(?:-----BEGIN (?:TRUSTED )?CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END (?:TRUSTED )?CERTIFICATE-----\s*)+"
 )
-_TOKEN = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
+_TOKEN = regexes.compile(r"[A-Za-z0-9+/_=-]{24,}")
+_suspicious = regexes.finder(
+    r"(?i)://|-----BEGIN|pass|pwd|secret|token|key|credential|bearer|basic|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox|\bsk-|AIza|npm_|hvs\."
+    r"|[A-Za-z0-9+/_=-]{24}"
+)
+"""Whether a text is worth a closer look: most are not."""
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 
@@ -102,6 +112,8 @@ class Redactor:
     def __init__(self, key: bytes, resources: Iterable[Resource]) -> None:
         self._key = key
         self._stand_ins: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+        self._named: dict[str, bool] = {}
         self._names: set[str] = set()
         everything = list(resources)
         for one in everything:
@@ -140,12 +152,12 @@ class Redactor:
         if len(said) <= 512:
             yield said.strip()
         for found in _CREDENTIALS.finditer(said):
-            yield found[2]
+            yield found.group(2)
         if _PRIVATE.search(said):
             yield from (line for line in said.splitlines() if len(line) >= 20 and "-----" not in line)
         elif "\n" in said.strip() or len(said) > 512:
             for found in _ASSIGNED.finditer(said[:_LONGEST]):
-                yield found[3]
+                yield found.group(3)
             for line in said[:_LONGEST].splitlines():
                 _, equals, right = line.partition("=")
                 if equals and len(right.strip()) >= SHORTEST:
@@ -214,7 +226,10 @@ class Redactor:
         if (one.get("apiVersion"), one.get("kind")) == ("v1", "Secret"):
             return self._secret(one)
         space = Ref.of(one).namespace
-        found = self._walk(one, space, "", 0)
+        found = {
+            key: value if key == "metadata" else self._walk({key: value}, space, "", 0)[key]
+            for key, value in one.items()
+        }
         for field in ("data", "binaryData"):
             if one.get("kind") == "ConfigMap" and isinstance(one.get(field), dict):
                 found[field] = {
@@ -273,7 +288,7 @@ class Redactor:
         if not value:
             return value
         if not encoded:
-            return self._stood(key, value)
+            return self._stood(key, value.encode(errors="replace").decode())
         try:
             raw = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
@@ -306,8 +321,8 @@ class Redactor:
             parts += (
                 [self.stand_in(said[at : found.start()]) + "\n"] if said[at : found.start()].strip() else []
             )
-            private = _PRIVATE.fullmatch(found[0])
-            parts.append((self._emptied(private) if private else found[0]) + "\n")
+            private = _PRIVATE.fullmatch(found.group(0))
+            parts.append((self._emptied(private) if private else found.group(0)) + "\n")
             at = found.end()
         rest = said[at:]
         if rest.strip():
@@ -316,16 +331,17 @@ class Redactor:
             )
         return "".join(parts).strip()
 
-    def _emptied(self, found: re.Match[str]) -> str:
+    def _emptied(self, found: Any) -> str:
         """Return a private key's public half, or where it cannot be read what is as unreadable."""
-        half = halves.write(found[0])
+        key: str = found.group(0)
+        half = halves.write(key)
         if half:
-            self.stand_in(found[0])
+            self.stand_in(key)
             return half
-        sort = f"{found[1]}PRIVATE KEY"
-        if "ENCRYPTED" in found[0] and "ENCRYPTED" not in sort:
+        sort = f"{found.group(1)}PRIVATE KEY"
+        if "ENCRYPTED" in key and "ENCRYPTED" not in sort:
             sort = f"ENCRYPTED {sort}"
-        return f"-----BEGIN {sort}-----\n{self.stand_in(found[0])}\n-----END {sort}-----"
+        return f"-----BEGIN {sort}-----\n{self.stand_in(key)}\n-----END {sort}-----"
 
     def _url(self, found: re.Match[str]) -> str:
         """Return a URL with its scheme and, inside a cluster, its host; what else it says is replaced."""
@@ -412,9 +428,12 @@ class Redactor:
 
     def _secretly(self, name: str, value: str) -> bool:
         """Say whether a value is secret by its name: and is a value, not a flag, a path, a reference or somebody's name."""
+        named = self._named.get(name)
+        if named is None:
+            named = bool(_NAMED.search(name)) and not _NOT_NAMED.search(name)
+            self._named[name] = named
         return (
-            bool(_NAMED.search(name))
-            and not _NOT_NAMED.search(name)
+            named
             and value not in self._names
             and not value.startswith(("/", "$", "{{", "<"))
             and not _PLAIN.fullmatch(value)
@@ -442,6 +461,16 @@ class Redactor:
         """Return a text without what Secrets hold and what looks like a secret."""
         if len(text) < SHORTEST:
             return text
+        known = self._known.get(text)
+        if known is None:
+            known = self._looked(text)
+            if len(text) <= _SHORT and len(self._known) < _KNOWN:
+                self._known[text] = known
+        return known
+
+    def _looked(self, text: str) -> str:
+        if not text.isascii():
+            text = text.encode(errors="replace").decode()  # half a surrogate pair is no text
         if text.startswith(_ENCODED):  # such as the authority of a webhook
             said = _plain(text)
             if _CERTIFICATES.fullmatch(said):
@@ -449,28 +478,33 @@ class Redactor:
             if _PRIVATE.search(said):
                 return base64.b64encode(self._pem(said).encode()).decode()
         text = self._everywhere(text)
-        if "PRIVATE KEY-----" in text:
-            text = _PRIVATE.sub(self._emptied, text)
-        if "://" in text:
-            text = _CREDENTIALS.sub(lambda found: f"{found[1]}:{self._kept(found[2])}", text)
-        text = _FORMS.sub(lambda found: self._kept(found[0]), text)
-        text = _BEARER.sub(lambda found: f"{found[1]}{found[2]}{self._kept(found[3])}", text)
+        if not _suspicious(text):
+            return text
+        text = _PRIVATE.sub(self._emptied, text)
+        text = _CREDENTIALS.sub(lambda found: f"{found.group(1)}{self._kept(found.group(2))}@", text)
+        text = _FORMS.sub(lambda found: self._kept(found.group(0)), text)
+        text = _BEARER.sub(lambda found: found.group(1) + self._kept(found.group(2)), text)
         text = _ASSIGNED.sub(self._assigned, text)
-        return _TOKEN.sub(self._unlikely, text) if "-----BEGIN CERTIFICATE" not in text else text
+        parts: list[str] = []
+        at = 0
+        for found in _CERTIFICATE.finditer(text):
+            parts += [_TOKEN.sub(self._unlikely, text[at : found.start()]), found.group(0)]
+            at = found.end()
+        return "".join([*parts, _TOKEN.sub(self._unlikely, text[at:])])
 
     def _kept(self, value: str) -> str:
         """Return a stand-in, once."""
         return value if value.startswith(("REDACTED_", "R_", "$", "[secret ")) else self.stand_in(value)
 
-    def _assigned(self, found: re.Match[str]) -> str:
-        name, between, value = found.groups()
+    def _assigned(self, found: Any) -> str:
+        name, between, value = found.group(1), found.group(2), found.group(3)
         if value.startswith(("REDACTED_", "[", "(", "*", "//")) or not self._secretly(name, value):
-            return found[0]
+            return str(found.group(0))
         return f"{name}{between}{self.stand_in(value)}"
 
-    def _unlikely(self, found: re.Match[str]) -> str:
+    def _unlikely(self, found: Any) -> str:
         """Replace a token that nobody writes by hand: of many different letters of all sorts."""
-        token = found[0]
+        token: str = found.group(0)
         sorts = sum(bool(re.search(sort, token)) for sort in ("[a-z]", "[A-Z]", "[0-9]"))
         if sorts < 3 or _UUID.search(token.lower()) or "REDACTED_" in token or "/" in token.strip("/")[:12]:
             return token
