@@ -4,11 +4,51 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 pytestmark = [pytest.mark.root, pytest.mark.kubectl, pytest.mark.slow]
+
+
+class Chat(BaseHTTPRequestHandler):
+    """A receiver of messages that is ill first, then slow, then well."""
+
+    heard: list[dict[str, Any]] = []  # noqa: RUF012  the server makes one of these for each request
+    asked = 0
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).asked += 1
+        if self.asked == 2:
+            time.sleep(1)
+        code = 500 if self.asked == 1 else 200
+        self.send_response(code)
+        self.end_headers()
+        if code == 200:
+            self.heard.append(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def chat(space: Any) -> Iterator[type[Chat]]:
+    """A receiver that the platform's file names."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Chat)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    file = space.platform.data / "heal" / "receivers.yaml"
+    file.parent.mkdir()
+    url = f"http://127.0.0.1:{server.server_address[1]}/services/hidden-part"
+    file.write_text(json.dumps([{"url": url, "namespaces": [space.name]}]))
+    yield Chat
+    file.unlink()
+    server.shutdown()
+    server.server_close()
 
 
 def deployment(space: Any, name: str, config: str) -> dict[str, Any]:
@@ -34,7 +74,7 @@ def finding(space: Any, rule: str, state: str = "active") -> dict[str, Any]:
     return space.platform.eventually(look)  # type: ignore[no-any-return]  # what look finds
 
 
-def test_a_broken_application_is_seen_and_healed(space: Any) -> None:
+def test_a_broken_application_is_seen_told_and_healed(space: Any, chat: type[Chat]) -> None:
     assert "platform" in space.platform.fairlead("status").stdout
     space.kubectl("create", "configmap", "web-settings", "--from-literal=mode=fast")
     space.apply(deployment(space, "web", "web-setings"))
@@ -60,8 +100,22 @@ def test_a_broken_application_is_seen_and_healed(space: Any) -> None:
         config = space.get("deployment", "web")["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]
         assert config == {"configMapRef": {"name": "web-settings"}}
         space.was_told("web", "Healed", "healthy")
+        space.platform.eventually(lambda: any("resolved" in one["title"] for one in told(chat)))
+        assert any(
+            re.fullmatch(rf"(critical|warning): Deployment {space.name}/web", one["title"])
+            for one in told(chat)
+        ), told(chat)
+        assert any("healthy" in one["title"] for one in told(chat)), told(chat)
+        assert chat.asked > len(chat.heard), "one was not taken, and came again"
+        log = (space.platform.data / "logs" / "platform.log").read_text()
+        assert "127.0.0.1 was not told, and is told again later: it answered 500" in log
+        assert "hidden-part" not in log
     finally:
         space.kubectl("delete", "healpolicy", space.name)
+
+
+def told(chat: type[Chat]) -> list[dict[str, Any]]:
+    return [attachment for one in chat.heard for attachment in one["attachments"]]
 
 
 def test_the_diagnosis_has_the_rights_that_it_needs_and_no_others(space: Any) -> None:

@@ -168,6 +168,18 @@ def test_nothing_is_written_that_is_written_already() -> None:
     assert len(stage.api.calls) == 4
 
 
+def test_what_gets_worse_is_news() -> None:
+    stage = Stage()
+    light, grave = finding(severity=Severity.WARNING), finding()
+    stage.see(light)
+    veil = Veil(Snapshot())
+    (news,) = stage.book.see([(grave, of_finding(grave, veil))], stage.now)
+    assert (news.state, news.graver) == ("active", True)
+    assert stage.book.see([(light, of_finding(light, veil))], stage.now) == []
+    stage.flush()
+    assert stage.api.objects["shop", light.id]["metadata"]["labels"]["fairlead.dev/severity"] == "warning"
+
+
 def test_what_could_not_be_looked_at_stays_as_it_was() -> None:
     stage = Stage()
     one = finding()

@@ -108,8 +108,11 @@ def test_news_are_told_together_and_their_end_too(monkeypatch: pytest.MonkeyPatc
             notifier.tell(Item("a1", finding(), gone=True))
             await chat.until(lambda: len(known) == 3)
             assert chat.heard[1]["text"] == "fairlead: 1 finding resolved in prod"
-            assert known == [("a1", False), ("a2", False), ("a1", True)]
-            assert notifier.outcomes == {"sent": 2}
+            notifier.tell(Item("a2", finding("api")), again=True)
+            await chat.until(lambda: len(known) == 4)
+            assert chat.heard[2]["attachments"][0]["title"] == "critical: Service shop/api"
+            assert known == [("a1", False), ("a2", False), ("a1", True), ("a2", False)]
+            assert notifier.outcomes == {"sent": 3}
 
     asyncio.run(run())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -42,7 +42,7 @@ class Events:
         *,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.written, self.dropped = 0, 0
+        self.outcomes: Counter[str] = Counter()
         self._cluster, self._find = cluster, find
         self._teller = Teller(seconds)
         self._queue: deque[tuple[Change, datetime]] = deque()
@@ -75,12 +75,12 @@ class Events:
         """Have an Event written."""
         passed = self._teller.pass_on(change)
         if passed is None:
-            self.dropped += 1
+            self.outcomes["dropped"] += 1
             return
         self._queue.append((passed, now))
         while len(self._queue) > MOST:
             self._queue.popleft()
-            self.dropped += 1
+            self.outcomes["dropped"] += 1
         self._stir.set()
 
     def _about(self, entry: Entry) -> Resource | None:
@@ -117,10 +117,10 @@ class Events:
             except Unreachable as error:
                 log.debug("an Event about %s is late: %s", change.ref, error)
             else:
-                self.written += 1
+                self.outcomes["written"] += 1
                 return
             await asyncio.sleep(2.0**turn)
-        self.dropped += 1
+        self.outcomes["dropped"] += 1
 
 
 def camel(rule: str) -> str:

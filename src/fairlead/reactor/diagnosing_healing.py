@@ -47,6 +47,8 @@ STANDS: Final = timedelta(seconds=5)
 """So long must a finding stand before a fix is tried: a rollout that goes on is no fault."""
 LOOK: Final = 2.0
 """Seconds between two looks for something to do, at least."""
+SHARE: Final = 2.0
+"""So many times as long as a round took at least is rested before the next: trials on a large cluster take their time."""
 AGAIN: Final = 60.0
 """Seconds until a fix that was not proven is tried again, doubled each time up to an hour."""
 SAME: Final = 2
@@ -104,12 +106,14 @@ class Healer:
     async def run(self) -> None:
         """Heal for ever."""
         while True:
+            begun = self.world.seconds()
             try:
                 await self._finish_what_was_begun()
                 await self._tell_policies()
                 await self._round()
             except (Unreachable, Refusal) as error:
                 log.warning("nothing can be tried now: %s", error)
+            took = self.world.seconds() - begun
             waits = LOOK
             if not any(policy.mode != "off" for policy in self.world.policies()):
                 waits = 30.0
@@ -119,7 +123,7 @@ class Healer:
             except TimeoutError:
                 pass
             self.stir.clear()
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(max(LOOK, SHARE * took))
 
     # What is to be done
 
@@ -137,12 +141,14 @@ class Healer:
             policy = chosen(policies, finding, self.world.labels, self.world.own)
             if policy is None or policy.mode == "off" or self._kept_away(entry, finding):
                 continue
+            if (entry.healing or {}).get("phase") == "begun":
+                continue  # it is to be finished first
             print_ = print_of(finding)
             turn = self._turns.get(entry.id)
             if turn is not None and turn.of == print_ and moment_ < turn.after:
                 continue
             if self._proposed(entry, print_, policy) and self._barred(entry, print_, policy, now):
-                continue
+                continue  # what is not proven may be one day, and is tried again at the end of its turn
             found.append((entry, finding, policy))
         found.sort(key=lambda one: (_RANK[str(one[1].severity)], one[0].sighting.since))
         return found
@@ -154,18 +160,12 @@ class Healer:
 
     def _proposed(self, entry: Entry, print_: str, policy: HealPolicy) -> bool:
         told = entry.proposal or {}
-        return told.get("of") == print_ and told.get("policy") == policy.name
+        return told.get("of") == print_ and told.get("policy") == policy.name and told.get("proven") is True
 
     def _barred(self, entry: Entry, print_: str, policy: HealPolicy, now: datetime) -> str:
         """Return why nothing is carried out for a finding now, "" if it may be."""
         if policy.mode != "auto":
             return "the policy only proposes"
-        if (
-            entry.proposal is not None
-            and entry.proposal.get("of") == print_
-            and not entry.proposal.get("proven")
-        ):
-            return "the fix is not proven"
         before = entry.healing or {}
         same = before.get("of") == print_
         if (
@@ -299,6 +299,11 @@ class Healer:
         except Unreachable as error:
             log.warning("%s: the cluster is lost while it is healed: %s", entry.id, error)
             return  # it is finished when the cluster is back
+        except Exception:
+            log.exception("%s cannot be healed", entry.id)
+            if (entry.healing or {}).get("started") != told["started"]:  # nothing was begun
+                self._end(entry, told, "interrupted", "a fault of fairlead's own: its log tells more")
+            return
         finally:
             self.busy = ""
         self._write_down(path, trial, done)
@@ -369,7 +374,7 @@ class Healer:
         if entry.sighting.state == "resolved":
             self._end(entry, told, "healthy", "it was watched to its end by a later process")
             return
-        if entry.state == "active" and self.world.now() - started < timedelta(seconds=patience):
+        if self.world.now() - started < timedelta(seconds=patience):
             return  # it may become well yet
         undo = [records.read_change(one) for _, one in mappings(told, "undo")]
         if not undo:

@@ -44,6 +44,8 @@ MOST_RESOLVED: Final = 500
 AT_A_TIME: Final = 25
 """Objects that are written in a row before others of this process have their turn."""
 
+_RANK: Final = {"critical": 0, "warning": 1, "info": 2}
+
 State: TypeAlias = Literal["active", "resolved", "suppressed"]
 Place: TypeAlias = tuple[str, str]
 """Namespace and name of a Finding object."""
@@ -97,10 +99,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What became of a finding: it came, it went, or somebody has begun or ceased to live with it."""
+    """What became of a finding: it came, it went, or somebody has begun or ceased to live with it. `graver`: it is there still, and worse."""
 
     entry: Entry
     state: State
+    graver: bool = False
 
 
 class Book:
@@ -167,6 +170,7 @@ class Book:
         for name, sighting in after.items():
             entry = self.entries.get(name)
             before: State | None = entry.state if entry is not None else None
+            rank = _RANK.get(text(entry.told, "severity"), 9) if entry is not None else 9
             if entry is None:
                 entry = Entry(sighting, home(standing[name][0].subject))
                 self.entries[name] = entry
@@ -177,6 +181,8 @@ class Book:
             if entry.state != before:
                 self._soon(entry, moment)
                 news.append(News(entry, entry.state))
+            elif entry.state == "active" and _RANK.get(text(entry.told, "severity"), 9) < rank:
+                news.append(News(entry, entry.state, graver=True))
         for name in [name for name in self.entries if name not in after]:
             self._forget(name)
         return news

@@ -97,6 +97,7 @@ class Work:
         self.own = Mirror(cluster, OWN, optional=lambda _: True)
         self.book = Book(cluster, retention=wishes.retention)
         self.events = Events(cluster, self.find)
+        self.metrics.events = self.events.outcomes
         self.logs = Logs(cluster, self.find, self._logs_changed)
         self.looked = Looked()
         self._discovery = asyncio.Event()
@@ -301,10 +302,10 @@ class Work:
     def _tell(self, news: News, now: datetime) -> None:
         entry = news.entry
         told = entry.told or entry.sighting.finding
-        self.metrics.news[text(told, "rule"), text(told, "severity"), news.state] += 1
+        if not news.graver:
+            self.metrics.news[text(told, "rule"), text(told, "severity"), news.state] += 1
         log.info("%s: %s: %s %s", news.state, text(told, "rule"), _name(entry), text(told, "message"))
         self.events.tell(news, now)
-        self.metrics.events = {"written": self.events.written, "dropped": self.events.dropped}
         if news.state == "suppressed":
             return
         item = notifying.Item(entry.id, told, gone=news.state == "resolved")
@@ -314,7 +315,7 @@ class Work:
                 self.notifier.say(notifying.Item(entry.id, told, note="comes and goes"))
             return
         self._flapping.discard(entry.id)
-        self.notifier.tell(item)
+        self.notifier.tell(item, again=news.graver)
 
     def _tell_late(self, now: datetime) -> None:
         """Tell of those that came and went for a while, and are calm now."""

@@ -189,11 +189,13 @@ class Notifier:
             if line.receiver.wants(told):
                 line.known[name] = None
 
-    def tell(self, item: Item) -> None:
-        """Have the receivers told that a finding came, or that it is gone."""
+    def tell(self, item: Item, *, again: bool = False) -> None:
+        """Have the receivers told that a finding came, or that it is gone; `again` also those who know it."""
         for line in self._lines:
             if not line.receiver.wants(item.told):
                 continue
+            if again:
+                line.known.pop(item.id, None)
             if (item.id in line.known) != item.gone:
                 line.waiting.pop(
                     item.id, None
@@ -245,7 +247,6 @@ class Notifier:
         assert self._http is not None
         items = list(line.waiting.items())
         body = orjson.dumps(message([one for _, one in items], self._cluster))
-        line.sent = self._seconds()
         try:
             answer = await self._http.post(
                 line.receiver.url, content=body, headers={"Content-Type": "application/json"}
@@ -259,7 +260,8 @@ class Notifier:
         for key, one in items:
             if line.waiting.get(key) is one:
                 del line.waiting[key]
-        line.first, line.tries, line.not_before = self._seconds(), 0, 0.0
+        line.first = line.sent = self._seconds()
+        line.tries, line.not_before = 0, 0.0
         if answer.status_code >= 300:
             self.outcomes["refused"] += 1
             log.warning(
