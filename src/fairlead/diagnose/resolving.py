@@ -346,13 +346,13 @@ def _moved(
 ) -> Fact:
     """All who call a Service use a port that it has not: the Service was changed, not they."""
     fix = None
-    if len(ports) == 1:
-        index = next(at for at, one in mappings(service, "spec", "ports") if one.get("port") == ports[0])
+    places = [at for at, one in mappings(service, "spec", "ports") if one.get("port") == ports[0]]
+    if len(ports) == 1 and places:
+        path = ("spec", "ports", places[0])
         title = f"give port {call.port} back to Service {ref.name}"
-        entry = dict(find(service, ("spec", "ports", index)))
-        edits = [Edit(("spec", "ports", index, "port"), call.port)]
-        if entry.get("targetPort") is None:
-            edits.append(Edit(("spec", "ports", index, "targetPort"), ports[0]))
+        edits = [Edit((*path, "port"), call.port)]
+        if mapping(service, *path).get("targetPort") is None:
+            edits.append(Edit((*path, "targetPort"), ports[0]))
         fix = Fix(title=title, changes=(patch(service, edits, title),), risk="Takes effect at once.")
     who = sorted({f"{one.kind} {one.name}" for one in (call.template.ref, *agreeing)})
     return Fact(
