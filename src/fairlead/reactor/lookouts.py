@@ -83,14 +83,21 @@ class Lookout:
         self._logs.want(self._engine.needs)
         return self._look(answers)
 
-    async def changes(self) -> AsyncGenerator[tuple[Examined, datetime], None]:
-        """Yield what is wrong, and when it was so, whenever something has changed or time has. Not while the cluster is away."""
-        took = 0.0
+    async def changes(
+        self, away: Callable[[bool], None] = lambda _: None
+    ) -> AsyncGenerator[tuple[Examined, datetime], None]:
+        """Yield what is wrong, and when it was so, whenever something has changed or time has.
+
+        Not while the cluster does not answer; `away` hears when that begins and ends.
+        """
+        took, gone = 0.0, False
         while True:
             await asyncio.sleep(max(SETTLE, took * SHARE))
-            await self._until(self.mirror.stir, AGAIN)
-            if self.mirror.away:
-                await asyncio.sleep(SETTLE)
+            await self._until(self.mirror.stir, 1.0 if gone else AGAIN)
+            if self.mirror.away != gone:
+                gone = self.mirror.away
+                away(gone)
+            if gone:
                 continue
             started = time.monotonic()
             seen = self._look(self._logs.answers)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from fairlead.faces.cli import findings, stories
+from fairlead.faces.cli import diagnose, findings, stories
 from fairlead.faces.cli.main import main
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Severity, Symptom, Where
 
@@ -175,3 +176,65 @@ def test_the_documentation_is_the_program_s_own() -> None:
     assert page.read_text() == findings.document(), "python -m fairlead.faces.cli.findings > docs/findings.md"
     keys = findings.finding(example()).keys()
     assert {field for owner, field, _ in findings.FIELDS if owner == "Finding"} == keys
+
+
+def test_symptoms_of_many_sorts_fold_too() -> None:
+    sorts = [Symptom(Ref("g", f"Kind{n}", "shop", "a"), f"waits {'x' * n}") for n in range(9)]
+    pods = [Symptom(Ref("", "Pod", "shop", f"web-{n}"), "waits for its image") for n in range(50)]
+    one = replace(example(), symptoms=(*pods, *sorts), evidence=(), fixes=())
+    lines = stories.finding(one, stories.Pen(width=100))
+    assert lines[3:] == [
+        "    so: Pod web-0, web-1 + 48 more  waits for its image",
+        "        Kind0 a  waits",
+        "        Kind1 a  waits x",
+        "        Kind2 a  waits xx",
+        "        Kind3 a  waits xxx",
+        "        Kind4 a  waits xxxx",
+        "        and 4 more: 1 Kind5, 1 Kind6, 1 Kind7, 1 Kind8",
+        f"    {one.id}",
+    ]
+    assert len(stories.finding(one, stories.Pen(width=100), whole=True)) == 3 + 59 + 1
+
+
+class Terminal(io.StringIO):
+    """Standard error, as a terminal or not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_slow_cluster_shows_how_far_it_is(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr", said := Terminal(terminal))
+    with diagnose.Progress() as progress:
+        for second in (0.5, 1.5, 1.55, 2.0, 11.0, 12.0):
+            clock[0] = second
+            progress.told(round(second), 29)
+    line = "looking: 2 of 29 kinds listed, 2 s"
+    if terminal:
+        assert said.getvalue().count("\r\x1b[K") == 5
+        assert said.getvalue().endswith("\r\x1b[K")
+        assert line in said.getvalue()
+    else:
+        assert said.getvalue() == "looking: 11 of 29 kinds listed, 11 s\n"
+
+
+def test_a_quick_one_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", said := Terminal(True))
+    with diagnose.Progress() as progress:
+        progress.told(29, 29)
+    assert said.getvalue() == ""
+
+
+def test_what_is_written_to_a_file(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", "-f", "bad.yaml", "-o", "html", "--output-file", "report.html"]) == 1
+    assert capsys.readouterr() == ("", "written to report.html\n")
+    assert (files / "report.html").read_text().startswith("<!doctype html>")
+    assert main(["diagnose", "-f", "bad.yaml", "--output-file", "no/where"]) == 2
+    assert capsys.readouterr().err.startswith("fairlead: error: cannot write no/where: No such file")

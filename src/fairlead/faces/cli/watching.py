@@ -21,8 +21,12 @@ from fairlead.faces.cli.problems import Problem
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
     from fairlead.faces.cli.answers import Answer
+    from fairlead.faces.cli.ignoring import Stock
     from fairlead.reactor.examine import Examined
     from fairlead.words import Finding
+
+REREAD = 5.0
+"""Seconds after which it is asked again what is to be ignored."""
 
 
 @dataclass(slots=True)
@@ -32,6 +36,8 @@ class _Memory:
     findings: dict[str, Finding] = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
     begun: bool = False
+    stock: Stock | None = None
+    read_at: float = 0.0
 
 
 async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda: False) -> int:
@@ -50,23 +56,30 @@ async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda:
                 )
         if ("", "Pod") in seen.unseen:
             raise Problem("the cluster does not tell of its pods", "ask for one namespace with -n", code=2)
-        _print(args, await _answer(args, cluster, seen, at, known=False), memory)
-        async with contextlib.aclosing(lookout.changes()) as changes:
+        _print(args, await _answer(args, cluster, seen, at, memory), memory)
+        async with contextlib.aclosing(lookout.changes(_away)) as changes:
             while not until():
                 seen, at = await anext(changes)
-                _print(args, await _answer(args, cluster, seen, at, known=True), memory)
+                _print(args, await _answer(args, cluster, seen, at, memory), memory)
     return 1 if any(one.severity != "info" for one in memory.findings.values()) else 0
 
 
+def _away(gone: bool) -> None:
+    said = "the cluster does not answer; what was told may be old" if gone else "the cluster answers again"
+    diagnose.say(f"fairlead: {said}")
+
+
 async def _answer(
-    args: argparse.Namespace, cluster: AsyncCluster, examined: Examined, at: datetime, *, known: bool
+    args: argparse.Namespace, cluster: AsyncCluster, examined: Examined, at: datetime, memory: _Memory
 ) -> Answer:
     from fairlead.faces.cli.answers import Seen
     from fairlead.faces.cli.ignoring import load
 
     started = time.monotonic()
-    stock = await load(cluster, args.ignore_file)
-    return diagnose.told(Seen(examined, at, "cluster"), args, stock, time.monotonic() - started, known=known)
+    if memory.stock is None or started - memory.read_at > REREAD:
+        memory.stock, memory.read_at = await load(cluster, args.ignore_file), started
+    seen = Seen(examined, at, "cluster")
+    return diagnose.told(seen, args, memory.stock, time.monotonic() - started, known=memory.begun)
 
 
 def _print(args: argparse.Namespace, answer: Answer, memory: _Memory) -> None:
