@@ -56,3 +56,22 @@ def test_the_file_is_mended_and_nothing_else_of_it(file: Path, capsys: pytest.Ca
     assert main(["diagnose", "-f", str(file)]) == 0
     assert main(["fix", "abc", "-f", str(file)]) == 2
     assert "there is no finding abc" in capsys.readouterr().err
+
+
+def test_a_revision_is_examined_and_the_commit_is_told(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top = str(file.parent.parent)
+    for message, text in (("a shop", SHOP.replace("wbe", "web")), ("tidy up", SHOP)):
+        file.write_text(text)
+        porcelain.add(top, [str(file)])
+        porcelain.commit(
+            top, message=message.encode(), author=b"Ann <a@b.example>", committer=b"Ann <a@b.example>"
+        )
+    assert main(["diagnose", "-f", str(file.parent)]) == 1
+    assert "was changed from web to wbe" in capsys.readouterr().out
+    assert main(["diagnose", "-f", str(file.parent), "--rev", "HEAD~1"]) == 0
+    assert main(["diagnose", "-f", str(file.parent), "--rev", "HEAD", "-o", "json"]) == 1
+    assert '"file": "HEAD:deploy/shop.yaml"' in capsys.readouterr().out
+    assert main(["diagnose", "-f", str(file.parent), "--rev", "nowhere"]) == 2
+    assert "Git has no revision nowhere" in capsys.readouterr().err

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -83,6 +83,12 @@ def source_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PATH",
         help="a file, a folder, or - for standard input: examine manifests instead of a cluster",
+    )
+    parser.add_argument(
+        "--rev",
+        default="",
+        metavar="REVISION",
+        help="with -f: as Git has the files in a commit, branch or tag (main, v1.2, HEAD~3), whatever lies in the working tree",
     )
     parser.add_argument(
         "--with-cluster",
@@ -263,11 +269,13 @@ async def look(args: argparse.Namespace, cluster: AsyncCluster | None) -> Seen:
             raise Problem(str(error), "`fairlead snapshot -o FILE` writes one", code=2) from error
         at = taken(document, now())
         return Seen(examine_snapshot(document, at, advice=args.advice), at, "snapshot")
-    texts = read_paths(args.filename) if args.filename else {}
+    texts = read_paths(args.filename, args.rev) if args.filename else {}
     if cluster is None:
+        from fairlead.reactor.blaming import with_commits
         from fairlead.reactor.examine import examine_files
 
         examined = examine_files(texts, now(), advice=args.advice)
+        examined.findings = with_commits(examined.findings, now())
         return Seen(examined, now(), "files", texts, named=args.filename)
     with Progress() as progress:
         if texts:
@@ -487,13 +495,37 @@ def kubeconfig(args: argparse.Namespace) -> Path:
     )
 
 
-def read_paths(paths: list[str]) -> dict[str, str]:
-    """Return the texts of files, folders and standard input by their names. Raises Problem."""
+def _of_revision(name: str, revision: str) -> Iterator[tuple[str, str]]:
+    """Yield what Git has of a file or folder in a revision. Raises Problem."""
+    from fairlead.dialects.manifests import READS
+    from fairlead.drivers.git import Repository
+
+    path = Path(name)
+    repository = Repository.around(path if path.exists() else Path())
+    if repository is None:
+        raise Problem(f"{name} is not in a Git repository", "leave out --rev", code=2)
+    with repository:
+        commit = repository.resolve(revision)
+        if commit is None:
+            raise Problem(f"Git has no revision {revision} here", code=2)
+        try:
+            under = repository.name_of(path)
+        except ValueError as error:
+            raise Problem(f"{name} is not in the repository at {repository.top}", code=2) from error
+        for file, text in repository.texts(commit, "" if under == "." else under, READS):
+            yield f"{revision}:{file}", text
+
+
+def read_paths(paths: list[str], revision: str = "") -> dict[str, str]:
+    """Return the texts of files, folders and standard input by their names, or as Git has them in a revision. Raises Problem."""
     from fairlead.reactor.examine import files_in
 
     texts: dict[str, str] = {}
     for name in paths:
         try:
+            if revision:
+                texts.update(_of_revision(name, revision))
+                continue
             if name == "-":
                 texts["(standard input)"] = sys.stdin.buffer.read().decode(errors="replace")
                 continue

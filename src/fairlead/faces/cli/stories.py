@@ -102,7 +102,10 @@ def _facts(one: Finding, pen: Pen, *, whole: bool) -> Iterator[str]:
         for item in one.evidence
         if item.text.rstrip(".") not in said
         and not (
-            item.where.path and item.subject == one.subject and one.where.path.startswith(item.where.path)
+            item.kind == "field"
+            and item.where.path
+            and item.subject == one.subject
+            and one.where.path.startswith(item.where.path)
         )
     ]
     most = len(told) if whole else _EVIDENCE
