@@ -7,13 +7,14 @@ proposed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.denials import Denial, denials
 from fairlead.diagnose.inventories import Inventory, Member, ready
 from fairlead.diagnose.likening import nearest
-from fairlead.diagnose.proposing import Edit, patch
+from fairlead.diagnose.proposing import Edit, delete, patch
 from fairlead.diagnose.states import account
 from fairlead.tongues.paths import mapping, mappings, text, whole, words
 from fairlead.words import Change, Evidence, Fix, Ref, Resource
@@ -57,7 +58,7 @@ def _fact(inventory: Inventory, member: Member, denial: Denial, line: str) -> Fa
     else:
         cause = "No binding gives it any rights here."
     because = [Ref.of(one) for one in (*missing, *((near,) if near is not None else ()))]
-    fix = None if because else _remedy(inventory, denial, bound)
+    fix = None if because else _started_anew(inventory, member, _remedy(inventory, denial, bound))
     return Fact(
         rule="rights.missing",
         subject=denial.account,
@@ -179,6 +180,26 @@ def _remedy(inventory: Inventory, denial: Denial, bound: Sequence[Resource]) -> 
         rules = [*(own[0].get("rules") or ()), rule]
         return Fix(title=title, changes=(patch(own[0], [Edit(("rules",), rules)], title),), risk=risk)
     return Fix(title=title, changes=tuple(_fresh(inventory, denial, rule, title)), risk=risk)
+
+
+def _started_anew(inventory: Inventory, member: Member, fix: Fix | None) -> Fix | None:
+    """The fix, with the pods that crash made anew: else they wait for long before they try again."""
+    if fix is None:
+        return None
+    broken = [
+        one
+        for one in inventory.crew(member.top.ref)
+        if inventory.owner(one.pod) is not None and any(_crashed(status) for _, status in one.statuses())
+    ]
+    if not broken:
+        return fix
+    changes = [delete(one.pod, f"{member.top.ref} makes it anew, with the right") for one in broken]
+    risk = f"{fix.risk} {len(broken)} pod(s) that crash are deleted, so that they start anew."
+    return replace(fix, changes=(*fix.changes, *changes), risk=risk)
+
+
+def _crashed(status: Mapping[str, object]) -> bool:
+    return whole(status, "restartCount") > 0 or bool(mapping(status, "state", "terminated"))
 
 
 def _alone(binding: Resource, who: Ref) -> bool:
