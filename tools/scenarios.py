@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from drills import FOLDER
-from drills.comparing import FIXED_GOAL, SECONDS_GOAL, Result, Totals, totals
+from drills.comparing import FIXED_GOAL, SECONDS_GOAL, Result, Totals, told, totals
 from drills.platforms import Failed, Platform
 from drills.reading import BadScenario, Scenario, Surroundings, names, read
 from drills.registries import registry
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--jobs", type=int, default=4, metavar="N", help="so many at once (default: 4)")
     top.add_argument("--json", action="store_true", help="print JSON instead of a table")
     top.add_argument("--list", action="store_true", help="only tell which there are")
+    top.add_argument("-v", "--verbose", action="store_true", help="print everything that was found, too")
     top.add_argument("-k", "--keep", action="store_true", help="leave the platform up, and say where it is")
     return top
 
@@ -76,6 +77,17 @@ def details(result: Result) -> list[str]:
     return [f"    {one}" for one in (*said, *result.symptoms, *result.said)]
 
 
+def whole(result: Result) -> list[str]:
+    """Return everything that was found before the cure."""
+    lines = []
+    for one in result.told:
+        lines += [f"    {told(one)}", f"      {one.cause}"]
+        lines += [f"      | {item.kind}: {item.text}" for item in one.evidence]
+        lines += [f"      so {symptom.subject}: {symptom.message}" for symptom in one.symptoms]
+        lines += [f"      fix: {fix.title} {fix.risk}" for fix in one.fixes]
+    return lines
+
+
 def summary(whole: Totals) -> list[str]:
     """Return what it comes to, and the goals beside it."""
     share = whole.fixed / max(1, whole.scenarios)
@@ -88,7 +100,9 @@ def summary(whole: Totals) -> list[str]:
     ]
 
 
-async def run(data: Path, folder: Path, wanted: list[str], jobs: int, *, quiet: bool) -> list[Result]:
+async def run(
+    data: Path, folder: Path, wanted: list[str], jobs: int, *, quiet: bool, verbose: bool
+) -> list[Result]:
     """Play the scenarios of these names on the platform in the directory."""
     with registry() as place:
         async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
@@ -98,7 +112,10 @@ async def run(data: Path, folder: Path, wanted: list[str], jobs: int, *, quiet: 
 
             def done(result: Result) -> None:
                 if not quiet:
-                    print("\n".join([line(result), *details(result)]), flush=True)
+                    print(
+                        "\n".join([line(result), *details(result), *(whole(result) if verbose else ())]),
+                        flush=True,
+                    )
 
             return await play(cluster, scenarios, jobs=jobs, done=done)
 
@@ -124,7 +141,9 @@ def main() -> int:
             platform.up()
         if args.data_dir is None or args.bring:
             platform.bring_images(temporary)
-        results = asyncio.run(run(platform.data, args.folder, wanted, args.jobs, quiet=args.json))
+        results = asyncio.run(
+            run(platform.data, args.folder, wanted, args.jobs, quiet=args.json, verbose=args.verbose)
+        )
     except (Failed, BadScenario) as error:
         print(f"scenarios: {error}", file=sys.stderr)
         return 2
@@ -133,15 +152,15 @@ def main() -> int:
             platform.down()
         if not args.keep:
             shutil.rmtree(temporary, ignore_errors=True)
-    whole = totals(results)
+    sums = totals(results)
     if args.json:
-        document = {"totals": whole.as_json(), "scenarios": [one.as_json() for one in results]}
+        document = {"totals": sums.as_json(), "scenarios": [one.as_json() for one in results]}
         print(json.dumps(document, indent=2))
     else:
-        print("\n" + "\n".join(summary(whole)))
+        print("\n" + "\n".join(summary(sums)))
     if args.keep:
         print(f"the platform is in {platform.data}", file=sys.stderr)
-    return 0 if whole.hold else 1
+    return 0 if sums.hold else 1
 
 
 if __name__ == "__main__":

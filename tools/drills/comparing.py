@@ -35,6 +35,8 @@ class Result:
     broken: str = ""
     """Why it could not be run; "" when it was."""
     said: list[str] = field(default_factory=list)
+    told: list[Finding] = field(default_factory=list)
+    """All that the last look before the cure found."""
     took: float = 0.0
 
     @property
@@ -46,7 +48,8 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
-        return {**asdict(self), "right": self.right}
+        document = {key: value for key, value in asdict(self).items() if key != "told"}
+        return {**document, "told": [told(one) for one in self.told], "right": self.right}
 
 
 def means(thing: Thing, ref: Ref, space: str) -> bool:

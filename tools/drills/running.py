@@ -185,6 +185,7 @@ class Drill:
         self.result.seconds = [times[index] for index in sorted(times)]
         await asyncio.sleep(SETTLED_SECONDS)
         last = await self._look()
+        self.result.told = last
         self._count(last)
         found: list[tuple[Root, Finding]] = []
         for root in self.scenario.roots:

@@ -246,6 +246,7 @@ async def _watch(
 ) -> tuple[Literal["healthy", "worse", "late"], Examined | None]:
     """Look again and again until all is well, things are worse, or patience ends."""
     known = {one.id for one in before}
+    suffering = {symptom.subject for symptom in finding.symptoms}
     deadline = time.monotonic() + patience
     good = 0
     bad_since: float | None = None
@@ -257,9 +258,11 @@ async def _watch(
             await asyncio.sleep(EVERY)
             continue
         ids = {one.id for one in examined.findings}
-        new = [one for one in examined.findings if one.id not in known and one.severity != Severity.INFO]
+        news = [one for one in examined.findings if one.id not in known and one.severity != Severity.INFO]
+        # What suffered from the root may be told of by itself until it has come round: a container waits before it is started again.
+        new = [one for one in news if one.subject not in suffering]
         waits = _waits(examined, finding, known)
-        well = finding.id not in ids and not new and not waits
+        well = finding.id not in ids and not news and not waits
         good = good + 1 if well else 0
         bad_since = (bad_since or time.monotonic()) if new else None
         if good >= GOOD_LOOKS:
@@ -267,7 +270,7 @@ async def _watch(
         if bad_since is not None and time.monotonic() - bad_since >= BAD_SECONDS:
             seen(f"worse: {new[0].subject}: {new[0].message}")
             return "worse", examined
-        seen(f"new: {new[0].subject}: {new[0].message}" if new else waits or "")
+        seen(f"new: {news[0].subject}: {news[0].message}" if news else waits or "")
         await asyncio.sleep(EVERY)
     return "late", examined
 
