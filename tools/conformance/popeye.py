@@ -55,7 +55,7 @@ EQUIVALENT: Mapping[int, tuple[str, ...]] = {
     405: ("node.version",),
     407: ("gateway.class", "route.backend", "route.parent"),
     500: ("workload.idle",),
-    501: ("workload.short", "workload.empty"),
+    501: ("workload.short", "workload.empty", "workload.partly"),
     503: ("usage.under",),
     504: ("usage.over",),
     505: ("usage.under",),
@@ -99,7 +99,7 @@ EQUIVALENT: Mapping[int, tuple[str, ...]] = {
     1108: ("service.traffic",),
     1109: ("service.single",),
     1110: ("service.endpoints", "service.selector", "service.idle"),
-    1120: ("workload.short", "workload.empty"),
+    1120: ("workload.short", "workload.empty", "workload.partly"),
     1200: ("policy.selector",),
     1201: ("policy.namespaces",),
     1202: ("policy.peer",),
@@ -117,7 +117,7 @@ EQUIVALENT: Mapping[int, tuple[str, ...]] = {
     1404: ("ingress.portless",),
     1500: ("cron.suspended", "job.suspended"),
     1501: ("cron.suspended", "cron.missed", "cron.never"),
-    1502: ("cron.suspended", "cron.missed", "cron.never"),
+    1502: ("cron.untried", "cron.suspended", "cron.missed", "cron.never"),
     1503: ("cron.missed", "cron.schedule", "job.failed", "workload.refused"),
 }  # fmt: skip
 """By code: the rules of the diagnosis that tell the same. Those of the judge's practices are told by the practices themselves."""

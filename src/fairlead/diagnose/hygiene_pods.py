@@ -84,6 +84,7 @@ def odd_workload(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         return
     if _made(resource) is None:
         yield from _without(inventory, resource)
+    yield from _partly(inventory, resource)
     path: Path = ("spec", "replicas")
     if ref.kind in {"Deployment", "StatefulSet"} and find(resource, path) == 0:
         yield Fact(
@@ -189,6 +190,47 @@ def unnoticed(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
         yield from _unnoticed(inventory, pod)
 
 
+def _partly(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A workload with fewer ready pods than it wants: for a while that is as it should be, and mostly its pods say why."""
+    ref = Ref.of(resource)
+    field = "numberReady" if ref.kind == "DaemonSet" else "readyReplicas"
+    wanted, have = _wanted(resource), whole(resource, "status", field)
+    if inventory.owner(resource) is not None or not 0 < have < wanted:
+        return
+    because: list[Key | Ref] = [(rule, ref, "") for rule in (*_WHY, "workload.empty", "workload.short")]
+    because += [one.ref for one in inventory.crew(ref)]
+    yield Fact(
+        rule="workload.partly",
+        subject=ref,
+        severity=Severity.INFO,
+        message=f"has {have} of {wanted} pods ready",
+        evidence=(inventory.field(ref, ("status", field), f"{field}: {have}"),),
+        where=inventory.where(ref, ("status", field)),
+        because=tuple(because),
+    )
+
+
+def untried(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A CronJob that has not run yet, or of which no run has succeeded."""
+    ref, status = Ref.of(resource), mapping(resource, "status")
+    if not inventory.live or not staying(resource) or mapping(resource, "spec").get("suspend") is True:
+        return
+    if text(status, "lastSuccessfulTime"):
+        return
+    ran = bool(text(status, "lastScheduleTime"))
+    yield Fact(
+        rule="cron.untried",
+        subject=ref,
+        severity=Severity.INFO,
+        message="has run, and no run of it has succeeded yet" if ran else "has not run yet",
+        evidence=(Evidence("absence", ref, "no lastSuccessfulTime"),),
+        where=inventory.where(ref, ("status",)),
+        because=tuple((rule, ref, "") for rule in _CRON),
+        confidence="possible" if ran else "certain",
+    )
+
+
+_CRON = ("cron.blocked", "cron.deadline", "cron.missed", "cron.never", "cron.schedule")
 _MAKERS = (
     ("apps", "Deployment"),
     ("apps", "StatefulSet"),
@@ -199,5 +241,9 @@ _MAKERS = (
 Look = Callable[[Inventory, Resource], Iterator[Fact]]
 UNITS: Mapping[tuple[str, str], Look] = {**dict.fromkeys(_MAKERS, old_without), ("", "Pod"): unnoticed}
 """What is asked of each object of a kind."""
-ADVICE: Mapping[tuple[str, str], Look] = {**dict.fromkeys(_MAKERS, odd_workload), ("", "Pod"): odd_pod}
+ADVICE: Mapping[tuple[str, str], Look] = {
+    **dict.fromkeys(_MAKERS, odd_workload),
+    ("", "Pod"): odd_pod,
+    ("batch", "CronJob"): untried,
+}
 """What is asked of each object of a kind, where advice is wanted."""
