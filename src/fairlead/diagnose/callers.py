@@ -236,9 +236,9 @@ def _callers(inventory: Inventory, service: Ref) -> Sequence[Call]:
     }
     askers: dict[Ref, None] = {}
     for holder in holders:
-        if holder.kind == "ConfigMap":
+        if holder.kind in {"ConfigMap", "Secret"}:
             edges = inventory.referrers(holder)
-            askers.update({edge.source: None for edge in edges if edge.relation == "config"})
+            askers.update({edge.source: None for edge in edges if edge.relation in {"config", "secret"}})
         else:
             askers[holder] = None
     found = []

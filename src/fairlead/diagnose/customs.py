@@ -80,6 +80,11 @@ def look(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 
 def _failing(inventory: Inventory, resource: Resource) -> Fact | None:
     items = {text(item, "type"): item for _, item in mappings(resource, "status", "conditions")}
+    health = mapping(resource, "status", "health")
+    if text(health, "status") == "Degraded":  # Argo CD sums up what it applied
+        items.setdefault(
+            "Degraded", {"type": "Degraded", "status": "True", "message": text(health, "message")}
+        )
     paused = (
         mapping(resource, "spec").get("suspend") is True or mapping(resource, "spec").get("paused") is True
     )
@@ -148,7 +153,20 @@ def _made(inventory: Inventory, resource: Resource) -> list[Ref]:
         ]
         found.update({Ref.of(one): None for one in below})
         level = below[:50]
-    return list(found)
+    return [*found, *_listed(resource)]
+
+
+def _listed(resource: Resource) -> Iterator[Ref]:
+    """Yield what the object's status lists as its own: as Flux does (inventory.entries), and as Argo CD does (resources)."""
+    for _, entry in mappings(resource, "status", "inventory", "entries"):
+        parts = text(entry, "id").split("_")
+        if len(parts) == 4:
+            yield Ref(parts[2], parts[3], parts[0], parts[1])
+    for _, entry in mappings(resource, "status", "resources"):
+        if text(entry, "kind") and text(entry, "name"):
+            yield Ref(
+                text(entry, "group"), text(entry, "kind"), text(entry, "namespace"), text(entry, "name")
+            )
 
 
 def _named(inventory: Inventory, resource: Resource) -> Iterator[tuple[Ref, str]]:

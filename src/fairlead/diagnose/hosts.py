@@ -7,6 +7,8 @@ the host and its port: what else stands in the text (user names, passwords) stay
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -53,6 +55,7 @@ _NOT_CALLED = re.compile(
     r"(?:^|_)NO_PROXY\Z|LISTEN|BIND|ADVERTISE|ALLOWED_(?:HOSTS|ORIGINS)|CORS|COOKIE|TEMPLATE", re.IGNORECASE
 )
 _LONGEST = 64 * 1024
+_SHORT = 1024
 
 _OPTION = re.compile(r"--?[\w.-]+|[A-Z][A-Z0-9_]*")
 _STOP = r"[^|;&\n]*?"
@@ -127,6 +130,17 @@ def setting(name: str, value: str) -> list[Spoken]:
                 found[at] = _spoken(pair, at)
             at += len(part)
     return [found[start] for start in sorted(found)]
+
+
+def unveiled(name: str, value: str) -> str:
+    """Return the text of a Secret's value in base64, where it may speak of a host: short, and a URL, or under the name of a host; else ""."""
+    if len(value) > _SHORT or not called(name):
+        return ""
+    try:
+        plain = base64.b64decode(value, validate=True).decode().strip()
+    except (binascii.Error, ValueError):
+        return ""
+    return plain if "\n" not in plain and (":" in plain or ".svc" in plain or hostly(name)) else ""
 
 
 def written(text: str) -> list[Spoken]:

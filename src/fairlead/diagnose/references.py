@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fairlead.diagnose.hosts import Spoken, arguments, named, setting, written
+from fairlead.diagnose.hosts import Spoken, arguments, named, setting, unveiled
 from fairlead.tongues.paths import Path, mapping, mappings, strings, text, whole, words
 from fairlead.words import Ref, Resource
 
@@ -271,11 +271,13 @@ def _addresses(source: Ref, spec: Mapping[str, Any], path: Path) -> Iterator[Edg
 
 
 def _settings(source: Ref, resource: Resource) -> Iterator[Edge]:
-    """The hosts in the settings and files of a ConfigMap."""
-    for key, value in strings(resource, "data").items():
-        found = written(value) if "\n" in value.strip() else setting(key, value)
-        for one in found:
-            yield from _spoken_of(source, one, ("data", key), key)
+    """The hosts in the settings of a ConfigMap or Secret, and in the files of a ConfigMap."""
+    secret = source.kind == "Secret"
+    for field in ("data", "stringData") if secret else ("data",):
+        for key, value in strings(resource, field).items():
+            plain = unveiled(key, value) if secret and field == "data" else value
+            for one in setting(key, plain):
+                yield from _spoken_of(source, one, (field, key), key)
 
 
 def _ingress(source: Ref, resource: Resource) -> Iterator[Edge]:
@@ -530,6 +532,7 @@ def _provisioning(source: Ref, resource: Resource) -> Iterator[Edge]:
 _READERS: Mapping[tuple[str, str], Callable[[Ref, Resource], Iterator[Edge]]] = {
     ("networking.k8s.io", "Ingress"): _ingress,
     ("", "ConfigMap"): _settings,
+    ("", "Secret"): _settings,
     ("", "PersistentVolume"): _volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "ServiceAccount"): _account,
