@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import clusters
@@ -119,6 +120,28 @@ def test_kinds_that_are_seen_no_more_prove_nothing() -> None:
     assert [one.rule for one in going.update([pod], now=clusters.NOW)] == ["config.missing"]
     assert going.update(now=clusters.NOW, unseen=[("", "ConfigMap")]) == []
     assert [one.rule for one in going.update(now=clusters.NOW, unseen=[])] == ["config.missing"]
+
+
+def test_an_analyzer_that_fails_costs_no_other_object_its_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod: Resource = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "b", "uid": "1"},
+                     "spec": {"containers": [{"name": "x", "envFrom": [{"configMapRef": {"name": "gone"}}]}]}}  # fmt: skip
+    broken = copy.deepcopy(pod)
+    broken["metadata"] |= {"name": "broken", "uid": "2"}
+    going = Examination()
+    plan = going._plan.ask
+
+    def ask(inventory: Any, resource: Resource, kind: tuple[str, str]) -> Any:
+        if resource["metadata"]["name"] == "broken":
+            raise ValueError("a fault")
+        return plan(inventory, resource, kind)
+
+    monkeypatch.setattr(going, "_plan", SimpleNamespace(ask=ask))
+    assert [one.rule for one in going.update([pod, broken], now=clusters.NOW)] == ["config.missing"]
+    assert [str(ref) for ref in going.failed] == ["Pod b/broken"]
+    assert [one.rule for one in going.update(drops=list(going.failed), now=clusters.NOW)] == [
+        "config.missing"
+    ]
+    assert going.failed == {}
 
 
 def test_it_looks_at_files_too() -> None:

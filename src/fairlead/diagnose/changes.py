@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from fairlead.diagnose.inventories import Inventory, moment, span
+from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.diagnose.revisions import replica_sets, revision
 from fairlead.tongues.paths import Path, dotted, mapping, mappings, text
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity
@@ -57,7 +57,7 @@ def _changes(inventory: Inventory, finding: Finding) -> Iterator[tuple[datetime,
 
 
 def _recent(inventory: Inventory, at: datetime | None) -> bool:
-    return at is not None and timedelta() <= inventory.now - at <= LATELY
+    return at is not None and inventory.past(at, timedelta()) and not inventory.past(at, LATELY)
 
 
 def _rollout(inventory: Inventory, ref: Ref) -> Iterator[tuple[datetime, Evidence]]:
@@ -77,7 +77,7 @@ def _rollout(inventory: Inventory, ref: Ref) -> Iterator[tuple[datetime, Evidenc
         return
     said = ", ".join(_told(inventory, ref, *one) for one in found[:_LIMIT])
     more = f" and {len(found) - _LIMIT} more" if len(found) > _LIMIT else ""
-    message = f"rolled out {span(inventory.now - at)} ago (revision {revision(new)}): {said}{more}"
+    message = f"rolled out {inventory.ago(at)} ago (revision {revision(new)}): {said}{more}"
     yield at, Evidence("change", ref, message, inventory.where(ref, found[0][0]))
 
 
@@ -141,7 +141,7 @@ def _writes(inventory: Inventory, ref: Ref, resource: Resource) -> Iterator[tupl
     of = f" ({', '.join(fields[:_LIMIT])})" if fields else ""
     yield (
         at,
-        Evidence("change", ref, f"{ref} was last written {span(inventory.now - at)} ago by {manager}{of}"),
+        Evidence("change", ref, f"{ref} was last written {inventory.ago(at)} ago by {manager}{of}"),
     )
 
 

@@ -19,8 +19,8 @@ from fairlead.diagnose import (
     catalogs,
     certificates,
     configs,
-    credentials,
     crashes,
+    credentials,
     cronjobs,
     customs,
     deprecations,
@@ -216,13 +216,12 @@ def findings_in(inventory: Inventory, *, advice: bool = False) -> list[Finding]:
 
 def _with_ways_back(inventory: Inventory, findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings with the last resort among fixes (what worked before, where that still runs), and what was changed lately."""
-    if not inventory.live:
-        return list(findings)
-    ways = (way_back(inventory, one) if not one.fixes else None for one in findings)
-    return [
-        with_changes(inventory, replace(one, fixes=(way,)) if way is not None else one)
-        for one, way in zip(findings, ways, strict=True)
-    ]
+    return [_finished(inventory, one) for one in findings] if inventory.live else list(findings)
+
+
+def _finished(inventory: Inventory, finding: Finding) -> Finding:
+    way = way_back(inventory, finding) if not finding.fixes else None
+    return with_changes(inventory, replace(finding, fixes=(way,)) if way is not None else finding)
 
 
 class Examination:
@@ -255,6 +254,8 @@ class Examination:
         self._readers: dict[Hashable, set[Ref]] = {}
         self._timed: dict[Ref, datetime] = {}
         self._needs: dict[Ref, list[Need]] = {}
+        self._ends: dict[int, tuple[Finding, Finding, Reads]] = {}
+        self.failed: dict[Ref, Exception] = {}
         self.asked = 0
 
     @property
@@ -280,7 +281,8 @@ class Examination:
         """Take in what was put and what was dropped, and return the findings of all that is there now, the gravest first.
 
         `now` is aware UTC. `answers` takes the place of the answers before, `unseen` of the kinds that could not be listed (where given). What
-        was put must not be changed afterwards. `asked` counts the objects that were asked in this update.
+        was put must not be changed afterwards. `asked` counts the objects that were asked in this update; `failed` has those about which not
+        all could be asked, with what was raised: a fault of an analyzer, which costs no other object its findings.
         """
         inventory = self._inventory
         touched: set[Hashable] = set()
@@ -312,11 +314,24 @@ class Examination:
         self.asked = len(dirty)
         for ref in dirty:
             self._ask(ref)
-        inventory.reading(Reads())
-        try:
-            return _with_ways_back(inventory, self._ledger.findings())
-        finally:
-            inventory.reading(None)
+        return self._finish(self._ledger.findings(), touched, now)
+
+    def _finish(self, findings: list[Finding], touched: set[Hashable], now: datetime) -> list[Finding]:
+        """Return the findings with what is added at the end; what was added before is taken where it still holds."""
+        if not self._inventory.live:
+            return findings
+        before, self._ends = self._ends, {}
+        for one in findings:
+            held = before.get(id(one))
+            if held is None or held[0] is not one or _spent(held[2], touched, now):
+                reads = Reads()
+                self._inventory.reading(reads)
+                try:
+                    held = (one, _finished(self._inventory, one), reads)
+                finally:
+                    self._inventory.reading(None)
+            self._ends[id(one)] = held
+        return [self._ends[id(one)][1] for one in findings]
 
     def _ask(self, ref: Ref) -> None:
         before = self._reads.pop(ref, None)
@@ -325,12 +340,17 @@ class Examination:
         resource = self.view.get(ref.group, ref.kind, ref.namespace, ref.name)
         kind = (ref.group, ref.kind)
         facts: list[Fact] = []
+        wanted: list[Need] = []
         reads = Reads()
+        self.failed.pop(ref, None)
         if resource is not None:
             self._inventory.reading(reads)
             try:
-                facts = list(self._plan.ask(self._inventory, resource, kind))
-                wanted = list(_WANTED.ask(self._inventory, resource, kind)) if self._inventory.live else []
+                facts.extend(self._plan.ask(self._inventory, resource, kind))
+                if self._inventory.live:
+                    wanted.extend(_WANTED.ask(self._inventory, resource, kind))
+            except Exception as error:  # noqa: BLE001  what one object holds must not cost the others; it is told in `failed`
+                self.failed[ref] = error
             finally:
                 self._inventory.reading(None)
             if wanted:
@@ -352,6 +372,11 @@ class Examination:
 
 
 _NOBODY: frozenset[Ref] = frozenset()
+
+
+def _spent(reads: Reads, touched: set[Hashable], now: datetime) -> bool:
+    """Say whether an answer that was made from these reads may be another by now."""
+    return (reads.until is not None and reads.until <= now) or not reads.tokens.isdisjoint(touched)
 
 
 def _place(ref: Ref) -> tuple[str, str, str, str]:
