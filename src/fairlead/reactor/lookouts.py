@@ -93,7 +93,10 @@ class Lookout:
         took, gone = 0.0, False
         while True:
             await asyncio.sleep(max(SETTLE, took * SHARE))
-            await self._until(self.mirror.stir, 1.0 if gone else AGAIN)
+            until = time.monotonic() + AGAIN
+            while self.mirror.away == gone and time.monotonic() < until:
+                if await self._until(self.mirror.stir, 1.0) and not gone:
+                    break
             if self.mirror.away != gone:
                 gone = self.mirror.away
                 away(gone)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -42,9 +43,28 @@ class _Memory:
 
 async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda: False) -> int:
     """Tell what is wrong, then what comes and goes, until interrupted, or `until` says so after a look. Raises Problem."""
+    memory = _Memory()
+    with _quiet():
+        await _tell(args, memory, until)
+    return 1 if any(one.severity != "info" for one in memory.findings.values()) else 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the log of what follows the cluster to itself: what matters of it is told to the person."""
+    log, handler = logging.getLogger("fairlead.diagnosing"), logging.NullHandler()
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = True
+        log.removeHandler(handler)
+
+
+async def _tell(args: argparse.Namespace, memory: _Memory, until: Callable[[], bool]) -> None:
     from fairlead.reactor.lookouts import Lookout
 
-    memory = _Memory()
     async with (
         diagnose.open_cluster(args) as cluster,
         Lookout(cluster, args.namespace, advice=args.advice) as lookout,
@@ -61,7 +81,6 @@ async def watch(args: argparse.Namespace, *, until: Callable[[], bool] = lambda:
             while not until():
                 seen, at = await anext(changes)
                 _print(args, await _answer(args, cluster, seen, at, memory), memory)
-    return 1 if any(one.severity != "info" for one in memory.findings.values()) else 0
 
 
 def _away(gone: bool) -> None:
