@@ -129,6 +129,15 @@ def test_a_finding_is_an_object_beside_its_subject() -> None:
     assert ("default", node.id) in stage.api.objects
 
 
+def test_any_rule_makes_a_label() -> None:
+    stage = Stage()
+    one = finding(rule="sense.falco.Write below etc (root) " + "x" * 80 + "/")
+    stage.see(one)
+    label = stage.api.objects["shop", one.id]["metadata"]["labels"]["fairlead.dev/rule"]
+    assert label.startswith("sense.falco.Write-below-etc-root-x")
+    assert len(label) == 63
+
+
 def test_what_passes_is_not_news() -> None:
     stage = Stage()
     one = finding()

@@ -26,6 +26,8 @@ LONGEST: Final = 2048
 MOST_SYMPTOMS: Final = 50
 LONGEST_DIFF: Final = 8192
 _NUMBERS = re.compile(r"\d+")
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+"""What the value of a label may not have."""
 
 
 class Veil:
@@ -168,7 +170,7 @@ def document(namespace: str, told: Mapping[str, Any], status: Mapping[str, Any])
             "namespace": namespace,
             "labels": {
                 "app.kubernetes.io/managed-by": "fairlead",
-                "fairlead.dev/rule": str(told["rule"])[:63],
+                "fairlead.dev/rule": _UNFIT.sub("-", str(told["rule"]))[:63].strip("-_."),
                 "fairlead.dev/severity": told["severity"],
             },
         },
