@@ -54,6 +54,7 @@ CLUSTER = {
     "NodeMetrics",
     "GatewayClass",
     "APIService",
+    "DeviceClass",
     "ValidatingWebhookConfiguration",
 }
 

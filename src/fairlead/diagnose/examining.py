@@ -25,6 +25,7 @@ from fairlead.diagnose import (
     customs,
     deprecations,
     detections,
+    devices,
     disruption,
     evictions,
     gateways,
@@ -99,6 +100,7 @@ UNITS: Sequence[Table] = (
     hygiene_services.UNITS,
     autoscaling.UNITS,
     cronjobs.UNITS,
+    devices.UNITS,
     disruption.UNITS,
     evictions.UNITS,
     jobs.UNITS,
@@ -131,6 +133,7 @@ ADVICE: Sequence[Table] = (
     pairs.ADVICE,
     pairs_routes.ADVICE,
     policies_network.ADVICE,
+    rights.ADVICE,
     unused.ADVICE,
     usage.ADVICE,
 )

@@ -41,6 +41,7 @@ CLUSTER_SCOPED = frozenset(
         ("networking.k8s.io", "IngressClass"),
         ("node.k8s.io", "RuntimeClass"),
         ("rbac.authorization.k8s.io", "ClusterRole"),
+        ("resource.k8s.io", "DeviceClass"),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
         ("scheduling.k8s.io", "PriorityClass"),
         ("storage.k8s.io", "CSIDriver"),

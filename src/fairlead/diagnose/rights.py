@@ -17,10 +17,11 @@ from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, delete, patch
 from fairlead.diagnose.states import account
 from fairlead.tongues.paths import mapping, mappings, text, whole, words
-from fairlead.words import Change, Evidence, Fix, Ref, Resource
+from fairlead.words import Change, Evidence, Fix, Ref, Resource, Severity
 
 _RBAC = "rbac.authorization.k8s.io"
 _MOST = 4
+_OWN = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
 def pod(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
@@ -233,4 +234,53 @@ def _fresh(inventory: Inventory, denial: Denial, rule: Mapping[str, object], why
         yield Change(verb="create", ref=Ref.of(body), api_version=version, body=body, why=why)
 
 
+def binding(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
+    """A binding that gives a workload's account, or all of them, any verb or any resource."""
+    ref = Ref.of(resource)
+    meta = mapping(resource, "metadata")
+    if ref.name.startswith("system:") or "kubernetes.io/bootstrapping" in mapping(meta, "labels"):
+        return
+    role = _role(resource)
+    wide = next(
+        (
+            (index, rule)
+            for index, rule in mappings(inventory.get(role), "rules")
+            if "*" in words(rule, "verbs") or "*" in words(rule, "resources")
+        ),
+        None,
+    )
+    who = [
+        text(one, "name")
+        for _, one in mappings(resource, "subjects")
+        if text(one, "kind") == "ServiceAccount" or text(one, "name").startswith("system:serviceaccounts")
+    ]
+    if (
+        wide is None
+        or not who
+        or ref.namespace in _OWN
+        or all(_system(resource, one) for _, one in mappings(resource, "subjects"))
+    ):
+        return
+    index, rule = wide
+    field = "verbs" if "*" in words(rule, "verbs") else "resources"
+    yield Fact(
+        rule="rights.wide",
+        subject=ref,
+        severity=Severity.INFO,
+        message=f"gives {', '.join(who)} all {field} of a rule of {role}",
+        cause="Whoever gets into such a pod may do all of that too.",
+        evidence=(inventory.field(role, ("rules", index, field), f'{field}: ["*"]'),),
+        where=inventory.where(ref, ("roleRef",)),
+    )
+
+
+def _system(resource: Resource, subject: Mapping[str, object]) -> bool:
+    """Say whether a subject lives where Kubernetes keeps its own."""
+    return (text(subject, "namespace") or Ref.of(resource).namespace) in _OWN
+
+
 UNITS: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {("", "Pod"): pod}
+ADVICE: Mapping[tuple[str, str], Callable[[Inventory, Resource], Iterator[Fact]]] = {
+    (_RBAC, "RoleBinding"): binding,
+    (_RBAC, "ClusterRoleBinding"): binding,
+}

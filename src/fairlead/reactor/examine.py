@@ -82,6 +82,8 @@ OPTIONAL: Sequence[tuple[str, str]] = (
     ("gateway.networking.k8s.io/v1beta1", "ReferenceGrant"),
     ("wgpolicyk8s.io/v1alpha2", "PolicyReport"),
     ("wgpolicyk8s.io/v1alpha2", "ClusterPolicyReport"),
+    ("resource.k8s.io/v1", "DeviceClass"),
+    ("resource.k8s.io/v1", "ResourceClaim"),
     ("keda.sh/v1alpha1", "ScaledObject"),
     ("operators.coreos.com/v1alpha1", "CatalogSource"),
     ("operators.coreos.com/v1alpha1", "ClusterServiceVersion"),
