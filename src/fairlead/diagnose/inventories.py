@@ -181,6 +181,7 @@ class Inventory:
 
     @now.setter
     def now(self, now: datetime) -> None:
+        """Let it be this time from now on; `forget` then lets go of what the time has overtaken."""
         self._now = now
 
     def ago(self, at: datetime) -> str:
@@ -210,6 +211,7 @@ class Inventory:
 
     @answers.setter
     def answers(self, answers: Mapping[Need, str]) -> None:
+        """Take the answers in place of those before, and forget what was worked out from them."""
         self.forget(self.answered(answers))
 
     def answered(self, answers: Mapping[Need, str]) -> set[Hashable]:
