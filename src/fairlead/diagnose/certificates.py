@@ -147,16 +147,20 @@ def _point(key: Any) -> bytes:
 def pairs(entries: dict[str, str]) -> list[Pair]:
     """Return the certificates in the entries of an object that are no bundles, with the private key that stands beside them."""
     keys = {name: value for name, value in entries.items() if "PRIVATE KEY-----" in value}
+    held = [
+        name
+        for name, value in entries.items()
+        if "-----BEGIN CERTIFICATE" in value and not name.startswith(("ca.", "ca-", "cacert"))
+    ]
     found = []
-    for name, value in entries.items():
-        if "-----BEGIN CERTIFICATE" not in value or name.startswith(("ca.", "ca-", "cacert")):
-            continue
+    for name in held:
+        value = entries[name]
         chain = read(value)
         if not chain or len(chain) > _MOST:
             continue
         beside = name if name in keys else next(
             (one for one in keys if one.rpartition(".")[0] == name.rpartition(".")[0]),
-            next(iter(keys)) if len(keys) == 1 else "",
+            next(iter(keys)) if len(keys) == len(held) == 1 else "",
         )  # fmt: skip
         found.append(Pair(name, chain, keys.get(beside, ""), beside, entries.get("ca.crt", "")))
     return found

@@ -9,6 +9,7 @@ Source: the conventions of Kubernetes' API (conditions), and kstatus.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -38,6 +39,10 @@ _OWN_RULES = frozenset(
 """Groups whose kinds have rules of their own."""
 _PATIENCE = timedelta(minutes=5)
 _SOON = timedelta(minutes=2)
+_LONG = timedelta(minutes=15)
+_UNDER_WAY = re.compile(
+    r"Progress|Pending|Waiting|Creating|Provisioning|Initiali[sz]|Installing|Reconciling|Upgrading|Scaling"
+)
 _DEEP = 3
 
 
@@ -94,7 +99,7 @@ def _failing(inventory: Inventory, resource: Resource) -> Fact | None:
             item.get("status") != bad
             or paused
             or not _current(resource, item)
-            or not lasting(inventory, item, _SOON)
+            or not lasting(inventory, item, _patience(items, item))
         ):
             continue
         ref = Ref.of(resource)
@@ -125,6 +130,15 @@ def _failing(inventory: Inventory, resource: Resource) -> Fact | None:
             because=tuple(because),
         )
     return None
+
+
+def _patience(items: Mapping[str, Mapping[str, Any]], item: Mapping[str, Any]) -> timedelta:
+    """Return how long a condition may be so before it is trouble: longer while somebody is at work on it."""
+    working = (
+        items.get("Reconciling", {}).get("status") == "True"
+        or items.get("Issuing", {}).get("status") == "True"
+    )
+    return _LONG if working or _UNDER_WAY.search(text(item, "reason")) else _SOON
 
 
 def _spaced(kind: str) -> str:

@@ -52,7 +52,8 @@ _KEYWORDS = re.compile(
 _HOSTLY = re.compile(r"(?:^|[_.-])(?:host|hostname|addr|address|server|endpoint)s?\Z", re.IGNORECASE)
 _CAMEL = re.compile(r"[a-z](?:Host|Hostname|Addr|Address|Server|Endpoint)\Z")
 _NOT_CALLED = re.compile(
-    r"(?:^|_)NO_PROXY\Z|LISTEN|BIND|ADVERTISE|ALLOWED_(?:HOSTS|ORIGINS)|CORS|COOKIE|TEMPLATE", re.IGNORECASE
+    r"(?:^|_)NO_PROXY\Z|LISTEN|BIND|ADVERTISE|ALLOWED_(?:HOSTS|ORIGINS)|CORS|COOKIE|TEMPLATE|PUBLIC|EXTERNAL|REDIRECT|CALLBACK|ISSUER",
+    re.IGNORECASE,
 )
 _LONGEST = 64 * 1024
 _SHORT = 1024

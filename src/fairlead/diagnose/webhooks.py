@@ -120,7 +120,7 @@ def _look(inventory: Inventory, hook: _Hook) -> Iterator[Fact]:
         members = inventory.selected(selector, hook.service)
         if not any(ready(one.pod) for one in members):
             deadlocked = not members and [
-                one for one in templates if _wanted(one) and _matches(inventory, hook, one)
+                one for one in templates if _wanted(inventory, one) and _matches(inventory, hook, one)
             ]
             if deadlocked:
                 yield _deadlock(inventory, hook, deadlocked[0])
@@ -174,9 +174,9 @@ def _fact(
     )
 
 
-def _young(inventory: Inventory, pod: Resource) -> bool:
-    """Say whether a pod was made so lately that it need not be ready yet."""
-    at = created(pod)
+def _young(inventory: Inventory, resource: Resource) -> bool:
+    """Say whether an object was made so lately that it need not be ready yet."""
+    at = created(resource)
     return at is not None and not inventory.past(at, timedelta(minutes=1))
 
 
@@ -236,8 +236,11 @@ def _port(inventory: Inventory, hook: _Hook, service: Resource) -> Iterator[Fact
                 f"The Service has {', '.join(map(str, ports))}.", path, fix=fix)  # fmt: skip
 
 
-def _wanted(template: Template) -> bool:
-    return mapping(template.resource, "spec").get("replicas") != 0
+def _wanted(inventory: Inventory, template: Template) -> bool:
+    """Say whether the template should have pods by now."""
+    return mapping(template.resource, "spec").get("replicas") != 0 and not _young(
+        inventory, template.resource
+    )
 
 
 def _matches(inventory: Inventory, hook: _Hook, template: Template) -> bool:
