@@ -273,6 +273,9 @@ class Healer:
             self._wait(entry, print_)
             return
         log.info("%s: %s", entry.id, trial.fix.title)
+        known = (
+            await self.world.look()
+        ).findings  # of more kinds than a copy needs: what is there already is not the fix's doing
         self.busy = entry.id
         path = self._path(entry.id, now)
 
@@ -290,7 +293,7 @@ class Healer:
                 self.cluster,
                 trial.finding,
                 trial.fix,
-                before=seen.findings,
+                before=[*seen.findings, *known],
                 now=self.world.now,
                 patience=policy.patience,
                 note=note,
