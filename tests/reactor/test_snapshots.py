@@ -466,7 +466,7 @@ def test_odd_objects_are_redacted_without_a_fault() -> None:
     odd: list[Resource] = [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"a": "%%%", "b": 5, "c": None, "d": ""}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "b"}, "data": "text", "stringData": {"x": "\ud800abcdefgh1"}},
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "c", "annotations": None}, "data": {"k": b64("\0\1" * 40)}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "c", "annotations": None}, "stringData": None, "data": {"k": b64("\0\1" * 40)}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "d"}, "data": {"a": 5, "b": "\ud800 half"}},
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "e", "annotations": {"a": 5}}, "spec": {"containers": [{"env": 5}]}},
     ]  # fmt: skip

@@ -277,8 +277,8 @@ class Redactor:
                 found[field] = {
                     key: self._held(key, value, encoded=field == "data") for key, value in held.items()
                 }
-            elif held is not None:
-                found[field] = held if not isinstance(held, str) else self.stand_in(held)
+            elif field in one:
+                found[field] = None if held is None else self.stand_in(str(held))
         return {key: found[key] for key in (*one, *(found.keys() - one.keys()))}
 
     def _held(self, key: str, value: Any, *, encoded: bool) -> Any:
