@@ -121,6 +121,7 @@ def test_patches_of_a_kustomization_are_no_objects() -> None:
 
 EXPECTED = {
     "failures/crashpod.v2": {("object.doubled", "db-certs-config")},
+    "failures/prometheus_rule_failure": {("monitor.query", "bad-rules")},
     "failures/ingress_port_path_change": {("object.doubled", "production-ingress")},
     "failures/ticketing-incident-demo": {("service.name", "seat-selection")},
 }
