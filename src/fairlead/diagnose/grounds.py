@@ -5,6 +5,7 @@ Trouble here explains trouble above, so it is looked at even where no pod compla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
@@ -20,6 +21,8 @@ _DEFAULT_CLASS = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
+_GROUPS = re.compile(r"\b([a-z0-9.-]+)/(v\w+): ")
+"""How the API server writes a group and version that it could not ask."""
 _STUCK = timedelta(minutes=1)
 _CORDON = "node.kubernetes.io/unschedulable"
 
@@ -186,6 +189,15 @@ def _namespace(inventory: Inventory, namespace: Resource) -> Iterator[Fact]:
         message=f"is being deleted for {inventory.ago(since)}",
         cause=cause,
         evidence=tuple(evidence),
+        because=tuple(
+            (
+                "apiservice.unavailable",
+                Ref("apiregistration.k8s.io", "APIService", "", f"{version}.{group}"),
+                "",
+            )
+            for one in said
+            for group, version in _GROUPS.findall(one)
+        ),
         fixes=fixes,
     )
 

@@ -245,7 +245,7 @@ def binding(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         (
             (index, rule)
             for index, rule in mappings(inventory.get(role), "rules")
-            if "*" in words(rule, "verbs") or "*" in words(rule, "resources")
+            if ("*" in words(rule, "verbs") or "*" in words(rule, "resources")) and not _everything(rule)
         ),
         None,
     )
@@ -272,6 +272,11 @@ def binding(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         evidence=(inventory.field(role, ("rules", index, field), f'{field}: ["*"]'),),
         where=inventory.where(ref, ("roleRef",)),
     )
+
+
+def _everything(rule: Mapping[str, object]) -> bool:
+    """Say whether a rule has no bounds at all: that is told of bindings of all kinds of subjects."""
+    return all("*" in words(rule, field) for field in ("apiGroups", "resources", "verbs"))
 
 
 def _system(resource: Resource, subject: Mapping[str, object]) -> bool:
