@@ -17,9 +17,10 @@ from fairlead.diagnose import records
 from fairlead.diagnose.histories import Sighting
 from fairlead.diagnose.suppressing import Suppression
 from fairlead.faces.cli import findings, htmlgraph, htmlreport, reports, reports_diagnosis, stories
-from fairlead.faces.cli.answers import Answer, Seen, diffs
+from fairlead.faces.cli.answers import Answer, Seen, diffs, meaning
 from fairlead.faces.cli.htmlgraph import Box
 from fairlead.faces.cli.main import main
+from fairlead.judge.practices import NAMES
 from fairlead.reactor.examine import Examined
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Severity, Snapshot, Symptom, Where
 
@@ -480,3 +481,9 @@ def test_the_story_tells_history_and_ignored() -> None:
     assert "    since 3h, 4 times in 9h" in lines
     assert "    ignored until 2026-01-04: the new node comes on Monday" in lines
     assert lines[-1] == "1 cause explains 3 symptoms (1 object in 0.0 s, 1 ignored)"
+
+
+def test_what_rules_and_practices_mean() -> None:
+    assert meaning("image.pull").startswith("An image cannot be pulled")
+    assert meaning("practice.image-tag") == NAMES["image-tag"].title
+    assert meaning("practice.nothing") == meaning("sense.falco.any") == ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from fairlead.diagnose.rules import RULES
 from fairlead.diagnose.suppressing import Suppression, returned, suppressed
 from fairlead.words import Change, Finding, Fix, Ref, Severity, Snapshot
 
@@ -101,6 +102,18 @@ def answer(seen: Seen, choice: Choice, suppressions: Iterable[Suppression]) -> A
         returned=returned(shown, holding, seen.now),
         left_out=len(examined.findings) - len(asked),
     )
+
+
+def meaning(rule: str) -> str:
+    """Return what a rule means in one sentence, or what a practice asks for; "" for a rule of nobody's table."""
+    if rule in RULES:
+        return RULES[rule]
+    family, _, name = rule.partition(".")
+    if family != "practice":
+        return ""
+    from fairlead.judge.practices import NAMES
+
+    return NAMES[name].title if name in NAMES else ""
 
 
 def patched(view: Snapshot, change: Change) -> tuple[bool, dict[str, object] | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.diagnose.histories import status
 from fairlead.diagnose.records import change, finding, fix, ref, where
 from fairlead.diagnose.rules import RULES
+from fairlead.faces.cli.answers import meaning
 from fairlead.words import Finding
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def told(one: Finding, answer: Answer) -> dict[str, Any]:
     if by is not None:
         found["ignored"] = {"by": by.name, "reason": by.reason, "until": _time(by.until)}
     if answer.explain:
-        found["explanation"] = answer.explanations.get(one.id) or RULES.get(one.rule, "")
+        found["explanation"] = answer.explanations.get(one.id) or meaning(one.rule)
     return found
 
 

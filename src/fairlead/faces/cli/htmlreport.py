@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fairlead import __version__
-from fairlead.diagnose.rules import RULES
 from fairlead.faces.cli import htmlgraph
+from fairlead.faces.cli.answers import diffs, meaning
 from fairlead.faces.cli.htmlgraph import clean
 from fairlead.faces.cli.htmlstyle import SCRIPT, STYLE
 from fairlead.words import Evidence, Finding, Fix, Ref, Severity
@@ -103,7 +103,7 @@ def _header(answer: Answer, title: str) -> Iterator[str]:
     looked = "1 object" if objects == 1 else f"{objects} objects"
     yield f'<p class="about">{looked} of {_SOURCES[answer.seen.source]}, as of {at}</p>'
     tiles = [
-        ("critical", counts["critical"], "down now"),
+        ("critical", counts["critical"], "down now" if examined.scope == "live" else "cannot work"),
         ("warning", counts["warning"], "will be, or worse than it looks"),
         ("info", counts["info"], "notes" if counts["info"] != 1 else "note"),
         ("", symptoms, "symptoms explained" if symptoms != 1 else "symptom explained"),
@@ -149,8 +149,8 @@ def _card(one: Finding, answer: Answer, *, ignored: str = "") -> Iterator[str]:
     yield f"<h2>{_subject(one.subject)}</h2>"
     yield f'<p class="message">{clean(one.message)}</p>'
     chips = [f'<span class="chip {one.severity}">{one.severity}</span>']
-    meaning = RULES.get(one.rule, "")
-    chips.append(f'<span class="chip" title="{clean(meaning)}">{clean(one.rule)}</span>')
+    means = meaning(one.rule)
+    chips.append(f'<span class="chip" title="{clean(means)}">{clean(one.rule)}</span>')
     if one.confidence != "certain":
         chips.append(f'<span class="chip">{one.confidence}</span>')
     sighting = answer.histories.get(one.id)
@@ -167,7 +167,7 @@ def _card(one: Finding, answer: Answer, *, ignored: str = "") -> Iterator[str]:
     if str(one.where):
         yield f'<p class="where"><code>{clean(str(one.where))}</code></p>'
     if answer.explain:
-        words = answer.explanations.get(one.id) or meaning
+        words = answer.explanations.get(one.id) or means
         yield from (f'<p class="words">{clean(part)}</p>' for part in words.splitlines() if part.strip())
     yield from _graph(one)
     yield from _evidence(one.evidence, one.subject)
@@ -207,8 +207,6 @@ def _evidence(evidence: Sequence[Evidence], subject: Ref) -> Iterator[str]:
 
 
 def _fix(fix: Fix, one: Finding, answer: Answer) -> Iterator[str]:
-    from fairlead.faces.cli.answers import diffs
-
     whose = f" <i>the {clean(fix.origin)}'s</i>" if fix.origin else ""
     yield f'<section class="fix"><h3>Fix{whose}: {clean(fix.title)}</h3>'
     if fix.risk:
@@ -239,7 +237,7 @@ def _advice(findings: Sequence[Finding]) -> Iterator[str]:
         return
     yield '<section class="advice"><h2>What could be better</h2>'
     for rule, them in sorted(rules.items(), key=lambda pair: (-len(pair[1]), pair[0])):
-        yield f'<details data-severity="info"><summary><b>{clean(rule)}</b> <i>{len(them)}</i> {clean(RULES.get(rule) or them[0].message)}</summary><table>'
+        yield f'<details data-severity="info"><summary><b>{clean(rule)}</b> <i>{len(them)}</i> {clean(meaning(rule) or them[0].message)}</summary><table>'
         for one in them:
             place = f'<code class="at">{clean(str(one.where))}</code>' if str(one.where) else ""
             yield f"<tr><td>{_subject(one.subject)}</td><td>{clean(one.message)}{place}</td></tr>"

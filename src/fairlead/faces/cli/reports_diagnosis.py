@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fairlead.diagnose.rules import RULES
 from fairlead.faces.cli import reports, stories
+from fairlead.faces.cli.answers import meaning
 from fairlead.faces.cli.reports import Case, Level, Mark, Outcome, Rewrite
 from fairlead.words import Finding, Severity
 
@@ -29,7 +29,7 @@ def sarif(answer: Answer) -> dict[str, Any]:
     marks += [_mark(one, answer, by.reason) for one, by in answer.hidden]
     unseen = ", ".join(sorted(kind for _, kind in answer.examined.unseen))
     notes = [*answer.notes, *([f"could not be listed: {unseen}"] if unseen else ())]
-    meanings = {**RULES, **{mark.rule: mark.text for mark in marks if mark.rule not in RULES}}
+    meanings = {mark.rule: meaning(mark.rule) for mark in marks}
     return reports.sarif(marks, meanings, notifications=notes)
 
 

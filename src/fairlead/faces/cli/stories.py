@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fairlead.diagnose.rules import RULES
+from fairlead.faces.cli.answers import meaning
 from fairlead.words import Evidence, Finding, Ref, Severity, Symptom
 
 if TYPE_CHECKING:
@@ -197,12 +197,12 @@ def explained(one: Finding, pen: Pen, words: str = "") -> list[str]:
     """Return what a finding means, how it spreads and why its fix helps; `words` are somebody else's about it, or ""."""
     narrow = Pen(pen.colour, pen.width - 6)
     lines: list[str] = []
-    meaning = RULES.get(one.rule, "")
+    told = meaning(one.rule)
     if words:
         for part in words.splitlines():
             lines += pen.wrap(part, "    ┃ ")
-    if meaning:
-        lines += pen.wrap(f"{one.rule}: {meaning}", "    means: ", hang="           ")
+    if told:
+        lines += pen.wrap(f"{one.rule}: {told}", "    means: ", hang="           ")
     if one.confidence != "certain":
         lines += pen.wrap(_SURENESS[one.confidence], "    sure?  ", hang="           ")
     if one.symptoms:
@@ -274,7 +274,7 @@ def _advice(findings: Sequence[Finding], pen: Pen) -> list[str]:
     mark, code = _MARKS[Severity.INFO]
     for rule, them in sorted(rules.items(), key=lambda pair: (-len(pair[1]), pair[0])):
         lead = f"{mark} {rule} ({len(them)})" if len(them) > 1 else f"{mark} {rule}"
-        text = RULES.get(rule) or them[0].message
+        text = meaning(rule) or them[0].message
         head = pen.wrap(f"{lead}  {text}", "", hang="    ")
         if head[0].startswith(lead):
             head[0] = pen.paint(lead, code) + head[0][len(lead) :]
