@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from fairlead.diagnose import certificates
+from fairlead.diagnose import certificates, nameservers
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.denials import denials
@@ -250,6 +250,9 @@ def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
         name = container.name
         if _first(inventory, member, name, sort):
             yield _fact(inventory, rule, top, _trouble(inventory, top, name, sort))
+            last = _log(inventory, member, container, last_end(status))
+            if last is not None:
+                yield from nameservers.suspicion(inventory, member, last.line)
         state = _state(status)
         said = f"container {name} " + (
             f"waits: {state}" if state not in {"running", "terminated"} else f"ended: {last_end(status)}"
@@ -437,6 +440,8 @@ def _explanations(
         yield from misled(inventory, member.top, container, said.line)
         yield from certificates.behind(member.top, said.line)
         yield from named_services(inventory, said.line, member.ref)
+        if nameservers.unanswered(inventory, said.line, member.ref):
+            yield nameservers.KEY
 
 
 def refusals(inventory: Inventory, member: Member, container: str) -> Iterator[Key]:

@@ -90,6 +90,7 @@ RULES: Mapping[str, str] = {
     "definition.refused": "A CustomResourceDefinition is not served: its names are taken, or it is not established.",
     "deletion.stuck": "An object is being deleted and waits for a finalizer.",
     "device.class": "A pod's claim asks for devices of a class that does not exist.",
+    "dns.failing": "Several workloads get no answer from the cluster's name service.",
     "document.broken": "A document is not YAML (or JSON), with line and column.",
     "document.doubled": "A document says the same field twice.",
     "document.foreign": "A document is no Kubernetes object and was passed over.",
