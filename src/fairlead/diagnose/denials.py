@@ -12,7 +12,7 @@ from fairlead.diagnose.causes import Key
 from fairlead.words import Ref
 
 _DENIED = re.compile(
-    r'(?P<what>[a-z][\w.-]*)(?: "(?P<name>[^"]+)")? is forbidden: '
+    r'(?:[a-z][\w.-]*(?: "(?P<name>[^"]+)")? is )?forbidden: '
     r'User "system:serviceaccount:(?P<space>[^:"]+):(?P<account>[^"]+)" cannot (?P<verb>[a-z*]+) '
     r'(?:resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"|path "(?P<path>[^"]+)")'
     r'(?: (?:in the namespace "(?P<where>[^"]*)"|at the cluster scope))?'
@@ -54,7 +54,7 @@ def denials(log: str) -> list[tuple[Denial, str]]:
     """Return what a log says was refused to service accounts, each once with the line that says so."""
     found: dict[Denial, str] = {}
     for line in log.splitlines():
-        if "is forbidden: User" not in line:
+        if "forbidden: User" not in line:
             continue
         plain = line.replace('\\"', '"')
         for match in _DENIED.finditer(plain):
