@@ -20,6 +20,11 @@ from fairlead.words import Evidence, Ref, Resource, Severity
 
 _GRACE = timedelta(minutes=1)
 _STUCK = timedelta(minutes=1)
+_LONG = timedelta(minutes=10)
+"""What something outside of the cluster may take to be deleted."""
+_SLOW = frozenset(
+    {"service.kubernetes.io/load-balancer-cleanup", "external-provisioner.volume.kubernetes.io/finalizer"}
+)
 _GREEDY = re.compile(
     r"[Cc]ontainer (\S+) was using ([0-9.]+\w*), (?:request is ([0-9.]+\w*), has larger consumption|which exceeds its request of ([0-9.]+\w*))"
 )
@@ -219,7 +224,9 @@ def leftover(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         return
     ref = Ref.of(resource)
     finalizers = [one for one in words(resource, "metadata", "finalizers") if one not in _ORDINARY]
-    if ref.kind in _ELSEWHERE or not finalizers or not inventory.past(due, _STUCK):
+    own = "." not in ref.group or ref.group.endswith(".k8s.io")
+    patience = _STUCK if own and not set(finalizers) & _SLOW else _LONG
+    if ref.kind in _ELSEWHERE or not finalizers or not inventory.past(due, patience):
         return
     because: list[Key | Ref] = [("namespace.terminating", Ref("", "Namespace", "", ref.namespace), "")]
     held = [edge.source for edge in inventory.referrers(ref) if edge.relation in {"claim", "volume"}]
