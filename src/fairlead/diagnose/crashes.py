@@ -38,6 +38,7 @@ _FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM"})
 """Signals that a process is sent, whatever it did last."""
 _NOBODY = Container("", "main", {}, ())
 _LATELY = timedelta(minutes=10)
+_SETTLED = timedelta(seconds=10)
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*")
 
 
@@ -167,8 +168,20 @@ def _recent(inventory: Inventory, status: Mapping[str, object]) -> bool:
     """Say whether the last end is not long past (or the container is not running again)."""
     if "running" not in mapping(status, "state"):
         return True
+    if _outlived(inventory, status):
+        return False
     ended = moment(mapping(status, "lastState", "terminated").get("finishedAt"))
     return ended is None or not inventory.past(ended, _LATELY)
+
+
+def _outlived(inventory: Inventory, status: Mapping[str, object]) -> bool:
+    """Say whether the container is ready and runs for much longer than the last time: what ended it then is over."""
+    began = moment(mapping(status, "state", "running").get("startedAt"))
+    last = mapping(status, "lastState", "terminated")
+    before, ended = moment(last.get("startedAt")), moment(last.get("finishedAt"))
+    if status.get("ready") is not True or began is None or before is None or ended is None:
+        return False
+    return inventory.past(began, max(_SETTLED, 3 * (ended - before)))
 
 
 def _finished_job(inventory: Inventory, member: Member) -> bool:

@@ -172,7 +172,24 @@ def edit_template(inventory: Inventory, template: Template, edits: Sequence[Edit
         risk = f"Rolls out new pods for {ref}."
     elif ref.kind == "CronJob":
         risk = "Takes effect at the next run."
+        held = _held_runs(inventory, ref)
+        changes += [delete(one, f"{ref} runs anew") for one in held]
+        if held:
+            risk += f" {len(held)} run(s) that do not get on are deleted."
     return Fix(title=title, changes=tuple(changes), risk=risk)
+
+
+def _held_runs(inventory: Inventory, ref: Ref) -> list[Resource]:
+    """Return the Jobs of a CronJob whose pods neither run well nor have ended."""
+    held: dict[Ref, Resource] = {}
+    for member in inventory.crew(ref):
+        if ready(member.pod) or text(member.pod, "status", "phase") in {"Succeeded", "Failed"}:
+            continue
+        for one in inventory.chain(member.pod):
+            job = inventory.get(one) if (one.group, one.kind) == ("batch", "Job") else None
+            if job is not None:
+                held[one] = job
+    return list(held.values())
 
 
 def joined(fixes: Sequence[Fix | None], title: str) -> Fix | None:
