@@ -45,7 +45,7 @@ from fairlead.diagnose.netpaths import (
     types,
 )
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.tongues.paths import Path, dotted, mapping, mappings, strings, text
+from fairlead.tongues.paths import Path, dotted, mapping, mappings, strings, text, whole
 from fairlead.words import Change, Fix, Ref, Resource, Severity
 
 _NEAR, _DENIES, _OTHER = 2, 1, 0
@@ -202,12 +202,13 @@ def _near_port(
 ) -> _Near | None:
     """The rule names the right peer and another port: the Service's, a former one, one that the pods do not have."""
     service = inventory.get(path.service)
-    front = {one.get("port") for _, one in mappings(service, "spec", "ports")}
+    front = {whole(one, "port") for _, one in mappings(service, "spec", "ports")}
     wrong = [
         (index, one)
         for index, one in mappings(rule, "ports")
         if (text(one, "protocol") or "TCP") == path.protocol
-        and (path.protocol, one.get("port")) not in target.ports
+        and isinstance(one.get("port"), (str, int))
+        and (path.protocol, one["port"]) not in target.ports
         and "endPort" not in one
     ]  # fmt: skip
     if len(wrong) != 1:
