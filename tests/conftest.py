@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from fairlead.drivers.cluster import Access, read_kubeconfig
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_KUBECTL = 30
@@ -56,6 +62,60 @@ def kubectl_program() -> str:
 def kubectl(kubectl_program: str) -> str:
     """The same, where no fixture nearby wraps it."""
     return kubectl_program
+
+
+@dataclass
+class ControlPlane:
+    """A control plane in a process of its own, without a node. `words` are further words of its command line."""
+
+    data: Path
+    words: tuple[str, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+
+    def start(self) -> None:
+        """Start it, on the port that it had, and wait until it listens."""
+        log, record = self.data / "log", self.data / "run" / "control-plane.json"
+        record.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(self.data), *self.words]
+        with log.open("ab") as file:
+            self.process = subprocess.Popen([*command, "--port", str(self.port)], stdout=file, stderr=file)
+        deadline = time.monotonic() + 60
+        while not record.exists():
+            assert self.process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        self.port = json.loads(record.read_text())["port"]
+
+    def stop(self) -> None:
+        """End it; what it keeps stays."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(20)
+
+    @property
+    def access(self) -> Access:
+        """The administrator's."""
+        return read_kubeconfig(self.data / "kubeconfig")
+
+
+@pytest.fixture(scope="module")
+def control_plane_words() -> tuple[str, ...]:
+    """Further words of the module's control plane, for modules to say."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def control_plane(
+    tmp_path_factory: pytest.TempPathFactory, control_plane_words: tuple[str, ...]
+) -> Iterator[ControlPlane]:
+    """A control plane of the module's own."""
+    one = ControlPlane(tmp_path_factory.mktemp("kube"), control_plane_words)
+    one.start()
+    try:
+        yield one
+    finally:
+        one.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

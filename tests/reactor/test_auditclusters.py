@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import subprocess
-import sys
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.conftest import ControlPlane
 
-from fairlead.drivers.cluster import Access, AsyncCluster, read_kubeconfig
+from fairlead.drivers.cluster import Access, AsyncCluster
 from fairlead.keep.errors import Refusal
 from fairlead.keep.listing import PageExpired
 from fairlead.reactor import audit, auditclusters, following
@@ -27,46 +23,10 @@ from fairlead.words import Resource
 REPORTS = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
 
 
-@dataclass
-class ControlPlane:
-    """A control plane that keeps no reports itself."""
-
-    data: Path
-    process: subprocess.Popen[bytes] | None = None
-    port: int = 0
-
-    def start(self) -> None:
-        log, record = self.data / "log", self.data / "run" / "control-plane.json"
-        record.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(self.data), "--no-audit"]
-        with log.open("ab") as file:
-            self.process = subprocess.Popen([*command, "--port", str(self.port)], stdout=file, stderr=file)
-        deadline = time.monotonic() + 60
-        while not record.exists():
-            assert self.process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        self.port = json.loads(record.read_text())["port"]
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.terminate()
-        self.process.wait(20)
-
-    @property
-    def access(self) -> Access:
-        """The administrator's."""
-        return read_kubeconfig(self.data / "kubeconfig")
-
-
 @pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    one = ControlPlane(tmp_path_factory.mktemp("kube"))
-    one.start()
-    try:
-        yield one
-    finally:
-        one.stop()
+def control_plane_words() -> tuple[str, ...]:
+    """It keeps no reports itself."""
+    return ("--no-audit",)
 
 
 @pytest.fixture(autouse=True)

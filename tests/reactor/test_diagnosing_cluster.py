@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.conftest import ControlPlane
 
 from fairlead.drivers.cluster import AsyncCluster, read_kubeconfig
 from fairlead.keep.errors import Refusal
@@ -36,27 +35,9 @@ POD = {"containers": [{"name": "web", "image": "web:1", "ports": [{"containerPor
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(control_plane: ControlPlane) -> Path:
     """The data directory of a control plane without a node."""
-    data = tmp_path_factory.mktemp("diagnosing") / "data"
-    data.mkdir()
-    log = data.parent / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(data), "--port", "0"],
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not (data / "run" / "control-plane.json").exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
-        yield data
-    finally:
-        process.terminate()
-        process.wait(20)
+    return control_plane.data
 
 
 @pytest.fixture(autouse=True)
@@ -359,7 +340,7 @@ def test_somebody_may_keep_healing_away(data: Path) -> None:
     async def act(shop: Shop) -> None:
         await shop.select("wbe")
         found = await shop.finding()
-        places = (
+        places: tuple[tuple[str, str, str, str], ...] = (
             ("v1", "Namespace", "", shop.name),
             ("v1", "Service", shop.name, "web"),
             (API, "Finding", shop.name, found["metadata"]["name"]),

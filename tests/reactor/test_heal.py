@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import ControlPlane
 
 from fairlead.diagnose.proposing import Edit, anew, applied, patch
 from fairlead.drivers.cluster import AsyncCluster
@@ -28,28 +26,10 @@ POD = {"containers": [{"name": "web", "image": "web:1", "ports": [{"containerPor
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(control_plane: ControlPlane) -> Path:
     """The data directory of a control plane without a node, where two Services work and the pods say that they run."""
-    data = tmp_path_factory.mktemp("heal") / "data"
-    data.mkdir()
-    log = data.parent / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(data), "--port", "0"],
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not (data / "run" / "control-plane.json").exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
-        asyncio.run(_fill(data))
-        yield data
-    finally:
-        process.terminate()
-        process.wait(20)
+    asyncio.run(_fill(control_plane.data))
+    return control_plane.data
 
 
 async def _fill(data: Path) -> None:

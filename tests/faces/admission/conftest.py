@@ -7,10 +7,7 @@ import base64
 import contextlib
 import json
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 
-from fairlead.drivers.cluster import Access, read_kubeconfig
 from fairlead.faces.admission.keypairs import KeyPair
 from fairlead.faces.admission.starting import Options, serve
 from fairlead.tongues import jsonpatch
@@ -136,48 +132,6 @@ async def becomes(webhook: Webhook, body: Any, allowed: bool, text: str = "") ->
             return answer
         await asyncio.sleep(0.05)
     pytest.fail(f"the answer stays {answer}")
-
-
-@dataclass
-class ControlPlane:
-    """A control plane in a process of its own."""
-
-    data: Path
-    process: subprocess.Popen[bytes] | None = None
-    port: int = 0
-
-    def start(self) -> None:
-        log, record = self.data / "log", self.data / "run" / "control-plane.json"
-        record.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(self.data)]
-        with log.open("ab") as file:
-            self.process = subprocess.Popen([*command, "--port", str(self.port)], stdout=file, stderr=file)
-        deadline = time.monotonic() + 60
-        while not record.exists():
-            assert self.process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        self.port = json.loads(record.read_text())["port"]
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.terminate()
-        self.process.wait(20)
-
-    @property
-    def access(self) -> Access:
-        """The administrator's."""
-        return read_kubeconfig(self.data / "kubeconfig")
-
-
-@pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    one = ControlPlane(tmp_path_factory.mktemp("kube"))
-    one.start()
-    try:
-        yield one
-    finally:
-        one.stop()
 
 
 def policy(name: str, tag: str) -> dict[str, Any]:

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import ControlPlane
+
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.drivers.pki import kubeconfig
 from fairlead.faces.admission.manifests import AUDIT, Wishes, audit_manifests
 from fairlead.keep.errors import Refusal
 
-from .conftest import ControlPlane, pod, policy
+from .conftest import pod, policy
 
 SPACE = "guard"
 

@@ -7,11 +7,13 @@ import base64
 import contextlib
 from typing import Any
 
+from tests.conftest import ControlPlane
+
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.faces.admission.starting import Options
 from fairlead.keep.errors import Refusal
 
-from .conftest import ControlPlane, becomes, pod, policy, review, running
+from .conftest import becomes, pod, policy, review, running
 
 OWN = "fairlead-system"
 

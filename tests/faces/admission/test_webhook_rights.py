@@ -10,13 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.conftest import ControlPlane
 
 from fairlead.drivers.cluster import Access, AsyncCluster, BadKubeconfig, in_cluster
 from fairlead.drivers.cluster import _TokenFile as TokenFile
 from fairlead.faces.admission.manifests import NAME, Wishes, manifests
 from fairlead.faces.admission.starting import Options
 
-from .conftest import ControlPlane, becomes, pod, policy, review, running
+from .conftest import becomes, pod, policy, review, running
 
 SPACE = "guard"
 WEBHOOKS = "admissionregistration.k8s.io/v1"

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import ControlPlane
 
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.faces.cli import watching
@@ -57,28 +55,10 @@ OBJECTS: list[Resource] = [
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(control_plane: ControlPlane) -> Path:
     """The data directory of a control plane without a node, with one mistake in it."""
-    data = tmp_path_factory.mktemp("diagnose") / "data"
-    data.mkdir()
-    log = data.parent / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(data), "--port", "0"],
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not (data / "run" / "control-plane.json").exists():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
-        asyncio.run(_fill(data))
-        yield data
-    finally:
-        process.terminate()
-        process.wait(20)
+    asyncio.run(_fill(control_plane.data))
+    return control_plane.data
 
 
 async def _fill(data: Path) -> None:

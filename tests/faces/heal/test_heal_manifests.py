@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.conftest import ControlPlane
 
 from fairlead.drivers import pki
 from fairlead.faces.cli.main import main
@@ -106,23 +107,9 @@ def test_what_cannot_be_is_told(words: list[str], said: str, capsys: pytest.Capt
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(control_plane: ControlPlane) -> Path:
     """The data directory of a control plane without a node."""
-    data = tmp_path_factory.mktemp("heal-face") / "data"
-    data.mkdir()
-    log = data.parent / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead.faces.kube", "--data-dir", str(data), "--port", "0"],
-            stdout=file,
-            stderr=file,
-        )
-    try:
-        eventually((data / "run" / "control-plane.json").exists, log)
-        yield data
-    finally:
-        process.terminate()
-        process.wait(20)
+    return control_plane.data
 
 
 def eventually(look: Callable[[], Any], log: Path) -> Any:
