@@ -33,7 +33,7 @@ _SEEN: Final = frozenset(
     {"waiting", "terminated", "restarts", "condition", "event", "says", "phase", "endpoints", "path", "is", "gone", "apiVersion"}
 )  # fmt: skip
 _HEAD: Final = frozenset(
-    {"title", "app", "before", "change", "shows", "expect", "alone", "patience", "kernel", "about"}
+    {"title", "app", "before", "change", "shows", "expect", "alone", "ahead", "patience", "kernel", "about"}
 )
 _ROOT: Final = frozenset({"at", "rule", "symptoms", "evidence", "fix", "none", "effect"})
 
@@ -116,6 +116,8 @@ class Scenario:
     alone: bool = False
     kernel: bool = False
     patience: float = 40.0
+    ahead: float = 0.0
+    """By how many seconds the diagnosis' clock runs ahead once the fault shows: for what is told only after minutes of waiting."""
     about: str = field(default="", compare=False)
 
     @property
@@ -197,6 +199,7 @@ def _read(folder: Path, name: str, around: Surroundings) -> Scenario:
         alone=head.get("alone") is True,
         kernel=head.get("kernel") is True,
         patience=float(head.get("patience", 40.0)),
+        ahead=float(head.get("ahead", 0.0)),
         about=str(head.get("about", "")),
     )
 

@@ -11,7 +11,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from drills.acting import Stage
 from drills.comparing import Result, false_roots, find, lacking
@@ -92,6 +92,11 @@ class Drill:
             scenario.name, scenario.title, roots=len(scenario.roots), fixable=scenario.fixable
         )
         self.false: dict[str, None] = {}
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time by the diagnosis' clock."""
+        return now() + self.ahead
 
     async def run(self) -> Result:
         """Play the scenario and return what became of it; nothing is raised over a scenario."""
@@ -116,6 +121,7 @@ class Drill:
         await self._healthy()
         await self.stage.do(self.scenario.change)
         await self._shown()
+        self.ahead = timedelta(seconds=self.scenario.ahead)
         found = await self._diagnosed()
         self.result.found = len(found)
         self.result.false = list(self.false)
@@ -169,7 +175,7 @@ class Drill:
     # --- found
 
     async def _look(self) -> list[Finding]:
-        return (await examine_cluster(self.cluster, now, self.scope)).findings
+        return (await examine_cluster(self.cluster, self.now, self.scope)).findings
 
     async def _diagnosed(self) -> list[tuple[Root, Finding]]:
         shown = time.monotonic()
@@ -224,7 +230,7 @@ class Drill:
 
     async def _tried(self, root: Root) -> tuple[Trial | None, list[Finding]]:
         """Try what is offered for a root on a copy, as `fairlead fix` does."""
-        moment = now()
+        moment = self.now()
         looked = await look(self.cluster, moment, self.scope)
         before = looked.findings
         finding = find(root, before, self.space)
@@ -245,7 +251,7 @@ class Drill:
             )
             return False
         healed = await heal(
-            self.cluster, trial.finding, trial.fix, before=before, now=now, patience=HEALED_SECONDS, namespace=self.scope
+            self.cluster, trial.finding, trial.fix, before=before, now=self.now, patience=HEALED_SECONDS, namespace=self.scope
         )  # fmt: skip
         if healed.outcome != "healthy":
             last = healed.steps[-1]
