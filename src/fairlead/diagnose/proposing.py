@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairlead.diagnose.inventories import Inventory, Template, ready
-from fairlead.tongues.paths import Path, find, mapping, pointer, text, words
+from fairlead.tongues.paths import Path, find, mapping, mappings, pointer, text, words
 from fairlead.words import Change, Fix, Ref, Resource
 
 
@@ -114,16 +114,18 @@ def _unbind(pod: Resource) -> None:
     spec = mapping(pod, "spec")
     spec.pop("nodeName", None)
     injected = {
-        volume.get("name")
-        for volume in spec.get("volumes") or ()
+        text(volume, "name")
+        for _, volume in mappings(spec, "volumes")
         if str(volume.get("name", "")).startswith("kube-api-access-")
     }
     if not injected:
         return
-    spec["volumes"] = [one for one in spec["volumes"] if one.get("name") not in injected]
+    spec["volumes"] = [one for _, one in mappings(spec, "volumes") if one.get("name") not in injected]
     for field in ("initContainers", "containers"):
-        for container in spec.get(field) or ():
-            mounts = [one for one in container.get("volumeMounts") or () if one.get("name") not in injected]
+        for _, container in mappings(spec, field):
+            mounts = [
+                one for _, one in mappings(container, "volumeMounts") if one.get("name") not in injected
+            ]
             container["volumeMounts"] = mounts
 
 

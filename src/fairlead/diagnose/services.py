@@ -225,7 +225,7 @@ def _port(
     if right is None and len(choices) == 1:
         number = next(iter(choices))
         right = next(iter(names)) if named and len(names) == 1 else number
-    elif right is None and not named and port.get("port") in choices:
+    elif right is None and not named and whole(port, "port") in choices:
         right = port["port"]
     was = applied_target(service, port.get("port"))
     if was is not None and was != target and any(was in ports for ports, _ in holders.values()):
