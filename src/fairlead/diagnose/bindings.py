@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import labels, staying, within
+from fairlead.diagnose.choosing import labels, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, anew
@@ -84,7 +84,7 @@ def bound_accounts(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         target = edge.target
         if edge.relation != "account" or target.name == "default" or target.namespace in SYSTEM:
             continue
-        if inventory.missing(target) and within(inventory, target.namespace):
+        if inventory.missing(target):
             yield Fact(
                 rule="binding.account",
                 subject=ref,

@@ -82,16 +82,6 @@ class Pool(Generic[Item]):
         return [item for expr, item in (*asked, *self._rest) if expr.matches(has)]
 
 
-def everywhere(inventory: Inventory) -> bool:
-    """Say whether all namespaces were looked at: a cluster has several, so where one alone was seen, only that one was asked for."""
-    return len(inventory.of_kind("", "Namespace")) != 1
-
-
-def within(inventory: Inventory, space: str) -> bool:
-    """Say whether a namespace was looked at."""
-    return everywhere(inventory) or inventory.get(Ref("", "Namespace", "", space)) is not None
-
-
 def staying(resource: Resource) -> bool:
     """Say whether nobody deletes the object."""
     return not mapping(resource, "metadata").get("deletionTimestamp")

@@ -16,7 +16,7 @@ from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, edges
+from fairlead.diagnose.references import Edge, edges
 from fairlead.diagnose.states import condition, created, lasting, said
 from fairlead.tongues.paths import Path, mapping, mappings, text, whole
 from fairlead.words import Change, Evidence, Fix, Ref, Resource
@@ -24,16 +24,6 @@ from fairlead.words import Change, Evidence, Fix, Ref, Resource
 GROUP = "gateway.networking.k8s.io"
 _PATIENCE = timedelta(minutes=5)
 _SOON = timedelta(minutes=1)
-
-
-def known_absent(inventory: Inventory, target: Ref, asker: Ref) -> bool:
-    """Say whether the object is known not to exist: its kind was listed, and in its namespace too."""
-    if not inventory.missing(target):
-        return False
-    if (target.group, target.kind) in CLUSTER_SCOPED or target.namespace == asker.namespace:
-        return True
-    spaces = (target.namespace, "kube-system")
-    return any(inventory.get(Ref("", "Namespace", "", one)) is not None for one in spaces)
 
 
 def granted(inventory: Inventory, source: Ref, target: Ref) -> bool:
@@ -174,7 +164,7 @@ def _secrets(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
             continue
         if not granted(inventory, ref, edge.target):
             yield ungranted(inventory, edge, "gateway.tls")
-        elif known_absent(inventory, edge.target, ref):
+        elif inventory.missing(edge.target):
             right = nearest(edge.target.name, inventory.names(edge.target, edge.target))
             path = (*edge.path, "name")
             yield Fact(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import everywhere, labels, staying
+from fairlead.diagnose.choosing import labels, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import mappings, text
 from fairlead.words import Evidence, Ref, Resource, Severity
@@ -55,7 +55,7 @@ def _tolerations(inventory: Inventory) -> list[Mapping[str, Any]]:
 
 def _taints(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     ref = Ref.of(resource)
-    if not inventory.seen_all("", "Pod") or not everywhere(inventory):
+    if not inventory.seen_all("", "Pod") or not inventory.everywhere():
         return
     for index, taint in mappings(resource, "spec", "taints"):
         if taint.get("effect") == "PreferNoSchedule" or text(taint, "key").startswith(_OWN):

@@ -241,7 +241,17 @@ class Inventory:
 
     def missing(self, ref: Ref) -> bool:
         """Say whether the object is known not to exist."""
-        return self.seen_all(ref.group, ref.kind) and self.get(ref) is None
+        return (
+            self.seen_all(ref.group, ref.kind) and self.get(ref) is None and self.looked_into(ref.namespace)
+        )
+
+    def everywhere(self) -> bool:
+        """Say whether all namespaces were looked at: a cluster has several, so where one alone was seen, only that one was asked for."""
+        return len(self.of_kind("", "Namespace")) != 1
+
+    def looked_into(self, space: str) -> bool:
+        """Say whether a namespace was looked at; "" is what stands outside of them, which always is."""
+        return not space or self.everywhere() or self.get(Ref("", "Namespace", "", space)) is not None
 
     # Objects
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import Pool, everywhere, labels, pods, reads, shown, spaces, staying
+from fairlead.diagnose.choosing import Pool, labels, pods, reads, shown, spaces, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import Path, find, mapping, mappings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity
@@ -101,7 +101,7 @@ def _peer(inventory: Inventory, ref: Ref, way: str, peer: Mapping[str, Any], pat
     said = reads(chosen) if chosen is not None else None
     if chosen is not None and said is None:
         return
-    if chosen is not None and not (inventory.seen_all("", "Namespace") and everywhere(inventory)):
+    if chosen is not None and not (inventory.seen_all("", "Namespace") and inventory.everywhere()):
         return
     names = [ref.namespace] if chosen is None else spaces(inventory, chosen)
     if chosen is not None and not names and said is not None and not said.empty:
@@ -151,7 +151,7 @@ def _block(inventory: Inventory, ref: Ref, way: str, peer: Mapping[str, Any], pa
         if (
             network is None
             or network.prefixlen == 0
-            or not everywhere(inventory)
+            or not inventory.everywhere()
             or not _empty(inventory, network)
         ):
             continue

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.gateways import GROUP, granted, known_absent, renamed, ungranted
+from fairlead.diagnose.gateways import GROUP, granted, renamed, ungranted
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.netpaths import in_space
@@ -70,7 +70,7 @@ def _parent(inventory: Inventory, route: Resource, edge: Edge) -> Iterator[Fact]
     ref, target = edge.source, edge.target
     holder = inventory.get(target)
     if holder is None:
-        sure = known_absent(inventory, target, ref)
+        sure = inventory.missing(target)
         near = nearest(target.name, inventory.names(target, target), loose=sure)
         if not sure and near is None:
             return
@@ -207,7 +207,7 @@ def _backend(inventory: Inventory, route: Resource, edge: Edge) -> Iterator[Fact
         return
     service = inventory.get(target)
     if service is None:
-        sure = known_absent(inventory, target, ref)
+        sure = inventory.missing(target)
         near = nearest(target.name, inventory.names(target, target), loose=sure)
         if not sure and near is None:
             return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.choosing import everywhere, labels, reads, staying
+from fairlead.diagnose.choosing import labels, reads, staying
 from fairlead.diagnose.configs import keys_of
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import ROOT_CA, TEMPLATES, Edge
@@ -242,7 +242,7 @@ def role(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A Role or ClusterRole that nothing binds; one that flows into another by aggregation is used."""
     ref = Ref.of(resource)
     wide = ref.kind == "ClusterRole"
-    if wide and not everywhere(inventory):
+    if wide and not inventory.everywhere():
         return
     if _spared(inventory, resource) or ref.name.startswith("system:") or (wide and ref.name in _BUILT_IN):
         return
@@ -350,7 +350,7 @@ def namespace(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         ref.name in SYSTEM
         or ref.name == "default"
         or not inventory.seen_all("", "Pod")
-        or not everywhere(inventory)
+        or not inventory.everywhere()
     ):
         return
     for group, kind in _LIVED_IN:
@@ -364,7 +364,7 @@ def namespace(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
 def gateway_class(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
     """A GatewayClass that no Gateway asks for."""
     ref = Ref.of(resource)
-    if not inventory.seen_all(GATEWAYS, "Gateway") or not staying(resource) or not everywhere(inventory):
+    if not inventory.seen_all(GATEWAYS, "Gateway") or not staying(resource) or not inventory.everywhere():
         return
     if any(edge.relation == "class" for edge in inventory.referrers(ref)):
         return
