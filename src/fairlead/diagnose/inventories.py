@@ -17,7 +17,7 @@ from fairlead.diagnose.hiding import SHORTEST, secret_texts
 from fairlead.diagnose.indexes import INDEXES, Place, Reads, Shelf, place
 from fairlead.diagnose.makers import Member, Template, ready
 from fairlead.diagnose.moments import Noted, moment, noted, span, unit_of
-from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, edges, template_path
+from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, done, edges, template_path
 from fairlead.tongues.paths import Path, dotted, mapping, mappings, text
 from fairlead.words import Evidence, Need, Ref, Resource, Snapshot, View, Where
 
@@ -416,9 +416,12 @@ class Inventory:
         return held
 
     def maker(self, resource: Resource) -> Template | None:
-        """Return the object as something that makes pods, and that no other such object here made, nor somebody deletes; else None."""
+        """Return the object as something that makes pods, and that no other such object here made, nor somebody deletes; else None.
+
+        A Job that is complete makes none any more.
+        """
         found = self.template_of(resource)
-        if found is None or mapping(resource, "metadata").get("deletionTimestamp"):
+        if found is None or mapping(resource, "metadata").get("deletionTimestamp") or done(resource):
             return None
         return found if self.top(resource) is resource else None
 

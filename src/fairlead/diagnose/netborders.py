@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from fairlead.diagnose.callers import Call, calls, meant, pods_port, serving
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.inventories import Inventory, Template
+from fairlead.diagnose.inventories import Inventory, Template, ready
 from fairlead.diagnose.netopenings import dns, dns_rule, nameless, new_policy, selected_by, there, written
 from fairlead.diagnose.netpaths import GROUP, end, isolated, opens_outwards, others_decide, rules, types
 from fairlead.diagnose.proposing import Edit, patch
@@ -44,7 +44,7 @@ def look(inventory: Inventory, policy: Resource) -> Iterator[Fact]:
 def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template]) -> Iterator[Fact]:
     """Pods that are told names of Services and may not ask the cluster's DNS."""
     ref = Ref.of(policy)
-    suffering: list[tuple[Template, Call]] = []
+    suffering: list[tuple[Template, Call | None]] = []
     servers = dns(inventory)
     for template in selected if servers else ():
         if text(template.spec, "dnsPolicy") in {"None", "Default"}:
@@ -53,7 +53,7 @@ def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template])
         if ref not in isolating or ref != max(isolating, key=lambda one: _dns_rank(inventory, one)):
             continue
         told = next((one for one in calls(inventory, template) if meant(inventory, one)), None)
-        if told is not None:
+        if told is not None or _unwell(inventory, template):
             suffering.append((template, told))
     if not suffering:
         return
@@ -65,10 +65,11 @@ def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template])
     yield Fact(
         rule="network.dns",
         subject=ref,
-        severity=Severity.WARNING,
-        message=f"lets no questions through to the cluster's DNS, which {who}{more} must ask",
+        severity=Severity.WARNING if any(call for _, call in suffering) else Severity.INFO,
+        message=f"lets no questions through to the cluster's DNS, which {who}{more} must {'ask' if any(call for _, call in suffering) else 'ask where they look up names'}",
         cause="Its rules for egress name no port 53, so names of Services are not resolved.",
-        evidence=tuple(inventory.field(call.holder, call.path, f"{one.ref.kind} {one.ref.name}: {call}") for one, call in suffering[:3]),
+        evidence=tuple(inventory.field(call.holder, call.path, f"{one.ref.kind} {one.ref.name}: {call}") for one, call in suffering[:3] if call)
+        or (written(inventory, policy, ("spec", "egress")),),
         fixes=(Fix(title=title, changes=(patch(policy, [edit], title),), risk="Opens port 53 to the cluster's DNS, at once."),),
         where=inventory.where(ref, there(policy, ("spec", "egress"))),
         confidence="likely",
@@ -85,6 +86,12 @@ def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template])
                 because=(("network.dns", ref, ""),),
                 weak=True,
             )
+
+
+def _unwell(inventory: Inventory, template: Template) -> bool:
+    """Say whether none of the template's pods is well: their logs may tell what they miss, whatever they are told."""
+    members = inventory.crew(template.ref)
+    return bool(members) and not any(ready(one.pod) for one in members)
 
 
 def _dns_rank(inventory: Inventory, ref: Ref) -> int:

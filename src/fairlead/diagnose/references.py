@@ -85,6 +85,16 @@ class Container:
     path: Path
 
 
+def done(resource: Resource) -> bool:
+    """Say whether a Job is complete, or a pod has succeeded: what it was made from is not needed any more."""
+    if resource.get("kind") == "Pod":
+        return text(resource, "status", "phase") == "Succeeded"
+    return resource.get("kind") == "Job" and any(
+        item.get("type") == "Complete" and item.get("status") == "True"
+        for _, item in mappings(resource, "status", "conditions")
+    )
+
+
 def template_path(resource: Resource) -> Path | None:
     """Return where the object keeps a pod (its metadata and spec), or None if it makes no pods."""
     version, kind = resource.get("apiVersion") or "", resource.get("kind") or ""

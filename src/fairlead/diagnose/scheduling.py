@@ -152,7 +152,7 @@ def _judge(inventory: Inventory, member: Member, reasons: Sequence[str], message
     spec = member.top.spec_path
     nodes = list(inventory.of_kind("", "Node"))
     refs = [Ref.of(node) for node in nodes]
-    if "persistentvolumeclaim" in message.lower():
+    if "persistentvolumeclaim" in message.lower() or '"VolumeBinding"' in message:
         return _claimed(inventory, member, "A volume claim stands in the way.")
     if "no nodes available" in message:
         return None if nodes else _no_node()

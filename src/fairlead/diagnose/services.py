@@ -6,7 +6,8 @@ what was meant. A Service whose pods are merely not ready is a symptom of theirs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from fairlead.diagnose import customs
@@ -16,9 +17,16 @@ from fairlead.diagnose.likening import nearest, slip
 from fairlead.diagnose.moves import applied_target, declared_before
 from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
-from fairlead.diagnose.references import Edge, edges
-from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
+from fairlead.diagnose.references import Container, Edge, edges
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Fix, Ref, Resource, Severity
+
+
+_LISTENS = re.compile(
+    r"(?:^|listen(?:ing)?[-_]?(?:addr(?:ess)?)?[= ]|address[= ]|port[= ]|bind[= ])(?:0\.0\.0\.0:|\[::\]:|\*:|:)?(\d{1,5})$",
+    re.IGNORECASE,
+)
+"""How a program is told where to listen: `8080`, `:8080`, `--port=8080`, `--listen-address=0.0.0.0:8080`."""
 
 
 def _labels(selector: Mapping[str, str]) -> str:
@@ -219,6 +227,8 @@ def _port(
         return
     if not named and not all(declaring for _, declaring in holders.values()):
         return  # undeclared ports may be listened on: nothing is known
+    if isinstance(target, int) and any(_listens(one, target) for one in _containers(templates, members)):
+        return
     choices = {number for ports, _ in holders.values() for number in ports.values()}
     names = {name for ports, _ in holders.values() for name in ports if isinstance(name, str)}
     right: str | int | None = nearest(str(target), names) if named else None
@@ -243,7 +253,11 @@ def _port(
         rule="service.port",
         subject=ref,
         detail=str(index),
-        severity=Severity.CRITICAL if named else Severity.WARNING,
+        severity=Severity.CRITICAL
+        if named
+        else Severity.WARNING
+        if was is not None or moved or not _served(service, choices)
+        else Severity.INFO,  # one port more than is declared: a declaration is no condition for listening
         message=f"sends port {port.get('port')} to {'port named ' if named else 'port '}{target}, which no container behind it declares",
         cause=f"{who} declares: {has}."
         + (f" The Service was applied with targetPort {was}, and changed since." if was is not None else "")
@@ -253,6 +267,33 @@ def _port(
         where=inventory.where(ref, path if find(service, path) is not None else path[:-1]),
         confidence="certain" if named else "likely",
         blame=templates[0].ref if moved else None,
+    )
+
+
+def _served(service: Resource, declared_ports: Collection[int]) -> bool:
+    """Say whether the Service sends to every port that its pods declare."""
+    targets = {one.get("targetPort", one.get("port")) for _, one in mappings(service, "spec", "ports")}
+    return bool(declared_ports) and all(one in targets for one in declared_ports)
+
+
+def _containers(templates: Sequence[Template], members: Sequence[Member]) -> Iterator[Container]:
+    for template in templates:
+        yield from template.containers()
+    for member in members:
+        yield from Template(member.ref, member.pod, ()).containers()
+
+
+def _listens(container: Container, port: int) -> bool:
+    """Say whether a container's probe, setting or argument shows that it listens on a port that it does not declare."""
+    for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+        for way in ("httpGet", "tcpSocket", "grpc"):
+            if mapping(container.content, probe, way).get("port") == port:
+                return True
+    said = [text(one, "value") for _, one in mappings(container.content, "env")]
+    said += [*words(container.content, "command"), *words(container.content, "args")]
+    return any(
+        one.endswith(str(port)) and (found := _LISTENS.search(one)) and found.group(1) == str(port)
+        for one in said
     )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.configs import lacks
-from fairlead.diagnose.crashes import START_REASONS, log_need, refusals
+from fairlead.diagnose.crashes import START_REASONS, log_need, named_services, refusals
 from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready
 from fairlead.diagnose.levels import as_somebody
@@ -22,6 +23,7 @@ from fairlead.words import Evidence, Need, Ref, Resource, Severity
 
 _GRACE = timedelta(seconds=60)
 _LONG_PULL = timedelta(minutes=15)
+_LINES = 20
 _MOUNT = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
 _SANDBOX = ("FailedCreatePodSandBox", "FailedPodSandBoxStatus")
 _EXPLAINED_ELSEWHERE = PULL_REASONS | START_REASONS | {"CrashLoopBackOff", "CreateContainerConfigError"}
@@ -188,6 +190,12 @@ def _needs(inventory: Inventory, pod: Resource) -> Iterator[Need]:
             yield log_need(member, container.name, previous=False)
 
 
+def _lines(inventory: Inventory, member: Member, container: str) -> list[str]:
+    """The last lines of a running container's log: what is not ready may say there whom it waits for."""
+    log = inventory.answer(log_need(member, container, previous=False))
+    return list(dict.fromkeys(line for line in (log or "").splitlines()[-_LINES:] if line.strip()))
+
+
 def _last_words(inventory: Inventory, member: Member) -> Iterator[Evidence]:
     """The telling lines of the containers that are not ready, where their shape shows that they are about errors."""
     for container, status in member.statuses():
@@ -216,6 +224,9 @@ def _unready(inventory: Inventory, member: Member) -> Fact:
             ("probe.port", top, f"{container.name}/{sort}") for sort in ("readiness", "startup", "liveness")
         ]
         because += refusals(inventory, member, container.name)
+        for line in _lines(inventory, member, container.name):
+            because += misled(inventory, member.top, container.name, line)
+            because += named_services(inventory, line, member.ref)
         for rule in ("image.pull", "image.invalid", "image.never"):
             because.append((rule, Ref("", "Image", "", text(container.content, "image")), ""))
     because.append(member.ref)

@@ -13,6 +13,9 @@ from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Evidence, Ref, Resource
 
+_REPLACING = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"})
+_PAST = frozenset({"Failed", "Succeeded"})
+
 
 def condition(resource: Resource | None, kind: str) -> dict[str, Any]:
     """Return the condition of that type whatever its status, or an empty mapping."""
@@ -60,8 +63,16 @@ def lasting(inventory: Inventory, item: Mapping[str, Any], length: timedelta) ->
 
 
 def recovered(inventory: Inventory, ref: Ref) -> bool:
-    """Say whether a workload has all the pods that it wants, whatever became of earlier ones."""
+    """Say whether a workload has all the pods that it wants, or others in their place, whatever became of earlier ones.
+
+    What ails those that took their place is not what became of the earlier ones.
+    """
     resource = inventory.get(ref)
+    if ref.kind in _REPLACING and not mapping(resource, "metadata").get("deletionTimestamp"):
+        want = mapping(resource, "spec").get("replicas", 1)
+        there = [one for one in inventory.crew(ref) if text(one.pod, "status", "phase") not in _PAST]
+        if isinstance(want, int) and len(there) >= want:
+            return True
     wanted, have = mapping(resource, "spec").get("replicas"), mapping(resource, "status").get("readyReplicas")
     if text(resource, "kind") == "DaemonSet":
         wanted = mapping(resource, "status").get("desiredNumberScheduled")
