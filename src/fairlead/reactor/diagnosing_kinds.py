@@ -303,7 +303,9 @@ def install(world: World, now: datetime) -> Outcome:
         if not world.has(kind, "", name):
             entries += world.create(kind, "", wanted, request).entries
             continue
-        there = world.get(kind, "", name, overlay=True).object["metadata"].get("annotations") or {}
-        if there.get(DIGEST) not in {None, wanted["metadata"]["annotations"][DIGEST]}:
-            entries += world.update(kind, "", name, wanted, request).entries
+        there = world.get(kind, "", name, overlay=True).object["metadata"]
+        digest = (there.get("annotations") or {}).get(DIGEST)
+        if digest not in {None, wanted["metadata"]["annotations"][DIGEST]}:
+            meta = {**wanted["metadata"], "resourceVersion": there["resourceVersion"]}
+            entries += world.update(kind, "", name, {**wanted, "metadata": meta}, request).entries
     return Outcome({}, b"{}", tuple(entries))
