@@ -179,6 +179,7 @@ def test_a_claim_in_use_is_protected(cluster: Any) -> None:
         "kind": "Pod",
         "metadata": {"name": "p", "namespace": "default"},
         "spec": {
+            "nodeName": "one",
             "volumes": [{"name": "x", "persistentVolumeClaim": {"claimName": "data"}}],
             "containers": [],
         },
@@ -189,6 +190,18 @@ def test_a_claim_in_use_is_protected(cluster: Any) -> None:
     cluster.settle(CLAIMS, VOLUMES)
     assert cluster.named("PersistentVolumeClaim") == ["data"]
     cluster.vanish(pod)
+    cluster.settle(CLAIMS, VOLUMES)
+    assert not cluster.named("PersistentVolumeClaim")
+
+
+def test_a_pod_that_has_no_node_yet_protects_no_claim(cluster: Any) -> None:
+    made = cluster.add(claim())
+    volumes = [{"name": "x", "persistentVolumeClaim": {"claimName": "data"}}]
+    meta = {"name": "p", "namespace": "default"}
+    spec = {"volumes": volumes, "containers": []}
+    cluster.add({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+    cluster.settle(CLAIMS, VOLUMES)
+    cluster.remove(made)
     cluster.settle(CLAIMS, VOLUMES)
     assert not cluster.named("PersistentVolumeClaim")
 

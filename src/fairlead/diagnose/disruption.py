@@ -15,9 +15,10 @@ from typing import Any
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import reads
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
+from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.states import condition, lasting, said
-from fairlead.tongues.paths import Path, mapping, strings, text, whole
-from fairlead.words import Evidence, Ref, Resource, Severity
+from fairlead.tongues.paths import Path, find, mapping, strings, text, whole
+from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _SOON = timedelta(minutes=2)
 _SELECTOR = ("spec", "selector")
@@ -70,7 +71,7 @@ def budget(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         return
     for_good = _for_good(resource, templates)
     if for_good is not None and (draining or not for_good[3]):
-        yield _blocking(inventory, ref, *for_good[:3], draining)
+        yield _blocking(inventory, resource, *for_good[:3], draining)
     elif draining and item.get("status") == "False":
         sick = [one.ref for one in members if not ready(one.pod)]
         yield Fact(
@@ -147,8 +148,13 @@ def _wanted(resource: Resource) -> int | None:
 
 
 def _blocking(
-    inventory: Inventory, ref: Ref, path: Path, value: str, why: str, draining: Sequence[Ref]
+    inventory: Inventory, resource: Resource, path: Path, value: str, why: str, draining: Sequence[Ref]
 ) -> Fact:
+    ref = Ref.of(resource)
+    title = "let one pod go at a time"
+    edits = [Edit(("spec", "minAvailable"), None), Edit(("spec", "maxUnavailable"), 1)]
+    change = patch(resource, [one for one in edits if find(resource, one.path) != one.new], title)
+    fix = Fix(title=title, changes=(change,), risk="A drain may then end a pod that has no other beside it.")
     evidence = [inventory.field(ref, path, f"{path[-1]}: {value}")]
     if draining:
         evidence.append(_cordon(inventory, draining[0]))
@@ -164,6 +170,7 @@ def _blocking(
         ),
         cause=why,
         evidence=tuple(evidence),
+        fixes=(fix,),
         where=inventory.where(ref, path),
     )
 

@@ -65,8 +65,10 @@ class Oracle:
         old = self._pods.get(member.ref)
         known = old is not None and text(old.pod, "metadata", "uid") == member.ref.uid
         phase = text(member.pod, "status", "phase")
-        if not member.node or phase in {"Succeeded", "Failed"} or ready(member.pod):
+        if not member.node or phase in {"Succeeded", "Failed"}:
             return None
+        if ready(member.pod) and not (known and member.ref in self._cured):
+            return None  # what runs between two crashes, and is cured, begins anew
         if known and member.ref not in self._cured and not _retried(member):
             return None
         forecast = Forecast({})

@@ -126,7 +126,14 @@ def _failures(inventory: Inventory, member: Member) -> Iterator[tuple[Container,
             if not _hurts(status, sort):
                 continue
             note = _unhealthy(inventory, member, container, status, sort, probe, alone=_only(statuses, sort))
-            if note is not None and not _starting(inventory, member, container, status, sort, note):
+            if note is None:
+                continue
+            hopeless = (
+                isinstance(probe.port, str)
+                and probe.handler != "grpc"
+                and probe.port not in declared(container)
+            )
+            if hopeless or not _starting(inventory, member, container, status, sort, note):
                 yield container, probe, note
 
 
@@ -162,7 +169,9 @@ def _starting(
     allowed = whole("initialDelaySeconds", 0) + whole("periodSeconds", 10) * failures
     if inventory.past(began, timedelta(seconds=allowed)):
         return False
-    return note.count < failures or bool(status.get("restartCount"))  # an earlier run's failures are counted too
+    return note.count < failures or bool(
+        status.get("restartCount")
+    )  # an earlier run's failures are counted too
 
 
 def _only(statuses: Sequence[tuple[Container, Mapping[str, Any]]], sort: str) -> bool:

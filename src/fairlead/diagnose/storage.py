@@ -14,7 +14,7 @@ from typing import Any
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.homes import HOST, hosts
 from fairlead.diagnose.inventories import Inventory
-from fairlead.diagnose.proposing import Edit, edit_template
+from fairlead.diagnose.proposing import Edit, anew, edit_template
 from fairlead.diagnose.scheduling import quantity
 from fairlead.diagnose.states import condition, created, lasting, said
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole, words
@@ -160,6 +160,7 @@ def _by_hand(inventory: Inventory, resource: Resource, name: str) -> Iterator[Fa
             f"asks for access mode {', '.join(wanted)}, which no free volume of its class has ({has})",
             ("spec", "accessModes"),
             ", ".join(wanted),
+            _with_modes(resource, [words(one, "spec", "accessModes") for one in of_class]),
         )
         return
     sizes = [size for one in able if (size := _size(one, "spec", "capacity")) is not None]
@@ -176,13 +177,30 @@ def _by_hand(inventory: Inventory, resource: Resource, name: str) -> Iterator[Fa
         )
 
 
-def _misfit(inventory: Inventory, ref: Ref, word: str, message: str, path: Path, value: str) -> Fact:
+def _with_modes(resource: Resource, held: Sequence[Sequence[str]]) -> Fix | None:
+    """Make a claim that never had a volume anew with the access mode that is to be had, if there is just one."""
+    modes = sorted({mode for one in held for mode in one})
+    if len(modes) != 1:
+        return None
+    title = f"ask for {modes[0]}"
+    alone = " Pods on several nodes cannot share it then." if modes[0].startswith("ReadWriteOnce") else ""
+    return Fix(
+        title=title,
+        changes=anew(resource, [Edit(("spec", "accessModes"), modes)], title),
+        risk=f"The claim, which holds nothing yet, is deleted and made again.{alone}",
+    )
+
+
+def _misfit(
+    inventory: Inventory, ref: Ref, word: str, message: str, path: Path, value: str, fix: Fix | None = None
+) -> Fact:
     rule = {"volume": "claim.volume", "mode": "claim.mode", "size": "claim.size"}[word]
     return Fact(
         rule=rule,
         subject=ref,
         message=message,
         evidence=(inventory.field(ref, path, f"{path[-1]}: {value}"),),
+        fixes=(fix,) if fix else (),
         where=inventory.where(ref, path),
     )
 

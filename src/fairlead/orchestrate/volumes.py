@@ -255,6 +255,7 @@ def _in_use(claim: Resource, view: View) -> bool:
         (volume.get("persistentVolumeClaim") or {}).get("claimName") == meta["name"]
         for pod in view.list("", "Pod", meta.get("namespace", ""))
         if not lives.is_finished(pod)
+        and (pod.get("spec") or {}).get("nodeName")  # only then a node may mount it
         for volume in (pod.get("spec") or {}).get("volumes") or ()
     )
 

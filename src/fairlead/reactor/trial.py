@@ -67,6 +67,8 @@ class Trial:
     after: list[Finding] = field(default_factory=list)
     state: Snapshot | None = field(default=None, repr=False)
     """The copy as the fix has left it, for the next fix to be tried on."""
+    originals: dict[Ref, Resource] = field(default_factory=dict, repr=False)
+    """What the fix changes, as it was when this was tried."""
 
     @property
     def proven(self) -> bool:
@@ -123,6 +125,9 @@ def try_fix(
     `definitions` are Kubernetes' OpenAPI definitions, `now` is aware UTC. Raises nothing: what fails is a step that does not hold.
     """
     trial = Trial(finding, fix, len(view))
+    for ref in {change.ref for change in fix.changes}:
+        if (found := view.get(ref.group, ref.kind, ref.namespace, ref.name)) is not None:
+            trial.originals[ref] = found
     copied = Copy(world_of(view, definitions).fork(), now, ADMIN)
     _show_rest(copied, view)
     if not _apply(copied, fix, trial):
@@ -182,6 +187,8 @@ def _let_go(copied: Copy, ref: Ref) -> None:
     resource = copied.get(ref.group, ref.kind, ref.namespace, ref.name)
     if resource is not None and ref.kind == "Pod":
         _end(copied, resource)
+    elif resource is not None and mapping(resource, "metadata").get("finalizers"):
+        settle(copied, copied.now, [one for one in CONTROLLERS if one.name not in _BY_TIME])
 
 
 def _end(copied: Copy, pod: Resource) -> None:
