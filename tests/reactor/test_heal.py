@@ -19,7 +19,8 @@ from fairlead.faces.cli.main import main
 from fairlead.keep.errors import Refusal
 from fairlead.reactor import heal as healing
 from fairlead.reactor.examine import examine_cluster
-from fairlead.reactor.heal import Healing, heal, inverse, undo
+from fairlead.reactor.heal import Healing, heal
+from fairlead.reactor.undoing import inverse, undo
 from fairlead.words import Change, Finding, Fix, Ref, Resource
 
 POD = {"containers": [{"name": "web", "image": "web:1", "ports": [{"containerPort": 80}]}]}
@@ -353,7 +354,7 @@ def test_what_was_begun_is_on_disk_before_the_first_write(
             assert noted == [("begun", 1)]
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(healing, "carry_out", nothing)
+        monkeypatch.setattr(healing, "send", nothing)
         await heal(
             cluster, finding, finding.fixes[0], before=before, now=now, patience=1,
             note=lambda one: noted.append((one.outcome, len(one.undo))),

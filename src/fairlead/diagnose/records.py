@@ -61,6 +61,7 @@ def change(one: Change) -> dict[str, Any]:
         "patch": one.patch,
         "body": one.body,
         "why": one.why,
+        "ifUid": one.if_uid,
     }
     return {key: value for key, value in found.items() if value}
 
@@ -134,6 +135,7 @@ def read_change(document: Mapping[str, Any]) -> Change:
         patch=cast("PatchType", patch) if patch in get_args(PatchType) else None,
         subresource=text(document, "subresource"),
         why=text(document, "why"),
+        if_uid=text(document, "ifUid"),
     )
 
 

@@ -229,25 +229,3 @@ def tellable(changes: Iterable[Change], namespace: str) -> bool:
         (change.ref.group, change.ref.kind) != ("", "Secret") and change.ref.namespace in {"", namespace}
         for change in changes
     )
-
-
-def record(trial: Trial, done: Healing, path: str) -> dict[str, Any]:
-    """Return what `fairlead fix -o json` would print, which `fairlead undo` reads: for a file that only its owner may read."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Fix",
-        "finding": records.finding(trial.finding),
-        "title": trial.fix.title,
-        "fix": records.fix(trial.fix),
-        "diffs": trial.diffs,
-        "trial": {"proven": trial.proven, "steps": _steps(trial.steps), "unproven": trial.unproven},
-        "applied": {
-            "outcome": done.outcome,
-            "started": done.started,
-            "seconds": round(done.seconds, 2),
-            "steps": _steps(done.steps),
-            "undo": [records.change(one) for one in done.undo],
-            "left": [one.id for one in done.left],
-            "record": path,
-        },
-    }

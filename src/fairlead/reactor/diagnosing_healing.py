@@ -8,9 +8,7 @@ and nothing where somebody has said `fairlead.dev/heal: "off"`.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from fairlead.diagnose import records
 from fairlead.diagnose.inventories import moment
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
-from fairlead.reactor.diagnosing_documents import Veil, healing, print_of, proposal, record, stamp
+from fairlead.reactor import healings
+from fairlead.reactor.diagnosing_documents import Veil, healing, print_of, proposal, stamp
 from fairlead.reactor.diagnosing_kinds import API_VERSION, HEAL
 from fairlead.reactor.diagnosing_policies import (
     HOUR,
@@ -35,9 +33,10 @@ from fairlead.reactor.diagnosing_policies import (
 )
 from fairlead.reactor.diagnosing_reports import Book, Entry
 from fairlead.reactor.examine import Examined
-from fairlead.reactor.heal import Healing, heal, rehearse, take_back
+from fairlead.reactor.heal import Healing, heal
 from fairlead.reactor.planning import look, try_fixes
 from fairlead.reactor.trial import Step, Trial
+from fairlead.reactor.undoing import assess, rehearse, take_back
 from fairlead.tongues.paths import mappings, text, whole
 from fairlead.words import Finding, Ref, Resource
 
@@ -56,7 +55,11 @@ SAME: Final = 2
 AT_ONCE: Final = 5
 """Fixes that are tried from one look at the cluster."""
 _RANK: Final = {"critical": 0, "warning": 1, "info": 2}
-_NEVER_AGAIN: Final = frozenset({"rolled back", "unhealthy", "interrupted", "dry run"})
+_NEVER_AGAIN: Final = frozenset({"rolled back", "unhealthy", "interrupted", "dry run", "undone"})
+
+
+class Unwritten(Exception):
+    """What would take a fix back could not be written down, so that it must not be begun."""
 
 
 @dataclass(slots=True)
@@ -168,6 +171,8 @@ class Healer:
             return "the policy only proposes"
         before = entry.healing or {}
         same = before.get("of") == print_
+        if self.world.folder is not None and healings.refused(self.world.folder, entry.id, print_):
+            return "the same fix was undone, and nothing has changed since"
         if (
             same
             and before.get("outcome") in _NEVER_AGAIN
@@ -276,18 +281,23 @@ class Healer:
         known = (
             await self.world.look()
         ).findings  # of more kinds than a copy needs: what is there already is not the fix's doing
-        self.busy = entry.id
-        path = self._path(entry.id, now)
+        keeper = None
+        if self.world.folder is not None:
+            keeper = healings.Keeper(self.world.folder, trial, await healings.identity(self.cluster))
 
         async def note(done: Healing) -> None:
-            self._write_down(path, trial, done)
-            entry.healing = (
-                told | healing(done, veil, entry.namespace) | ({"record": str(path)} if path else {})
-            )
+            told_now = told | healing(done, veil, entry.namespace)
+            if keeper is not None:
+                keeper(done)
+                told_now["record"] = str(keeper.path)
+            entry.healing = told_now
             self.book.touch(entry)
             if done.outcome == "begun":
-                await self.book.flush()
+                kept = await self.book.keep(entry)
+                if keeper is None and not (kept and told_now.get("undo")):
+                    raise Unwritten
 
+        self.busy = entry.id
         try:
             done = await heal(
                 self.cluster,
@@ -298,10 +308,16 @@ class Healer:
                 patience=policy.patience,
                 note=note,
                 look=lambda: self._look_around(trial),
+                basis=trial.originals,
             )
         except Unreachable as error:
             log.warning("%s: the cluster is lost while it is healed: %s", entry.id, error)
             return  # it is finished when the cluster is back
+        except (OSError, Unwritten) as error:
+            self._wait(entry, print_)
+            said = f"what would take it back cannot be written down{f': {error}' if str(error) else ''}"
+            self._end(entry, told, "refused", said)
+            return
         except Exception:
             log.exception("%s cannot be healed", entry.id)
             if (entry.healing or {}).get("started") != told["started"]:  # nothing was begun
@@ -309,10 +325,8 @@ class Healer:
             return
         finally:
             self.busy = ""
-        self._write_down(path, trial, done)
-        self._end(entry, told | healing(done, veil, entry.namespace), done.outcome, _last(done.steps))
-        if path:
-            entry.healing = {**(entry.healing or {}), "record": str(path)}
+        path = {"record": str(keeper.path)} if keeper is not None and keeper.path is not None else {}
+        self._end(entry, told | healing(done, veil, entry.namespace) | path, done.outcome, _last(done.steps))
         if done.outcome == "refused":
             self._wait(entry, print_)
         await self._tell_policy(
@@ -375,14 +389,21 @@ class Healer:
         policy = next((one for one in self.world.policies() if one.name == told.get("policy")), None)
         patience = policy.patience if policy is not None else 180.0
         if entry.sighting.state == "resolved":
-            self._end(entry, told, "healthy", "it was watched to its end by a later process")
+            said = "it was watched to its end by a later process"
+            self._written_off(await self._record(told), told, "healthy", said)
+            self._end(entry, told, "healthy", said)
             return
         if self.world.now() - started < timedelta(seconds=patience):
             return  # it may become well yet
-        undo = [records.read_change(one) for _, one in mappings(told, "undo")]
+        record = await self._record(told)
+        undo = record.undo() if record is not None else []
         if not undo:
             said = "nobody watched it, and what would take it back is not known here"
             self._end(entry, told, "interrupted", said)
+            return
+        if all(one.state == "as it was" for one in await assess(self.cluster, undo)):
+            self._written_off(record, told, "refused", "it was begun, and nothing had been changed")
+            self._end(entry, told, "refused", "it was begun, and nothing had been changed")
             return
         failures = await take_back(self.cluster, undo, self.world.now)
         step = Step(
@@ -394,30 +415,35 @@ class Healer:
             *(told.get("steps") or []),
             {"name": step.name, "ok": step.ok, "detail": step.detail},
         ]
-        self._end(entry, told, "rolled back" if not failures else "interrupted", step.detail)
+        outcome = "rolled back" if not failures else "interrupted"
+        self._written_off(record, told, outcome, step.detail)
+        self._end(entry, told, outcome, step.detail)
+
+    async def _record(self, told: Mapping[str, Any]) -> healings.Record | None:
+        """Return what takes back a healing that an earlier process has begun: from its file, or else from the Finding."""
+        path = text(told, "record")
+        if path and self.world.folder is not None:
+            found = next((one for one in healings.every(self.world.folder) if str(one.path) == path), None)
+            if found is not None:
+                return found
+        undo = [one for _, one in mappings(told, "undo")]
+        return healings.Record({"applied": {"undo": undo}}) if undo else None
+
+    @staticmethod
+    def _written_off(
+        record: healings.Record | None, told: Mapping[str, Any], outcome: str, said: str
+    ) -> None:
+        """Write into the file of a healing, where it has one, what came of it."""
+        if record is None or record.path is None:
+            return
+        applied = {**record.applied, "outcome": "unhealthy" if outcome == "interrupted" else outcome}
+        record.content["applied"] = applied | {"steps": list(told.get("steps") or []), "note": said}
+        try:
+            record.save()
+        except OSError as error:
+            log.warning("what became of %s could not be written down: %s", record.path, error)
 
     # What is written down
-
-    def _path(self, name: str, now: datetime) -> Path | None:
-        if self.world.folder is None:
-            return None
-        started = now.astimezone(UTC).strftime("%Y-%m-%dT%H%M%SZ")
-        return self.world.folder / f"{started}-{name}.json"
-
-    def _write_down(self, path: Path | None, trial: Trial, done: Healing) -> None:
-        """Write the record, whole or not at all, for its owner only."""
-        if path is None:
-            return
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = path.with_suffix(".tmp")
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(record(trial, done, str(path)), file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(path)
-        except OSError as error:
-            log.warning("what was done could not be written down: %s", error)
 
     async def _spend(self, policy: HealPolicy, entry: Entry, now: datetime) -> bool:
         """Count a healing against the policy's rate before it begins; return whether that could be written down."""

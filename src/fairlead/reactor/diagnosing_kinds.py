@@ -29,6 +29,8 @@ DIGEST: Final = "fairlead.dev/digest"
 """The annotation of a definition that tells whether it is this version's."""
 HEAL: Final = "fairlead.dev/heal"
 """The annotation that keeps healing away, with the value `off`: on a namespace, on an object, on a Finding."""
+UNDONE: Final = "fairlead.dev/undone"
+"""The annotation of a Finding that says which healing somebody has taken back: when it was started."""
 HOME: Final = "default"
 """The namespace of findings about what has none."""
 
@@ -73,6 +75,7 @@ _PLACE: Schema = _object(file=_text(), line=_whole(), path=_text())
 _STEPS: Schema = _array(_object(name=_text(), ok=_flag(), detail=_text()))
 _CHANGE: Schema = _object(
     verb=_text(), apiVersion=_text(), ref=_REF, subresource=_text(), patch=_text(), why=_text(),
+    ifUid=_text("the object that is meant, where others may have its name later"),
     body={"x-kubernetes-preserve-unknown-fields": True},
 )  # fmt: skip
 
@@ -112,7 +115,9 @@ _HEALING: Schema = _object(
     policy=_text(),
     of=_text("what was carried out: it is not carried out again after a roll-back until this changes"),
     phase=_text("how far it is", enum=["begun", "done"]),
-    outcome=_text(enum=["", "healthy", "unhealthy", "rolled back", "refused", "dry run", "interrupted"]),
+    outcome=_text(
+        enum=["", "healthy", "unhealthy", "rolled back", "refused", "dry run", "interrupted", "undone"]
+    ),
     title=_text(),
     started=_TIME,
     ended=_TIME,

@@ -19,7 +19,7 @@ from fairlead.diagnose.suppressing import Suppression
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.diagnosing_documents import document, gist, home, stamp
-from fairlead.reactor.diagnosing_kinds import API_VERSION
+from fairlead.reactor.diagnosing_kinds import API_VERSION, UNDONE
 from fairlead.tongues.paths import mapping, strings, text
 from fairlead.words import Finding, Ref, Resource
 
@@ -84,8 +84,15 @@ class Entry:
             return "suppressed"
         return self.sighting.state
 
+    def heed(self) -> None:
+        """Take in that somebody has taken back what was done, as an annotation of its object says."""
+        healing = self.healing or {}
+        if healing.get("started") and self.annotations.get(UNDONE) == healing["started"]:
+            self.healing = {**healing, "phase": "done", "outcome": "undone"}
+
     def body(self) -> Resource:
         """Return its object."""
+        self.heed()
         status = {
             **histories.status(self.sighting),
             "state": self.state,
@@ -252,6 +259,7 @@ class Book:
                 annotations=strings(one, "metadata", "annotations"),
                 written=own_parts(one),
             )
+            self.entries[sighting.id].heed()
 
     def expire(self, now: datetime) -> None:
         """Let go of what has been gone for long, and of the oldest where there are too many."""
@@ -285,6 +293,12 @@ class Book:
                 log.warning("findings cannot be removed: %s", error)
                 return
             del self._stale[place]
+
+    async def keep(self, entry: Entry) -> bool:
+        """Write one now, before any other; return whether its object says all that it is to say."""
+        self.touch(entry)
+        await self._write(entry)
+        return entry.written is not None and entry.written == own_parts(entry.body())
 
     async def _write(self, entry: Entry) -> bool:
         """Write one; return whether it makes sense to go on with others."""
@@ -331,6 +345,7 @@ class Book:
             if entry is None or entry.written is None:
                 continue
             entry.annotations = strings(one, "metadata", "annotations")
+            entry.heed()
             if own_parts(one) != entry.written and own_parts(one) != own_parts(entry.body()):
                 entry.written = own_parts(one)
                 self._soon(entry, max(moment + 1.0, entry.at + CONTEST))

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-from fairlead.diagnose.proposing import bare
-from fairlead.drivers.cluster import PATCH_TYPES, AsyncCluster, Unreachable
+from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
-from fairlead.reactor.carrying import carry_out
 from fairlead.reactor.examine import Examined, examine_cluster
-from fairlead.reactor.trial import ADMIN, Step
-from fairlead.tongues.paths import mapping, pointed
+from fairlead.reactor.trial import Step
+from fairlead.reactor.undoing import gone, rehearse, send, take_back, unchanged, undo
+from fairlead.tongues.paths import mapping, text
 from fairlead.words import Change, Finding, Fix, Ref, Resource, Severity
 
-MANAGER = "fairlead-fix"
 EVERY = 0.5
 """Seconds between two looks at the cluster."""
 BAD_SECONDS = 15.0
 """So long must something new be wrong, without a break, before a fix is taken back: starting takes its time."""
 GOOD_LOOKS = 2
 """So many looks one after another must show that all is well."""
-_GONE_SECONDS = 60.0
+ROLL_BACK_SECONDS = 60.0
+"""So long is a cluster waited for that is away when a fix is to be taken back."""
 
 
 @dataclass(slots=True)
@@ -60,30 +59,36 @@ async def heal(
     seen: Callable[[str], None] = lambda _: None,
     note: Callable[[Healing], Awaitable[None] | None] = lambda _: None,
     look: Callable[[], Awaitable[Examined]] | None = None,
+    basis: Mapping[Ref, Resource] | None = None,
 ) -> Healing:
     """Carry a fix out and watch for at most `patience` seconds; `seen` is told of every turn in a few words.
 
     `before` is what was found when the fix was offered. `note` gets the Healing before anything is written and after every step, so
-    that what was begun can be undone whatever comes between; what it returns to wait for is waited for. `look` says what is found now,
-    for those who follow the cluster anyway. Raises Unreachable when the cluster is lost on the way.
+    that what was begun can be undone whatever comes between; what it returns to wait for is waited for. What it raises the first time
+    keeps everything from being changed; an OSError later does not. `look` says what is found now, for those who follow the cluster anyway.
+    `basis` are the objects as they were when the fix was tried: what is deleted and made anew must be so still. Raises Unreachable when
+    the cluster is lost on the way.
     """
     healing = Healing(finding, fix, started=now().isoformat(timespec="seconds"))
     begun = time.monotonic()
     look = look or partial(examine_cluster, cluster, now, namespace)
     try:
         originals = await _originals(cluster, fix)
-        healing.undo = undo(fix, originals)
-        await rehearse(cluster, fix.changes)
+        was = {**originals, **{ref: one for ref, one in (basis or {}).items() if ref in originals}}
+        for change in fix.changes:
+            if change.ref in was and change.verb in {"delete", "patch"}:
+                unchanged(change, originals[change.ref], was[change.ref])
+        after = await rehearse(cluster, fix.changes)
+        healing.undo = undo(fix, originals, after)
     except Refusal as refusal:
         healing.steps.append(Step("the server takes it in a dry run", False, refusal.message))
         return healing
     healing.steps.append(Step("the server takes it in a dry run", True))
     healing.outcome = "begun"
     await _noted(note(healing))
-    if not await _carry_out(cluster, healing, fix.changes, now):
-        await _noted(note(healing))
+    if not await _carry_out(cluster, healing, was, now, note):
+        await _told(note, healing)
         return healing
-    await _noted(note(healing))
     seen("applied")
     verdict, examined = await _watch(look, finding, before, patience - (time.monotonic() - begun), seen)
     healing.left = examined.findings if examined else []
@@ -94,13 +99,23 @@ async def heal(
         detail = "" if verdict == "healthy" else f"not well after {patience:.0f} s; the change stays"
         healing.steps.append(Step("all is well again", verdict == "healthy", detail))
     healing.seconds = time.monotonic() - begun
-    await _noted(note(healing))
+    await _told(note, healing)
     return healing
 
 
 async def _noted(said: Awaitable[None] | None) -> None:
     if said is not None:
         await said
+
+
+async def _told(note: Callable[[Healing], Awaitable[None] | None], healing: Healing) -> None:
+    """Write down how far it is; that this fails is told, and keeps nothing: what takes it back is written down already."""
+    try:
+        await _noted(note(healing))
+    except OSError as error:
+        said = Step("what was done is written down", False, error.strerror or str(error))
+        if said not in healing.steps:
+            healing.steps.append(said)
 
 
 async def _originals(cluster: AsyncCluster, fix: Fix) -> dict[Ref, Resource]:
@@ -113,128 +128,43 @@ async def _originals(cluster: AsyncCluster, fix: Fix) -> dict[Ref, Resource]:
     return found
 
 
-def undo(fix: Fix, originals: dict[Ref, Resource]) -> list[Change]:
-    """Return the changes that take a fix back, given the objects as they were."""
-    back: list[Change] = []
-    for change in reversed(fix.changes):
-        why = f"take back: {fix.title}"
-        original = originals.get(change.ref)
-        if change.verb == "create":
-            back.append(Change(verb="delete", ref=change.ref, api_version=change.api_version, why=why))
-        elif original is None or (
-            change.verb == "delete" and mapping(original, "metadata").get("ownerReferences")
-        ):
-            continue  # its controller makes it again
-        elif change.verb == "delete":
-            body = bare(original)
-            back.append(
-                Change(
-                    verb="create",
-                    ref=replace(change.ref, uid=""),
-                    api_version=change.api_version,
-                    body=body,
-                    why=why,
-                )
-            )
-        elif change.patch == "json":
-            operations = inverse(change.body, original)
-            back.append(replace(change, body=operations, why=why))
-        else:
-            back.append(
-                Change(
-                    verb="update",
-                    ref=change.ref,
-                    api_version=change.api_version,
-                    body=bare(original),
-                    why=why,
-                )
-            )
-    return back
-
-
-def inverse(operations: Sequence[dict[str, Any]], original: Resource) -> list[dict[str, Any]]:
-    """Return the JSON patch that undoes one, each step guarded by a test of what the patch had put there.
-
-    Only tests, replacements, and additions to and removals from mappings occur in fixes.
-    """
-    back: list[dict[str, Any]] = []
-    for operation in reversed(operations):
-        if operation["op"] == "test":
-            continue
-        if operation["op"] == "remove":
-            back.append(
-                {"op": "add", "path": operation["path"], "value": pointed(original, operation["path"])}
-            )
-            continue
-        test = {"op": "test", "path": operation["path"], "value": operation["value"]}
-        if operation["op"] == "replace":
-            old = pointed(original, operation["path"])
-            back += [test, {"op": "replace", "path": operation["path"], "value": old}]
-        else:
-            back += [test, {"op": "remove", "path": operation["path"]}]
-    return back
-
-
-async def rehearse(cluster: AsyncCluster, changes: Sequence[Change]) -> None:
-    """Ask the server to check every change without making it. Raises Refusal.
-
-    An object that is to be created anew bears another name meanwhile, since the old one still has it.
-    """
-    params = {"dryRun": "All", "fieldManager": MANAGER}
-    deleted = {change.ref for change in changes if change.verb == "delete"}
-    for change in changes:
-        ref = change.ref
-        if change.verb == "create":
-            body = change.body
-            if ref in deleted:
-                meta = {**body["metadata"], "name": f"{ref.name[:50].rstrip('.-')}-dry-run"}
-                body = {**body, "metadata": meta}
-            path = await cluster.path(change.api_version, ref.kind, ref.namespace)
-            await cluster.raw("POST", path, params=params, body=body)
-            continue
-        path = await cluster.path(change.api_version, ref.kind, ref.namespace, ref.name)
-        if change.verb == "patch":
-            how = PATCH_TYPES[change.patch or "merge"]
-            await cluster.raw("PATCH", path, params=params, body=change.body, content_type=how)
-        elif change.verb == "update":
-            await cluster.raw("PUT", path, params=params, body=change.body)
-        else:
-            options = {"apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"]}
-            await cluster.raw("DELETE", path, body=options)
-
-
 async def _carry_out(
-    cluster: AsyncCluster, healing: Healing, changes: Iterable[Change], now: Callable[[], datetime]
+    cluster: AsyncCluster,
+    healing: Healing,
+    was: Mapping[Ref, Resource],
+    now: Callable[[], datetime],
+    note: Callable[[Healing], Awaitable[None] | None],
 ) -> bool:
-    for done, change in enumerate(changes):
+    """Make the changes, and tell of each; take them back where one is refused, or nobody knows what became of it."""
+    for done, change in enumerate(healing.fix.changes):
         try:
-            await carry_out(change, cluster, now(), ADMIN, MANAGER)
+            await send(cluster, change, was.get(change.ref) if change.verb != "create" else None, now)
             if change.verb == "delete":
-                await _gone(cluster, change)
+                await gone(cluster, change)
+            elif change.verb == "create":
+                await _made(cluster, healing, change)
         except Refusal as refusal:
             healing.steps.append(Step("the change is carried out", False, refusal.message))
             healing.outcome = "refused"
-            if done:
-                await _roll_back(cluster, healing, now)
+            if done or refusal.code >= 500:
+                healing.outcome = "begun"
+                await _roll_back(cluster, healing, now, "what was done of it is taken back")
             return False
+        if done < len(healing.fix.changes) - 1:
+            await _told(note, healing)
     healing.steps.append(Step("the change is carried out", True, healing.fix.title))
+    await _told(note, healing)
     return True
 
 
-async def _gone(cluster: AsyncCluster, change: Change) -> None:
-    """Wait until a deleted object's name is free (or taken again by its controller)."""
+async def _made(cluster: AsyncCluster, healing: Healing, change: Change) -> None:
+    """Take note which object was made: no other of its name is to be deleted when it is taken back."""
     ref = change.ref
-    deadline = time.monotonic() + _GONE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            found = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
-        except Refusal as refusal:
-            if refusal.code == 404:
-                return
-            raise
-        if ref.uid and mapping(found, "metadata").get("uid") != ref.uid:
-            return
-        await asyncio.sleep(0.1)
+    found = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
+    uid = text(found, "metadata", "uid")
+    healing.undo = [
+        replace(one, if_uid=uid) if one.verb == "delete" and one.ref == ref else one for one in healing.undo
+    ]
 
 
 async def _watch(
@@ -254,7 +184,7 @@ async def _watch(
     while time.monotonic() < deadline:
         try:
             examined = await look()
-        except Unreachable:
+        except (Unreachable, Refusal):  # it may answer again before patience ends
             await asyncio.sleep(EVERY)
             continue
         ids = {one.id for one in examined.findings}
@@ -310,26 +240,25 @@ def _waits(examined: Examined, finding: Finding, known: AbstractSet[str]) -> str
     return ""
 
 
-async def _roll_back(cluster: AsyncCluster, healing: Healing, now: Callable[[], datetime]) -> None:
-    """Take back what was done, as far as it can be, and say so."""
-    failures = await take_back(cluster, healing.undo, now)
+async def _roll_back(
+    cluster: AsyncCluster,
+    healing: Healing,
+    now: Callable[[], datetime],
+    why: str = "things got worse: the change is taken back",
+) -> None:
+    """Take back what was done, as far as it can be, and say so. Raises Unreachable when the cluster stays away."""
+    failures = await _insist(cluster, healing.undo, now)
     healing.outcome = "rolled back" if not failures else "unhealthy"
-    healing.steps.append(
-        Step("things got worse: the change is taken back", not failures, "; ".join(failures))
-    )
+    healing.steps.append(Step(why, not failures, "; ".join(failures)))
 
 
-async def take_back(
-    cluster: AsyncCluster, changes: Iterable[Change], now: Callable[[], datetime]
-) -> list[str]:
-    """Carry out the changes of an undo, each whatever becomes of the others; return what could not be done. Raises Unreachable."""
-    failures = []
-    for change in changes:
+async def _insist(cluster: AsyncCluster, changes: Sequence[Change], now: Callable[[], datetime]) -> list[str]:
+    """Take changes back, though the cluster may be away for a while; return what could not be."""
+    deadline = time.monotonic() + ROLL_BACK_SECONDS
+    while True:
         try:
-            await carry_out(change, cluster, now(), ADMIN, MANAGER)
-            if change.verb == "delete":
-                await _gone(cluster, change)
-        except Refusal as refusal:
-            if not (change.verb == "delete" and refusal.code == 404):
-                failures.append(f"{change.ref}: {refusal.message}")
-    return failures
+            return await take_back(cluster, changes, now)
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(EVERY)

@@ -1,4 +1,4 @@
-"""Findings, diagnoses, trials and healings as JSON, and the description of that JSON.
+"""Findings and diagnoses as JSON, and the description of that JSON and of fixes' (which reactor/healings makes).
 
 One shape for `diagnose -o json|yaml` and `fix -o json`. docs/findings.md is what `document` returns.
 """
@@ -17,8 +17,6 @@ from fairlead.words import Finding
 
 if TYPE_CHECKING:
     from fairlead.faces.cli.answers import Answer
-    from fairlead.reactor.heal import Healing
-    from fairlead.reactor.trial import Step, Trial
 
 __all__ = [
     "FIELDS",
@@ -28,9 +26,7 @@ __all__ = [
     "document",
     "finding",
     "fix",
-    "healing",
     "ref",
-    "trial",
     "where",
 ]
 
@@ -93,14 +89,21 @@ FIELDS: Sequence[tuple[str, str, str]] = (
     ("Change", "patch", "for a patch: `json`, `merge`, `strategic` or `apply`"),
     ("Change", "body", "the patch, or the whole object"),
     ("Change", "why", "the reason"),
+    ("Change", "ifUid", "the object that is meant, where another one may have its name by then"),
     ("Fix", "finding, fix, title", "which fix for which finding"),
     ("Fix", "diffs", "unified diffs of YAML, one for each object"),
     ("Fix", "trial", "proven (true or false), steps (name, ok, detail), unproven (what a copy cannot show)"),
     (
         "Fix",
         "applied",
-        "null, or: outcome (healthy, unhealthy, rolled back, refused), seconds, steps, undo, record",
+        "null, or: outcome (healthy, unhealthy, rolled back, refused; begun, while it is not done), started, seconds, steps, undo, left, record, of",
     ),
+    (
+        "Fix",
+        "cluster",
+        "in a record: uid (of the namespace kube-system) and server of the cluster it is about",
+    ),
+    ("Fix", "undone", "in a record: at, when it was taken back"),
 )
 """What each field of the JSON means: (object, field, meaning)."""
 
@@ -142,37 +145,6 @@ def told(one: Finding, answer: Answer) -> dict[str, Any]:
     if answer.explain:
         found["explanation"] = answer.explanations.get(one.id) or meaning(one.rule)
     return found
-
-
-def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    return [{"name": one.name, "ok": one.ok, "detail": one.detail} for one in steps]
-
-
-def healing(one: Healing, record: str = "") -> dict[str, Any]:
-    """Return what was done as JSON; `record` is where it was written down."""
-    return {
-        "outcome": one.outcome,
-        "started": one.started,
-        "seconds": round(one.seconds, 2),
-        "steps": _steps(one.steps),
-        "undo": [change(item) for item in one.undo],
-        "left": [item.id for item in one.left],
-        "record": record,
-    }
-
-
-def trial(one: Trial, healed: Healing | None = None, record: str = "") -> dict[str, Any]:
-    """Return a trial, and what was done after it, as JSON."""
-    return {
-        "apiVersion": VERSION,
-        "kind": "Fix",
-        "finding": finding(one.finding),
-        "title": one.fix.title,
-        "fix": fix(one.fix),
-        "diffs": one.diffs,
-        "trial": {"proven": one.proven, "steps": _steps(one.steps), "unproven": one.unproven},
-        "applied": None if healed is None else healing(healed, record),
-    }
 
 
 def document() -> str:

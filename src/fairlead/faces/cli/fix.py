@@ -155,9 +155,9 @@ async def _one(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
     if args.apply and trial.proven and _agreed("Carry it out?", args):
         healed, record = await _heal(cluster, trial, looked.findings, args)
     if args.output != "text":
-        from fairlead.faces.cli import findings
+        from fairlead.reactor import healings
 
-        diagnose.print_document(findings.trial(trial, healed, record), args.output)
+        diagnose.print_document(healings.document(trial, healed, record), args.output)
     if args.apply:
         return 0 if healed is not None and healed.outcome == "healthy" else 1
     return 0 if trial.proven else 1
@@ -246,11 +246,14 @@ def _agreed(question: str, args: argparse.Namespace) -> bool:
 async def _heal(
     cluster: AsyncCluster, trial: Trial, before: list[Finding], args: argparse.Namespace
 ) -> tuple[Healing, str]:
-    from fairlead.faces.cli import records
+    from fairlead.drivers.cluster import Unreachable
+    from fairlead.reactor import healings
     from fairlead.reactor.heal import heal
 
     progress = Progress(args)
-    place = records.folder(diagnose.kubeconfig(args))
+    keeper = healings.Keeper(
+        healings.folder(diagnose.kubeconfig(args)), trial, await healings.identity(cluster)
+    )
     try:
         healed = await heal(
             cluster,
@@ -260,17 +263,24 @@ async def _heal(
             now=diagnose.now,
             patience=args.timeout,
             seen=progress.say,
-            note=records.keeper(place, trial),
+            note=keeper,
+            basis=trial.originals,
         )
     except OSError as error:
         raise Problem(
-            f"what is done cannot be written down: {error}",
-            "nothing is changed that could not be undone; what was begun, `fairlead undo --list` tells",
+            f"what is to be done cannot be written down, so nothing was changed: {error}", code=2
+        ) from error
+    except Unreachable as error:
+        said = f"the cluster cannot be reached: {error}"
+        if keeper.path is None:
+            raise Problem(said, "nothing was changed", code=2) from error
+        raise Problem(
+            said,
+            f"the fix was begun, and nobody watches it: `fairlead undo {trial.finding.id}` takes back what was done of it",
             code=2,
         ) from error
     progress.end()
-    path = place / records.name_of(healed.started, trial.finding.id)
-    record = str(path) if path.exists() else ""
+    record = str(keeper.path or "")
     if args.output == "text":
         from fairlead.faces.cli import stories
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fairlead.faces.cli import diagnose, records
+from fairlead.faces.cli import diagnose
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def run(args: argparse.Namespace) -> int:
             code=2,
         ) from error
     from fairlead.faces.mcp import tools
+    from fairlead.reactor import healings
 
     kubeconfig = diagnose.kubeconfig(args)
-    desk = tools.Desk(lambda: diagnose.connect(args), diagnose.now, records.folder(kubeconfig), args.timeout)
+    desk = tools.Desk(lambda: diagnose.connect(args), diagnose.now, healings.folder(kubeconfig), args.timeout)
     server = tools.server(desk, allow_apply=args.allow_apply)
     if args.http:
         return _http(server, kubeconfig, args)
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
 def _http(server: Any, kubeconfig: Path, args: argparse.Namespace) -> int:
     from fairlead.drivers.serving import ListenError, listen
     from fairlead.faces.mcp import serving
+    from fairlead.reactor import healings
 
     host, _, port = args.http.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"
@@ -107,7 +109,7 @@ def _http(server: Any, kubeconfig: Path, args: argparse.Namespace) -> int:
         raise Problem(
             f"{host} is not this machine alone: that wants TLS", "add --tls-cert and --tls-key", code=2
         )
-    path = args.token_file or records.folder(kubeconfig).parent / "mcp.token"
+    path = args.token_file or healings.folder(kubeconfig).parent / "mcp.token"
     try:
         wanted = serving.token(path)
         listener = listen(host, int(port))

@@ -49,11 +49,13 @@ def _step(number: int, trial: Trial, pen: Pen) -> list[str]:
 
 def document(made: Plan, healings: Sequence[tuple[Trial, Healing, str]] = ()) -> dict[str, Any]:
     """Return the plan, and what was done of it, as JSON."""
+    from fairlead.reactor.healings import document as of_trial
+
     done = {trial.finding.id: (healed, record) for trial, healed, record in healings}
     return {
         "apiVersion": findings.VERSION,
         "kind": "Plan",
-        "fixes": [findings.trial(one, *done.get(one.finding.id, (None, ""))) for one in made.trials],
+        "fixes": [of_trial(one, *done.get(one.finding.id, (None, ""))) for one in made.trials],
         "gone": [findings.finding(one) for one in made.gone],
         "unfixed": [findings.finding(one) for one in made.unfixed],
     }
