@@ -114,6 +114,23 @@ def test_nobody_listens() -> None:
     assert asyncio.run(ask(Tcp(host="", port=port))) == Answer(False, refused)
 
 
+def test_https_where_http_is_spoken() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(64)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def play() -> tuple[Answer, int]:
+        async with await asyncio.start_server(plain, HERE, 0) as listening:
+            port = int(listening.sockets[0].getsockname()[1])
+            return await ask(Http(scheme="https", host="", port=port, path="/", headers=())), port
+
+    answer, port = asyncio.run(play())
+    said = "http: server gave HTTP response to HTTPS client"
+    assert answer == Answer(False, f'Get "https://{HERE}:{port}/": {said}')
+
+
 def test_tcp() -> None:
     async def play() -> Answer:
         async with server(b"") as (port, _):

@@ -330,6 +330,9 @@ def _why(
                 )
             return f"{cause} The container declares {', '.join(map(str, others))}.", None
         return cause, None
+    if "server gave HTTP response to HTTPS client" in said:
+        edit = Edit((*probe.path, "scheme"), "HTTP")
+        return "The server speaks HTTP there, and the probe asks by HTTPS.", (edit, "probe by HTTP")
     code = _CODE.search(said)
     if code is not None and probe.handler == "httpGet":
         return _answered(container, probe, int(code.group(1)), healthy)

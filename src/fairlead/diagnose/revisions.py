@@ -6,13 +6,14 @@ Where the rollout went through before the trouble showed, the revision before a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from fairlead.diagnose.inventories import Inventory, Template, moment
+from fairlead.diagnose.inventories import Inventory, Template, ready
 from fairlead.diagnose.proposing import Edit, edit_template
 from fairlead.diagnose.references import Container, containers
+from fairlead.diagnose.states import created
 from fairlead.tongues.paths import mapping, mappings, text, whole
 from fairlead.words import Finding, Fix, Ref, Resource
 
@@ -33,6 +34,8 @@ _OF_THE_TEMPLATE = (
 _LATELY = timedelta(hours=1)
 """A rollout that went through longer ago is not taken for what broke it."""
 _LISTS = ("containers", "initContainers")
+_KEPT = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet")})
+"""The kinds that keep their earlier templates."""
 
 
 def revision(resource: Resource) -> int:
@@ -59,10 +62,20 @@ def replica_sets(inventory: Inventory, uid: str) -> list[Resource]:
     return sorted(owned, key=revision)
 
 
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """An earlier template of a workload: the revision's number, the pods' spec, whether pods of it are well, and when it was made."""
+
+    number: int
+    spec: Resource
+    well: bool
+    made: datetime | None
+
+
 def way_back(inventory: Inventory, finding: Finding) -> Fix | None:
-    """Return the Fix that puts back what an earlier, working revision had, for a finding about a Deployment's template."""
+    """Return the Fix that puts back what an earlier, working revision had, for a finding about a workload's template."""
     ref = finding.subject
-    if (ref.group, ref.kind) != ("apps", "Deployment") or not finding.rule.startswith(_OF_THE_TEMPLATE):
+    if (ref.group, ref.kind) not in _KEPT or not finding.rule.startswith(_OF_THE_TEMPLATE):
         return None
     return inventory.kept(_way_back, ref)
 
@@ -72,14 +85,15 @@ def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
     template = inventory.template_of(resource) if resource is not None else None
     if template is None or not template.ref.uid:
         return None
-    works = working(inventory, template)
-    old = works or _replaced(inventory, template)
+    pasts = list(_pasts(inventory, template))
+    works = next((one for one in reversed(pasts[:-1]) if one.well), None)
+    old = works or _replaced(inventory, pasts)
     if old is None:
         return None
-    edits = list(_differences(template, mapping(old, "spec", "template", "spec")))
+    edits = list(_differences(template, old.spec))
     if not edits:
         return None
-    number = f" {revision(old)}" if revision(old) else ""
+    number = f" {old.number}" if old.number else ""
     what = ", ".join(dict.fromkeys(str(edit.path[-1]) for edit in edits))
     if works is not None:
         return edit_template(inventory, template, edits, f"go back to what works in revision{number}: {what}")
@@ -88,15 +102,33 @@ def _way_back(inventory: Inventory, ref: Ref) -> Fix | None:
     return replace(fix, risk=f"{fix.risk} {risk}".strip()) if fix is not None else None
 
 
-def _replaced(inventory: Inventory, template: Template) -> Resource | None:
-    """Return the ReplicaSet that the current one has replaced, if that was a short while ago."""
-    owned = replica_sets(inventory, template.ref.uid)
-    if len(owned) < 2:
+def _pasts(inventory: Inventory, template: Template) -> Iterator[_Past]:
+    """Each revision of a workload that is kept, the current one last."""
+    if template.ref.kind == "Deployment":
+        for one in replica_sets(inventory, template.ref.uid):
+            well = whole(one, "status", "readyReplicas") > 0
+            yield _Past(revision(one), mapping(one, "spec", "template", "spec"), well, created(one))
+        return
+    kept = [one for one in inventory.at("owner", template.ref.uid) if one.get("kind") == "ControllerRevision"]
+    running = {
+        text(member.pod, "metadata", "labels", "controller-revision-hash")
+        for member in inventory.crew(template.ref)
+        if ready(member.pod)
+    }
+    for one in sorted(kept, key=lambda item: whole(item, "revision")):
+        names = {text(one, "metadata", "name"), text(one, "metadata", "labels", "controller-revision-hash")}
+        spec = mapping(one, "data", "spec", "template", "spec")
+        yield _Past(whole(one, "revision"), spec, bool(names & running), created(one))
+
+
+def _replaced(inventory: Inventory, pasts: Sequence[_Past]) -> _Past | None:
+    """Return the revision that the current one has replaced, if that was a short while ago."""
+    if len(pasts) < 2:
         return None
-    made = moment(mapping(owned[-1], "metadata").get("creationTimestamp"))
-    if made is None or inventory.past(made, _LATELY) or not revision(owned[-2]):
+    made = pasts[-1].made
+    if made is None or inventory.past(made, _LATELY) or not pasts[-2].number:
         return None
-    return owned[-2]
+    return pasts[-2]
 
 
 def _differences(template: Template, old: Resource) -> Iterator[Edit]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -79,10 +80,24 @@ class Prober:
 def _why(error: Exception, host: str, port: int) -> str:
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return _tls(cause)
         if isinstance(cause, OSError) and cause.errno is not None:
             return _dial(cause, host, port)
         cause = cause.__cause__ or cause.__context__
     return str(error).strip() or type(error).__name__
+
+
+_PLAIN = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""What OpenSSL says of an answer that is no TLS."""
+
+
+def _tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLEOFError):
+        return "EOF"
+    if error.reason in _PLAIN:
+        return "http: server gave HTTP response to HTTPS client"
+    return f"remote error: tls: {(error.reason or str(error)).replace('_', ' ').lower()}"
 
 
 def _dial(error: OSError, host: str, port: int) -> str:
