@@ -202,6 +202,7 @@ RULES: Mapping[str, str] = {
     "schedule.claim": "No node can take a pod because of a volume claim.",
     "schedule.cordoned": "No node can take a pod because all are cordoned.",
     "schedule.gated": "A pod is held back by scheduling gates.",
+    "schedule.named": "A workload names the node of its pods, and that does not exist.",
     "schedule.nodes": "There is no node at all.",
     "schedule.other": "No node can take a pod, for another reason of the scheduler's.",
     "schedule.port": "No node can take a pod because its host port is taken.",

@@ -17,7 +17,7 @@ from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.diagnose.references import Container
 from fairlead.tongues import quantities
-from fairlead.tongues.paths import Path, mapping, mappings, strings, text
+from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
 _NEXT = re.compile(r", (?=\d+ )")
@@ -57,6 +57,7 @@ class _Verdict:
 def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
     """Why the scheduler could not place a pod, the workload that it belongs to, and what several workloads run into."""
     if text(pod, "spec", "nodeName"):
+        yield from _bound_by_hand(inventory, pod)
         return
     member = inventory.member(pod)
     for message, gated in _refusals(pod) if member is not None else ():
@@ -73,6 +74,39 @@ def _pod(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
             yield shared
             verdict = replace(verdict, because=(*verdict.because, shared.key))
         yield from _unschedulable(inventory, member, message, verdict)
+
+
+def _bound_by_hand(inventory: Inventory, pod: Resource) -> Iterator[Fact]:
+    """A pod for which its workload names the node, which does not exist: nobody will ever start it."""
+    member = inventory.member(pod)
+    if member is None or text(pod, "status", "phase") not in {"", "Pending"} or member.top.ref == member.ref:
+        return
+    top = member.top
+    path = (*top.spec_path, "nodeName")
+    name = find(top.resource, path)
+    node = Ref("", "Node", "", str(name))
+    if name != member.node or not inventory.missing(node) or not inventory.of_kind("", "Node"):
+        return
+    near = nearest(node.name, inventory.names(node, node))
+    title = f"run it on {near}" if near else "let the scheduler choose the node"
+    fix = edit_template(inventory, top, [Edit(path, near)], title)
+    yield Fact(
+        rule="schedule.named",
+        subject=top.ref,
+        message=f"names node {node.name}, which does not exist",
+        cause=f"Node {near} is there: probably that one is meant."
+        if near
+        else "Who names a node passes over the scheduler, and nothing else starts the pod.",
+        evidence=(inventory.field(top.ref, path, f"nodeName: {node.name}"),),
+        fixes=(fix,) if fix else (),
+        where=inventory.where(top.ref, path),
+    )
+    yield Fact(
+        rule="pod.unscheduled",
+        subject=member.ref,
+        message=f"bound to node {node.name}, which does not exist",
+        because=(("schedule.named", top.ref, ""),),
+    )
 
 
 def _refusals(pod: Resource) -> Iterator[tuple[str, bool]]:

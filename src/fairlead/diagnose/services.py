@@ -21,7 +21,6 @@ from fairlead.diagnose.references import Container, Edge, edges
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Fix, Ref, Resource, Severity
 
-
 _LISTENS = re.compile(
     r"(?:^|listen(?:ing)?[-_]?(?:addr(?:ess)?)?[= ]|address[= ]|port[= ]|bind[= ])(?:0\.0\.0\.0:|\[::\]:|\*:|:)?(\d{1,5})$",
     re.IGNORECASE,
@@ -326,13 +325,19 @@ def _ingress(inventory: Inventory, ingress: Resource) -> Iterator[Fact]:
                 where=inventory.where(ref, edge.path),
             )
         elif edge.relation == "tls" and inventory.missing(edge.target):
+            kept = inventory.of_kind("", "Secret", edge.target.namespace)
+            held = [Ref.of(one).name for one in kept if text(one, "type") == "kubernetes.io/tls"]
+            right = nearest(edge.target.name, held)
+            fix = _fix(ingress, edge.path, right, f"use Secret {right}") if right else None
             yield Fact(
                 rule="ingress.tls",
                 subject=ref,
                 detail=edge.target.name,
                 severity=Severity.WARNING,
                 message=f"names TLS Secret {edge.target.name}, which does not exist",
+                cause=f"Secret {right} holds a certificate: probably that one is meant." if right else "",
                 evidence=(inventory.field(ref, edge.path, edge.target.name),),
+                fixes=(fix,) if fix else (),
                 where=inventory.where(ref, edge.path),
                 because=tuple(customs.makers(inventory, edge.target)),
             )
