@@ -185,19 +185,23 @@ def _lost(change: Change, why: str) -> Look:
 def _to_be_made(change: Change, found: Resource | None, changes: Sequence[Change]) -> Look:
     if found is None or mapping(found, "metadata").get("deletionTimestamp"):
         return Look("stands", change)
-    if change.if_uid and text(found, "metadata", "uid") == change.if_uid:
+    if _is_back(found, change):
         return Look("as it was", change)
     if any(one.verb == "delete" and one.ref == change.ref for one in changes):
         return Look("stands", change)  # what is there is that one's to judge
-    if bare(found) == bare(change.body):
-        return Look("as it was", change)
     return _lost(change, "was made anew by somebody else")
+
+
+def _is_back(found: Resource, change: Change) -> bool:
+    """Whether an object is the one that was to be made again, or is so already."""
+    uid = text(found, "metadata", "uid")
+    return bool(change.if_uid and uid == change.if_uid) or bare(found) == bare(change.body)
 
 
 def _to_be_deleted(change: Change, found: Resource, changes: Sequence[Change]) -> Look:
     uid, meta = text(found, "metadata", "uid"), mapping(found, "metadata")
-    before = {one.if_uid for one in changes if one.verb == "create" and one.ref == change.ref}
-    if uid in before or meta.get("deletionTimestamp"):
+    back = [one for one in changes if one.verb == "create" and one.ref == change.ref]
+    if meta.get("deletionTimestamp") or any(_is_back(found, one) for one in back):
         return Look("as it was", change)
     if change.if_uid and uid != change.if_uid:
         return _lost(change, "is another one by now: it was made anew since")
