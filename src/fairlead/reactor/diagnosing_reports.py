@@ -6,6 +6,7 @@ written later, without end. Must never lose what users have put beside its own p
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -128,6 +129,7 @@ class Book:
         self._cluster, self._seconds, self._retention = cluster, seconds, retention
         self._new: dict[str, float] = {}
         self._stale: dict[Place, None] = {}
+        self._writing = asyncio.Lock()
 
     # What was found
 
@@ -295,13 +297,17 @@ class Book:
             del self._stale[place]
 
     async def keep(self, entry: Entry) -> bool:
-        """Write one now, before any other; return whether its object says all that it is to say."""
+        """Write one now, before any other; return whether its object tells of its healing what there is to tell."""
         self.touch(entry)
         await self._write(entry)
-        return entry.written is not None and entry.written == own_parts(entry.body())
+        return mapping(entry.written, "status", "healing") == (entry.healing or {})
 
     async def _write(self, entry: Entry) -> bool:
         """Write one; return whether it makes sense to go on with others."""
+        async with self._writing:  # what is older is not to arrive later
+            return await self._apply(entry)
+
+    async def _apply(self, entry: Entry) -> bool:
         body = entry.body()
         entry.due = None
         if entry.written == own_parts(body):
