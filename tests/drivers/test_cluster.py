@@ -187,6 +187,19 @@ def test_a_kind_that_is_not_served(script: Script) -> None:
     assert script.discovered == 1
 
 
+@pytest.mark.parametrize(
+    ("namespace", "name"), [("..", "x"), ("a/b", "x"), ("a", "../../secrets"), ("a", ".")]
+)
+def test_a_name_leads_nowhere_else(namespace: str, name: str, script: Script) -> None:
+    async def play() -> None:
+        async with cluster() as one:
+            await one.get("v1", "Pod", namespace, name)
+
+    with pytest.raises(Refusal, match="is no name of an object"):
+        asyncio.run(play())
+    assert not [one for one in script.asked if "pods" in one.url.path]
+
+
 def test_writes(script: Script) -> None:
     script.lists = [{}, {}, {}, {}]
 

@@ -371,6 +371,9 @@ class AsyncCluster:
         except KeyError:
             message = f'no matches for kind "{kind}" in version "{api_version}"'
             raise Refusal(404, "NotFound", message) from None
+        for part in (namespace, name):  # neither may lead anywhere else
+            if part in {".", ".."} or "/" in part:
+                raise Refusal(400, "BadRequest", f"{part[:64]!r} is no name of an object")
         place = f"/namespaces/{quote(namespace)}" if namespaced and namespace else ""
         parts = [part for part in (name, subresource) if part]
         return base_path(api_version) + place + f"/{plural}" + "".join(f"/{quote(part)}" for part in parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,9 +112,10 @@ def _http(server: Any, kubeconfig: Path, args: argparse.Namespace) -> int:
         )
     path = args.token_file or healings.folder(kubeconfig).parent / "mcp.token"
     try:
-        wanted = serving.token(path)
+        wanted = serving.token(path, lambda said: print(f"fairlead: {said}", file=sys.stderr))
+        _check(args.tls_cert, args.tls_key)
         listener = listen(host, int(port))
-    except (OSError, ValueError, ListenError) as error:
+    except (OSError, OverflowError, ValueError, ListenError) as error:
         raise Problem(str(error), code=2) from error
     scheme = "https" if args.tls_cert else "http"
     shown = f"[{host}]" if ":" in host else host
@@ -125,3 +127,14 @@ def _http(server: Any, kubeconfig: Path, args: argparse.Namespace) -> int:
         )
     )  # fmt: skip
     return 0
+
+
+def _check(certificate: Path | None, key: Path | None) -> None:
+    """Raise ValueError where a certificate and its key cannot be used, before anybody is told where to ask."""
+    if certificate is None or key is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise ValueError(f"{certificate} and {key} are no certificate with its key: {said}") from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +21,38 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 PATH = "/mcp"
 _BODY = 8 << 20
+_LONGEST = 4096
+_CONNECTIONS = 512
+"""More connections at a time are answered with 503: they are files of this process."""
+_IDLE, _GRACE = 15, 5
+"""Seconds that a connection may be idle, and that what goes on is waited for at the end."""
 
 
-def token(path: Path) -> str:
-    """Return the token in a file, which is made with a fresh one (0600) if it is not there. Raises OSError, ValueError."""
+def token(path: Path, warn: Callable[[str], None] = lambda _: None) -> str:
+    """Return the token in a file, which is made with a fresh one (0600) if it is not there. Raises OSError, ValueError.
+
+    One that others could have put there is no secret of the owner's; one that others can read is warned of.
+    """
     try:
-        found = path.read_text().strip()
+        held = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         found = secrets.token_urlsafe(32)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(
+            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w"
+        ) as file:
             file.write(found + "\n")
-    if len(found) < 16:
+        return found
+    with os.fdopen(held, "rb") as file_there:
+        seen = os.fstat(held)
+        if not stat.S_ISREG(seen.st_mode):
+            raise ValueError(f"{path} is no file")
+        if seen.st_uid not in {os.geteuid(), 0} or seen.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ValueError(f"{path} can be written by others: what it holds is no secret of yours")
+        if seen.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            warn(f"{path} can be read by others: chmod 600 {path}")
+        found = file_there.read(_LONGEST).decode(errors="replace").strip()
+    if len(found) < 16 or not found.isascii() or not found.isprintable():
         raise ValueError(f"{path} holds no token of at least 16 characters")
     return found
 
@@ -83,6 +105,9 @@ async def over_http(
         log_level="warning",
         access_log=False,
         server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=_GRACE,
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
     )
