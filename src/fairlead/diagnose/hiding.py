@@ -8,9 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from fairlead.tongues.paths import mapping
-from fairlead.words import Resource
+from fairlead.words import Ref, Resource
+
+if TYPE_CHECKING:
+    from fairlead.diagnose.inventories import Inventory
 
 SHORTEST = 6
 """Shorter texts are found by chance in any log: they are not taken for secrets."""
@@ -29,3 +33,20 @@ def secret_texts(secret: Resource) -> Iterator[tuple[str, str]]:
             yield key, base64.b64decode(value, validate=True).decode().strip()
         except (binascii.Error, ValueError):
             continue
+
+
+def stand_ins(inventory: Inventory, space: str) -> list[tuple[str, str]]:
+    """Return the secret texts of a namespace that must never be shown, the longest first, with what stands for each.
+
+    A secret that is the name of an object or namespace is none.
+    """
+    found: dict[str, str] = {}
+    for one in inventory.beside("", "Secret", Ref("", "Secret", space, "")):
+        for key, value in secret_texts(one):
+            if (
+                len(value) >= SHORTEST
+                and not inventory.at("name", value)
+                and not inventory.at("namespace", value)
+            ):
+                found[value] = f"[secret {Ref.of(one).name}/{key}]"
+    return sorted(found.items(), key=lambda pair: (-len(pair[0]), pair))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Hashable, KeysView, Mapping, S
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
-from fairlead.diagnose.hiding import SHORTEST, secret_texts
+from fairlead.diagnose.hiding import stand_ins
 from fairlead.diagnose.indexes import INDEXES, Place, Reads, Shelf, place
 from fairlead.diagnose.makers import Member, Template, ready
 from fairlead.diagnose.moments import Noted, moment, noted, span, unit_of
@@ -455,22 +455,16 @@ class Inventory:
 
     def selected(self, selector: Mapping[str, str], ref: Ref) -> list[Member]:
         """Return the live pods beside the object that have all these labels."""
-        if not self.live:
-            return []
-        pods = self._rarest("label", ref.namespace, selector)
-        found = (self.member(pod) for pod in pods if _has(pod, ("metadata", "labels"), selector))
-        return [one for one in found if one is not None]
+        return list(self.kept(_selected, ref.namespace, _hashable(selector))) if self.live else []
 
     def described(self, selector: Mapping[str, str], ref: Ref) -> list[Template]:
         """Return the templates beside the object whose pods have all these labels."""
-        makers = self._rarest("template label", self.space(ref), selector)
-        found = (self.maker(one) for one in makers)
-        return [one for one in found if one is not None and selector.items() <= one.labels.items()]
+        return list(self.kept(_described, self.space(ref), _hashable(selector)))
 
-    def _rarest(self, index: str, space: str, selector: Mapping[str, str]) -> Sequence[Resource]:
+    def rarest(self, index: str, space: str, selector: frozenset[tuple[str, str]]) -> Sequence[Resource]:
         """Return the objects that have the label of the selector that the fewest have."""
         shelf = self._shelves.get(index) or self._built(index)
-        keys = [(space, key, str(value)) for key, value in selector.items()]
+        keys = [(space, key, value) for key, value in selector]
         return self.at(index, min(keys, key=lambda key: len(shelf.at(key)))) if keys else ()
 
     # Events, places and quotes
@@ -507,7 +501,7 @@ class Inventory:
 
     def quote(self, foreign: str, ref: Ref, limit: int = 400) -> str:
         """Return text that came from outside (logs, events), on one line, shortened, with secret values replaced."""
-        for value, stand_in in self.kept(_stand_ins, self.space(ref)):
+        for value, stand_in in self.kept(stand_ins, self.space(ref)):
             if value in foreign:
                 foreign = foreign.replace(value, stand_in)
         line = " ".join(foreign.split())
@@ -523,9 +517,20 @@ def _source(edge: Edge) -> Place:
     return (source.group, source.kind, source.namespace, source.name)
 
 
-def _has(resource: Resource, path: Path, wanted: Mapping[str, str]) -> bool:
-    labels = mapping(resource, *path)
-    return all(labels.get(key) == value for key, value in wanted.items())
+def _hashable(selector: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset((key, str(value)) for key, value in selector.items())
+
+
+def _selected(inventory: Inventory, space: str, wanted: frozenset[tuple[str, str]]) -> Sequence[Member]:
+    pods = inventory.rarest("label", space, wanted)
+    found = (inventory.member(pod) for pod in pods if wanted <= mapping(pod, "metadata", "labels").items())
+    return [one for one in found if one is not None]
+
+
+def _described(inventory: Inventory, space: str, wanted: frozenset[tuple[str, str]]) -> Sequence[Template]:
+    makers = inventory.rarest("template label", space, wanted)
+    found = (inventory.maker(one) for one in makers)
+    return [one for one in found if one is not None and wanted <= one.labels.items()]
 
 
 def _member(inventory: Inventory, ref: Ref) -> Member:
@@ -563,23 +568,6 @@ def _makers(inventory: Inventory, namespace: str) -> list[Template]:
 def _notes(inventory: Inventory, ref: Ref) -> list[Noted]:
     notes = [noted(event) for event in inventory.at("about", ref)]
     return sorted(notes, key=lambda note: note.last.timestamp() if note.last else 0.0)
-
-
-def _stand_ins(inventory: Inventory, space: str) -> list[tuple[str, str]]:
-    """Return the secret texts of a namespace that must never be shown, the longest first, with what stands for each.
-
-    A secret that is the name of an object or namespace is none.
-    """
-    found: dict[str, str] = {}
-    for one in inventory.beside("", "Secret", Ref("", "Secret", space, "")):
-        for key, value in secret_texts(one):
-            if (
-                len(value) >= SHORTEST
-                and not inventory.at("name", value)
-                and not inventory.at("namespace", value)
-            ):
-                found[value] = f"[secret {place(one)[3]}/{key}]"
-    return sorted(found.items(), key=lambda pair: (-len(pair[0]), pair))
 
 
 __all__ = [

@@ -13,7 +13,7 @@ from fairlead.diagnose.callers import Call, calls, meant, pods_port, serving
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Template, ready
 from fairlead.diagnose.netopenings import dns, dns_rule, nameless, new_policy, selected_by, there, written
-from fairlead.diagnose.netpaths import GROUP, end, isolated, opens_outwards, others_decide, rules, types
+from fairlead.diagnose.netpaths import GROUP, end, opens_outwards, others_decide, rules, types
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.tongues.paths import find, mapping, mappings, text
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
@@ -26,16 +26,10 @@ def look(inventory: Inventory, policy: Resource) -> Iterator[Fact]:
     """What this policy keeps from the cluster's DNS, and from what comes from outside, where it is the one to blame."""
     if mapping(policy, "metadata").get("deletionTimestamp") or others_decide(inventory):
         return
-    ref = Ref.of(policy)
     if "egress" in types(policy):
         yield from _names(inventory, policy, selected_by(inventory, policy))
     if "ingress" in types(policy):
-        isolating = [
-            one
-            for one in selected_by(inventory, policy)
-            if any(Ref.of(its) == ref for its in isolated(inventory, end(inventory, one), "ingress"))
-        ]
-        yield from _outside(inventory, policy, isolating)
+        yield from _outside(inventory, policy, selected_by(inventory, policy))
 
 
 # Names
@@ -49,8 +43,7 @@ def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template])
     for template in selected if servers else ():
         if text(template.spec, "dnsPolicy") in {"None", "Default"}:
             continue
-        isolating = nameless(inventory, template, servers)
-        if ref not in isolating or ref != max(isolating, key=lambda one: _dns_rank(inventory, one)):
+        if inventory.kept(_silencing, template.ref) != ref:
             continue
         told = next((one for one in calls(inventory, template) if meant(inventory, one)), None)
         if told is not None or _unwell(inventory, template):
@@ -88,6 +81,13 @@ def _names(inventory: Inventory, policy: Resource, selected: Sequence[Template])
             )
 
 
+def _silencing(inventory: Inventory, ref: Ref) -> Ref | None:
+    """Return the policy to blame for what keeps a template's pods from the cluster's DNS."""
+    template = inventory.template_of(inventory.get(ref) or {})
+    isolating = nameless(inventory, template, dns(inventory)) if template is not None else ()
+    return max(isolating, key=lambda one: _dns_rank(inventory, one)) if isolating else None
+
+
 def _unwell(inventory: Inventory, template: Template) -> bool:
     """Say whether none of the template's pods is well: their logs may tell what they miss, whatever they are told."""
     members = inventory.crew(template.ref)
@@ -108,19 +108,29 @@ def _outside(inventory: Inventory, policy: Resource, selected: Sequence[Template
     """Pods that a load balancer, an Ingress or the API server must reach, and nothing from outside the namespace may."""
     ref = Ref.of(policy)
     for target in selected:
-        own = end(inventory, target)
-        for service in serving(inventory, target):
-            for who, port, evidence in _outsiders(inventory, service):
-                for protocol, to in pods_port(service, port):
-                    number = own.ports.get((protocol, to)) if isinstance(to, str) else to
-                    if number is None:
-                        continue
-                    opened, isolating = opens_outwards(inventory, own, number, protocol)
-                    if opened is not False or ref != max(isolating, key=lambda one: _denying(inventory, one)):
-                        continue
-                    yield from _shut(
-                        inventory, policy, target, Ref.of(service), who, evidence, protocol, number
-                    )
+        for blamed, service, who, evidence, protocol, number in inventory.kept(_shut_out, target.ref):
+            if blamed == ref:
+                yield from _shut(inventory, policy, target, service, who, evidence, protocol, number)
+
+
+def _shut_out(inventory: Inventory, target: Ref) -> Sequence[tuple[Ref, Ref, Ref, Evidence, str, int]]:
+    """Return what must reach a template's pods from outside and may not: whom to blame, the Service, who, what shows it, the port."""
+    template = inventory.template_of(inventory.get(target) or {})
+    if template is None:
+        return ()
+    own = end(inventory, template)
+    found = []
+    for service in serving(inventory, template):
+        for who, port, evidence in _outsiders(inventory, service):
+            for protocol, to in pods_port(service, port):
+                number = own.ports.get((protocol, to)) if isinstance(to, str) else to
+                if number is None:
+                    continue
+                opened, isolating = opens_outwards(inventory, own, number, protocol)
+                if opened is False:
+                    blamed = max(isolating, key=lambda one: _denying(inventory, one))
+                    found.append((blamed, Ref.of(service), who, evidence, protocol, number))
+    return found
 
 
 def _denying(inventory: Inventory, ref: Ref) -> int:

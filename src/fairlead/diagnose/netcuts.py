@@ -93,14 +93,24 @@ def look(inventory: Inventory, policy: Resource) -> Iterator[Fact]:
     groups: dict[str, list[_Cut]] = {}
     for direction in sorted(types(policy)):
         for template in selected_by(inventory, policy):
-            paths = _into(inventory, template) if direction == "ingress" else _out_of(inventory, template)
-            for path in paths:
-                near = _blamed(inventory, ref, direction, path)
-                if near is not None:
+            for path, (blamed, near) in inventory.kept(_closed, template.ref, direction):
+                if blamed == ref:
                     place = dotted(near.edit.path) if near.edit else ""
                     groups.setdefault(place, []).append(_Cut(path, direction, near))
     for place, cuts in groups.items():
         yield from _facts(inventory, policy, place, cuts)
+
+
+def _closed(
+    inventory: Inventory, ref: Ref, direction: Direction
+) -> Sequence[tuple[_Path, tuple[Ref, _Near]]]:
+    """Return the used paths into or out of a template's pods that are cut in the direction, each with the policy to blame."""
+    template = inventory.template_of(inventory.get(ref) or {})
+    if template is None:
+        return ()
+    paths = _into(inventory, template) if direction == "ingress" else _out_of(inventory, template)
+    found = ((path, _blamed(inventory, direction, path)) for path in paths)
+    return [(path, blamed) for path, blamed in found if blamed is not None]
 
 
 def _into(inventory: Inventory, target: Template) -> Iterator[_Path]:
@@ -157,14 +167,14 @@ def _verdict(inventory: Inventory, direction: Direction, path: _Path) -> tuple[R
     return verdict.policies if verdict.open is False else ()
 
 
-def _blamed(inventory: Inventory, ref: Ref, direction: Direction, path: _Path) -> _Near | None:
-    """Say how near the policy comes to letting the path through, if it is the one to blame for the cut."""
+def _blamed(inventory: Inventory, direction: Direction, path: _Path) -> tuple[Ref, _Near] | None:
+    """Return the policy to blame for a cut, and how near it comes to letting the path through."""
     isolating = _verdict(inventory, direction, path)
-    if ref not in isolating:
+    if not isolating:
         return None
     ranked = [(_nearness(inventory, one, direction, path), one) for one in isolating]
-    best = max(ranked, key=lambda one: one[0].rank)
-    return best[0] if best[1] == ref else None
+    near, ref = max(ranked, key=lambda one: one[0].rank)
+    return ref, near
 
 
 def _nearness(inventory: Inventory, ref: Ref, direction: Direction, path: _Path) -> _Near:

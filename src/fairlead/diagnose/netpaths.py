@@ -11,7 +11,7 @@ Source: the documentation of NetworkPolicySpec, and "Network Policies" in the Ku
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -119,7 +119,7 @@ def one_way(
     inventory: Inventory, direction: Direction, own: End, other: End, target: End, port: int, protocol: str
 ) -> Verdict:
     """Say whether the policies of one end (`own`: the source for egress, else the target) let the path through."""
-    isolating = list(isolated(inventory, own, direction))
+    isolating = isolated(inventory, own, direction)
     if not isolating:
         return Verdict(True)
     if own.hosted:
@@ -150,13 +150,32 @@ def passes(
     return False if near is False else True if fits and near else None
 
 
-def isolated(inventory: Inventory, own: End, direction: Direction) -> Iterator[Resource]:
-    """Yield the policies that isolate the pods in the direction; none for what is no pod."""
+def isolated(inventory: Inventory, own: End, direction: Direction) -> Sequence[Resource]:
+    """Return the policies that isolate the pods in the direction; none for what is no pod. Not a copy: it must not be changed."""
     if not own.inside or own.labels is None:
-        return
-    for policy in policies(inventory, own.namespace):
-        if direction in types(policy) and _selects(mapping(policy, "spec").get("podSelector"), own.labels):
-            yield policy
+        return ()
+    return inventory.kept(_isolated, own.namespace, frozenset(own.labels.items()), direction)
+
+
+def _isolated(
+    inventory: Inventory, namespace: str, labels: frozenset[tuple[str, str]], direction: Direction
+) -> Sequence[Resource]:
+    held = dict(labels)
+    return [
+        policy
+        for policy, ways, selector in inventory.kept(_understood, namespace)
+        if direction in ways and selector is not None and selector.matches(held)
+    ]
+
+
+def _understood(
+    inventory: Inventory, namespace: str
+) -> Sequence[tuple[Resource, set[Direction], Expr | None]]:
+    """Return the policies of a namespace, each with its directions and what it selects."""
+    return [
+        (one, types(one), _compiled(mapping(one, "spec").get("podSelector")))
+        for one in policies(inventory, namespace)
+    ]
 
 
 def policies(inventory: Inventory, namespace: str) -> Iterable[Resource]:
@@ -317,7 +336,7 @@ def opens_outwards(
 
     This is asked for what comes through load balancers, node ports and ingress controllers, and from the API server.
     """
-    isolating = list(isolated(inventory, own, "ingress"))
+    isolating = isolated(inventory, own, "ingress")
     if not isolating:
         return True, ()
     if own.hosted or others_decide(inventory):
