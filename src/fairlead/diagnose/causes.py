@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from fairlead.diagnose.hiding import visible
 from fairlead.words import Confidence, Evidence, Finding, Fix, Ref, Severity, Symptom, Where
 
 Key: TypeAlias = tuple[str, Ref, str]
@@ -347,15 +348,17 @@ class _Web:
                     evidence.append(item)
             suffers = fact.told_of
             if suffers != subject:
-                symptoms.setdefault(suffers, Symptom(suffers, fact.message, fact.rule, follows[suffers]))
+                symptoms.setdefault(
+                    suffers, Symptom(suffers, visible(fact.message), fact.rule, follows[suffers])
+                )
             elif not fact.evidence:
                 evidence.append(Evidence("condition", subject, fact.message))
         return Finding(
             rule=root.rule,
             severity=min((self._facts[one].severity for one in (head, *parent)), key=_RANK.__getitem__),
             subject=subject,
-            message=root.message,
-            cause=root.cause,
+            message=visible(root.message),
+            cause=visible(root.cause),
             evidence=_telling(evidence),
             symptoms=tuple(symptoms[one] for one in follows if one in symptoms),
             fixes=root.fixes,
@@ -376,7 +379,8 @@ def _telling(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:
     """Return each text once (many pods say the same), up to a limit."""
     texts: dict[tuple[str, str], Evidence] = {}
     for item in evidence:
-        texts.setdefault((item.kind, item.text), item)
+        clear = visible(item.text)
+        texts.setdefault((item.kind, clear), item if clear == item.text else replace(item, text=clear))
     return tuple(texts.values())[:_EVIDENCE_LIMIT]
 
 

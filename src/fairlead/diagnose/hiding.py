@@ -1,4 +1,4 @@
-"""The texts in a Secret that must never be shown: what it holds, encoded and plain.
+"""The texts in a Secret that must never be shown, encoded and plain; and what of foreign text must not reach a terminal.
 
 Values only come in here; nothing is kept or told.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
 
 SHORTEST = 6
 """Shorter texts are found by chance in any log: they are not taken for secrets."""
+
+
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+"""What a terminal takes as an order: colours, moves, titles."""
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+"""Characters that change the direction of writing."""
+
+
+def visible(text: str) -> str:
+    """Return a text without orders to a terminal, control characters and changes of direction: what is seen is what is there."""
+    if text.isprintable():
+        return text
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}"
+        if one in _TURNS or (unicodedata.category(one) in {"Cc", "Cs"} and one not in "\n\t")
+        else one
+        for one in _SEQUENCE.sub("", text)
+    )
 
 
 def secret_texts(secret: Resource) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Hashable, KeysView, Mapping, S
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
-from fairlead.diagnose.hiding import stand_ins
+from fairlead.diagnose.hiding import stand_ins, visible
 from fairlead.diagnose.indexes import INDEXES, Place, Reads, Shelf, place
 from fairlead.diagnose.makers import Member, Template, ready
 from fairlead.diagnose.moments import Noted, moment, noted, span, unit_of
+from fairlead.diagnose.redacting import hushed
 from fairlead.diagnose.references import CLUSTER_SCOPED, Edge, done, edges, template_path
 from fairlead.tongues.paths import Path, dotted, mapping, mappings, text
 from fairlead.words import Evidence, Need, Ref, Resource, Snapshot, View, Where
@@ -500,11 +501,11 @@ class Inventory:
         return Evidence("event", ref, f"{note.reason}: {self.quote(note.message, ref)}{times}{joint}{ago})")
 
     def quote(self, foreign: str, ref: Ref, limit: int = 400) -> str:
-        """Return text that came from outside (logs, events), on one line, shortened, with secret values replaced."""
+        """Return text that came from outside (logs, events), on one line, shortened, without secrets and control characters."""
         for value, stand_in in self.kept(stand_ins, self.space(ref)):
             if value in foreign:
                 foreign = foreign.replace(value, stand_in)
-        line = " ".join(foreign.split())
+        line = " ".join(visible(hushed(foreign)).split())
         return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

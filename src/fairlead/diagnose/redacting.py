@@ -513,6 +513,19 @@ class Redactor:
         return self.stand_in(token) if entropy >= 4.0 else token
 
 
+class _Silencer(Redactor):
+    """Takes out what looks like a secret, and leaves no stand-ins: nothing is to be compared."""
+
+    def stand_in(self, value: str) -> str:  # noqa: ARG002
+        """Return what stands for every value."""
+        return "[hidden]"
+
+
+def hushed(text: str) -> str:
+    """Return what a program has said without credentials that are known by their form or by what they are called."""
+    return _Silencer(b"", ()).text(text) if _suspicious(text) else text
+
+
 def _who(entry: dict[str, Any]) -> dict[str, Any]:
     """Return who wrote an object and when, with the names of the fields' upper two levels only."""
     found: dict[str, Any] = {

@@ -79,7 +79,7 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
     )
     if not creating:
         if _slow(inventory, member):
-            yield _unready(inventory, member)
+            yield from _unready(inventory, member)
         return
     mounts, sandboxes = inventory.events(member.ref, *_MOUNT), inventory.events(member.ref, *_SANDBOX)
     if mounts:
@@ -120,12 +120,23 @@ def _starting(inventory: Inventory, member: Member) -> Iterator[Fact]:
     elif _pulling(inventory, member):
         return
     elif (since := _since(member)) is not None and _slow(inventory, member):
+        because: list[Key | Ref] = [*missing, *_node(member)]
+        if member.top.ref != member.ref:
+            because.append(("pod.stuck", member.top.ref, ""))
+            yield Fact(
+                rule="pod.stuck",
+                subject=member.top.ref,
+                severity=Severity.WARNING,
+                message="several of its pods are being created for long, and nothing says why",
+                confidence="possible",
+                supposed=True,
+            )
         yield Fact(
             rule="pod.stuck",
             subject=member.ref,
             severity=Severity.WARNING,
             message=f"being created for {inventory.ago(since)}, and nothing says why",
-            because=(*missing, *_node(member)),
+            because=tuple(because),
             confidence="possible",
         )
 
@@ -207,8 +218,11 @@ def _last_words(inventory: Inventory, member: Member) -> Iterator[Evidence]:
             yield Evidence("log", member.ref, inventory.quote(line.line, member.ref))
 
 
-def _unready(inventory: Inventory, member: Member) -> Fact:
-    """The pod runs, or partly, and is not ready: a symptom of whatever else is known, else a root of its own."""
+def _unready(inventory: Inventory, member: Member) -> Iterator[Fact]:
+    """The pod runs, or partly, and is not ready: a symptom of whatever else is known, else a root of its own.
+
+    Where several pods of a workload are so for no other reason, the workload is told of instead.
+    """
     top = member.top.ref
     because: list[Key | Ref] = [*lacks(_template(member)), *_node(member)]
     for container, _ in member.statuses():
@@ -231,7 +245,20 @@ def _unready(inventory: Inventory, member: Member) -> Fact:
             because.append((rule, Ref("", "Image", "", text(container.content, "image")), ""))
     because.append(member.ref)
     blocked = _gated(member)
-    return Fact(
+    if top != member.ref:
+        because.append(("pod.unready", top, ""))
+        yield Fact(
+            rule="pod.unready",
+            subject=top,
+            severity=Severity.WARNING,
+            message="several of its pods are not ready",
+            cause=blocked or _condition(member.pod),
+            evidence=tuple(_last_words(inventory, member)),
+            confidence="possible",
+            supposed=True,
+            vague=True,
+        )
+    yield Fact(
         rule="pod.unready",
         subject=member.ref,
         severity=Severity.WARNING,
