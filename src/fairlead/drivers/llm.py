@@ -1,17 +1,19 @@
 """One question to a language model, and its answer: OpenAI-compatible, Anthropic, Azure, Bedrock and local servers, by one client.
 
 The client (any-llm) is an optional extra. Nothing is sent unless a model is named, and what is sent is the caller's to make harmless. Never
-logs a question, an answer or a key, never follows an answer's wishes (no tools are offered).
+logs a question, an answer or a key, never follows an answer's wishes (no tools are offered) nor a redirection: the key is for one server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 MODEL, URL, KEY_FILE, KEY = (
     "FAIRLEAD_MODEL",
@@ -23,7 +25,12 @@ LOCAL = frozenset({"ollama", "llamacpp", "llamafile", "lmstudio", "vllm", "local
 """Providers whose servers often want no key, where a URL names one's own."""
 _ALIASES = {"localai": "openai", "azure": "azureopenai", "llama.cpp": "llamacpp"}
 _SECONDS = 60.0
-_LONGEST = 64 * 1024
+LONGEST = 64 * 1024
+"""Characters of an answer that are taken."""
+_LARGEST = 4 << 20
+"""Bytes of an answer, with all that is around its words."""
+_OVER_HTTP = frozenset({"BaseOpenAIProvider", "BaseAnthropicProvider", "AnthropicProvider"})
+"""Providers whose clients take an HTTP client of ours."""
 
 
 class Silent(Exception):
@@ -79,6 +86,50 @@ def configured(environment: Mapping[str, str] = os.environ) -> Settings | None:
     return Settings(provider=provider, name=name, url=environment.get(URL, "").strip(), key=key)
 
 
+class _Bounded(httpx.AsyncByteStream):
+    """An answer's bytes, of which there may not be too many."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        count = 0
+        async for chunk in self._stream:
+            count += len(chunk)
+            if count > _LARGEST:
+                raise httpx.ReadError(f"more than {_LARGEST >> 20} MiB")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx.Response) -> None:
+    """Bound an answer before it is read; what is packed could be of any size, and nobody asked for it."""
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise httpx.ReadError("packed, which nobody asked for")
+    if isinstance(response.stream, httpx.AsyncByteStream):
+        response.stream = _Bounded(response.stream)
+
+
+def _line() -> httpx.AsyncClient:
+    """Return what to ask over: it follows nobody elsewhere, since a question and a key are for one server."""
+    return httpx.AsyncClient(
+        follow_redirects=False,
+        headers={"accept-encoding": "identity"},
+        event_hooks={"response": [_bound]},
+        timeout=_SECONDS,
+    )
+
+
+def _over(clients: Any, provider: str, line: httpx.AsyncClient) -> dict[str, Any]:
+    """Return what makes a provider's client ask over this line, as far as it has a say."""
+    if provider == "ollama":
+        return {"follow_redirects": False, "event_hooks": {"response": [_bound]}}
+    parents = {one.__name__ for one in clients.get_provider_class(provider).__mro__}
+    return {"http_client": line} if parents & _OVER_HTTP else {}
+
+
 async def ask(settings: Settings, instructions: str, question: str) -> Reply:
     """Ask once, and return what was said. Raises Silent."""
     try:
@@ -91,10 +142,15 @@ async def ask(settings: Settings, instructions: str, question: str) -> Reply:
     provider = _ALIASES.get(settings.provider, settings.provider)
     key = settings.key or ("none" if settings.url and settings.provider in LOCAL else None)
     try:
-        client = AnyLLM.create(
-            provider, api_key=key, api_base=settings.url or None, unified_exceptions=True, max_retries=0
-        )
-        async with asyncio.timeout(settings.seconds):
+        async with _line() as line, asyncio.timeout(settings.seconds):
+            client = AnyLLM.create(
+                provider,
+                api_key=key,
+                api_base=settings.url or None,
+                unified_exceptions=True,
+                max_retries=0,
+                **_over(AnyLLM, provider, line),
+            )
             answer: Any = await client.acompletion(
                 model=settings.name,
                 messages=[{"role": "system", "content": instructions}, {"role": "user", "content": question}],
@@ -116,6 +172,6 @@ async def ask(settings: Settings, instructions: str, question: str) -> Reply:
         raise Silent(f"{settings.title}: {type(error).__name__}") from None
     if not isinstance(text, str) or not text.strip():
         raise Silent(f"{settings.title} said nothing")
-    if len(text) > _LONGEST:
-        raise Silent(f"{settings.title} said more than {_LONGEST >> 10} KiB")
+    if len(text) > LONGEST:
+        raise Silent(f"{settings.title} said more than {LONGEST >> 10} KiB")
     return Reply(text, getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)

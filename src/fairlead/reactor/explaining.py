@@ -31,6 +31,10 @@ _HOUR = 3600.0
 _TOKEN = 3
 """Characters that are taken for a token before the model has counted them: fewer than most have, so that a budget holds."""
 _KEPT = 1000
+_KEY = 32
+_LARGEST = 1 << 20
+"""Bytes of a file of its own that are read at most."""
+_NUMBER = 1e15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,33 +122,44 @@ class Explainer:
         counted = reply.asked + reply.answered
         if counted:
             self._correct(counted - guess)
-        self._keep(place, reply.text)
+        try:
+            self._keep(place, reply.text)
+        except OSError as error:
+            explained.notes.append(f"{finding.id}: the answer is not kept: {error.strerror or error}")
         return reply.text
 
     def _key(self) -> bytes:
         path = self._state / "key"
+        if (found := _sound_key(path)) is not None:
+            return found
         fresh = path.with_suffix(f".{os.getpid()}")
-        if not path.exists():
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(secrets.token_bytes(32))
-            with contextlib.suppress(FileExistsError):
+        try:
+            _put(fresh, secrets.token_bytes(_KEY))
+            try:
                 os.link(fresh, path)  # whoever is first
-            fresh.unlink()
-        return path.read_bytes()
+            except FileExistsError:
+                if _sound_key(path) is None:  # one that was cut off makes stand-ins that could be guessed
+                    fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+        if (found := _sound_key(path)) is None:
+            raise OSError(f"{path} holds no key")
+        return found
 
     @contextlib.contextmanager
     def _spent(self) -> Iterator[list[list[float]]]:
-        """Hold the book of what was spent: [when, tokens] of each call of the last hour; what is left in it is written back."""
-        with os.fdopen(os.open(self._state / "spent", os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                book = [entry for entry in json.load(file) if entry[0] > self._clock() - _HOUR]
-            except (ValueError, TypeError, IndexError, KeyError):
-                book = []
+        """Hold the book of what was spent: [when, tokens] of each call of the last hour; what is left in it is written back, or stays."""
+        path = self._state / "spent"
+        with os.fdopen(os.open(self._state / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            book = _book(path, self._clock())
             yield book
-            file.seek(0)
-            file.truncate()
-            json.dump(book, file)
+            fresh = path.with_suffix(".fresh")
+            try:
+                _put(fresh, json.dumps(book).encode())
+                fresh.replace(path)
+            finally:
+                fresh.unlink(missing_ok=True)
 
     def _spend(self, tokens: int) -> str:
         """Put a call on the book, or return why it may not be made."""
@@ -164,20 +179,58 @@ class Explainer:
     def _keep(self, place: Path, answer: str) -> None:
         place.parent.mkdir(mode=0o700, exist_ok=True)
         fresh = place.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump({"answer": answer}, file)
-        fresh.replace(place)
+        try:
+            _put(fresh, json.dumps({"answer": answer}).encode())
+            fresh.replace(place)
+        finally:
+            fresh.unlink(missing_ok=True)
         olds = sorted(place.parent.iterdir(), key=lambda one: one.stat().st_mtime)
         for old in olds[:-_KEPT]:
             old.unlink(missing_ok=True)
 
 
-def _kept(place: Path) -> str | None:
+def _put(path: Path, content: bytes) -> None:
+    """Write a file of its owner's alone, down to the disk: one that is full says so before anything is replaced."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sound_key(path: Path) -> bytes | None:
     try:
-        answer: Any = json.loads(place.read_bytes())["answer"]
-    except (OSError, ValueError, KeyError, TypeError):
+        with path.open("rb") as file:
+            found = file.read(_KEY + 1)
+    except FileNotFoundError:
         return None
-    return answer if isinstance(answer, str) else None
+    return found if len(found) == _KEY else None
+
+
+def _book(path: Path, now: float) -> list[list[float]]:
+    """Return what was spent within an hour; what is no entry of the book counts as nothing."""
+    try:
+        with path.open("rb") as file:
+            content = json.loads(file.read(_LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [
+        [float(one[0]), float(one[1])]
+        for one in (content if isinstance(content, list) else ())
+        if isinstance(one, list)
+        and len(one) == 2
+        and all(isinstance(part, int | float) and abs(part) < _NUMBER for part in one)
+        and now - _HOUR < one[0] <= now + _HOUR
+    ]
+
+
+def _kept(place: Path) -> str | None:
+    """Return the answer that was kept, unless it is none that a model could have given."""
+    try:
+        with place.open("rb") as file:
+            answer: Any = json.loads(file.read(_LARGEST))["answer"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return answer if isinstance(answer, str) and len(answer) <= llm.LONGEST else None
 
 
 def with_suggestions(findings: Sequence[Finding], explained: Explained) -> list[Finding]:
