@@ -107,7 +107,9 @@ async def run(
     with registry() as place:
         async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
             nodes, _ = await cluster.list("v1", "Node")
-            around = Surroundings(nodes[0]["metadata"]["name"] if nodes else "node", place)
+            around = Surroundings(
+                nodes[0]["metadata"]["name"] if nodes else "node", place, str(data / "disks")
+            )
             scenarios: list[Scenario] = [read(folder, name, around) for name in wanted]
 
             def done(result: Result) -> None:

@@ -57,7 +57,7 @@ async def played(data: Path) -> list[Result]:
     with registry() as place:
         async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
             nodes, _ = await cluster.list("v1", "Node")
-            around = Surroundings(nodes[0]["metadata"]["name"], place)
+            around = Surroundings(nodes[0]["metadata"]["name"], place, str(data / "disks"))
             return await play(cluster, [read(FOLDER, name, around) for name in CHOSEN])
 
 

@@ -1,7 +1,7 @@
 """Scenarios as they are written: YAML with a first document that tells the fault and what is expected, and then manifests.
 
-A file is read strictly: a word that nobody knows is an error with its place, never passed over. `$NS`, `$NODE`, `$REGISTRY` and
-`$NAME` stand for the namespace, the node, a registry that gives nothing, and the scenario's name. Touches nothing but the files.
+A file is read strictly: a word that nobody knows is an error with its place, never passed over. `$NS`, `$NODE`, `$REGISTRY`, `$FOLDER` and
+`$NAME` stand for the namespace, the node, a registry that gives nothing, a folder of the node, and the scenario's name. Touches nothing but the files.
 """
 
 from __future__ import annotations
@@ -166,10 +166,11 @@ def space_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a scenario meets: the name of the node, and a registry that gives nothing."""
+    """What a scenario meets: the name of the node, a registry that gives nothing, and a folder of the node for volumes."""
 
     node: str = "node"
     registry: str = "127.0.0.1:5000"
+    folder: str = "/nowhere"
 
 
 def read(folder: Path, name: str, around: Surroundings = Surroundings()) -> Scenario:
@@ -213,9 +214,10 @@ def _documents(path: Path, name: str, around: Surroundings) -> list[Manifest]:
         "NS": space_of(name),
         "NODE": around.node,
         "NAME": name.rpartition("/")[2],
+        "FOLDER": around.folder,
         "REGISTRY": around.registry,
     }
-    content = re.sub(r"\$(NS|NODE|NAME|REGISTRY)\b", lambda match: values[match[1]], content)
+    content = re.sub(r"\$(NS|NODE|NAME|REGISTRY|FOLDER)\b", lambda match: values[match[1]], content)
     try:
         found = [one for one in yaml.safe_load_all(content) if one is not None]
     except yaml.YAMLError as error:
