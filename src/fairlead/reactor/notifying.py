@@ -92,13 +92,16 @@ def _receiver(one: Any, index: int, folder: Path) -> Receiver:
         raise BadReceivers(f"[{index}] is not a mapping")
     unknown = sorted(set(map(str, one)) - _KEYS)
     if unknown:
-        raise BadReceivers(f"[{index}].{unknown[0]} is not known")
+        what = f".{unknown[0]}" if unknown[0].isidentifier() else ": a key that"  # which may be a URL
+        raise BadReceivers(f"[{index}]{what} is not known")
     url = text(one, "url")
     if name := text(one, "urlFile"):
         try:
             url = (folder / name).read_text().strip()
         except OSError as error:
             raise BadReceivers(f"[{index}].urlFile: {error.strerror}") from error
+        except ValueError as error:
+            raise BadReceivers(f"[{index}].urlFile holds no text") from error
     severity = one.get("severity", "warning")
     if severity not in _RANK:
         raise BadReceivers(f"[{index}].severity is one of critical, warning, info")
@@ -247,11 +250,16 @@ class Notifier:
         assert self._http is not None
         items = list(line.waiting.items())
         body = orjson.dumps(message([one for _, one in items], self._cluster))
+        # Of the answer its head alone is read: who drips or never ends keeps nobody else waiting.
         try:
-            answer = await self._http.post(
-                line.receiver.url, content=body, headers={"Content-Type": "application/json"}
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with (
+                asyncio.timeout(TIMEOUT),
+                self._http.stream(
+                    "POST", line.receiver.url, content=body, headers={"Content-Type": "application/json"}
+                ) as answer,
+            ):
+                pass
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             self._later(line, type(error).__name__)
             return
         if answer.status_code == 429 or answer.status_code >= 500:
@@ -297,9 +305,10 @@ class Notifier:
 def _patience(answer: httpx.Response) -> float:
     """Return the seconds that a receiver asks for."""
     try:
-        return min(max(float(answer.headers.get("Retry-After", "0")), 0.0), LONGEST_DELAY)
+        asked = float(answer.headers.get("Retry-After", "0"))
     except ValueError:
         return 0.0
+    return min(asked, LONGEST_DELAY) if asked > 0 else 0.0  # and not what is no number
 
 
 def message(items: Sequence[Item], cluster: str = "") -> dict[str, Any]:
@@ -353,7 +362,10 @@ def _attachment(item: Item) -> dict[str, Any]:
 
 def _plain(words: str) -> str:
     """Return a text that Slack takes as such: it has three control characters, and mentions begin with one of them."""
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    sayable = words.encode(
+        errors="replace"
+    ).decode()  # half a character would keep the others from being told
+    return sayable.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _cut(words: str, longest: int = 700) -> str:
