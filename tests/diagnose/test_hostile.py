@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import random
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,12 @@ VALUES: tuple[Any, ...] = (
 )
 
 
+@cache
 def cases() -> list[dict[str, Any]]:
     return [
         case
         for path in sorted((HERE / "cases").glob("*.yaml"))
-        for case in yaml.safe_load_all(path.read_text())
+        for case in yaml.load_all(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     ]
 
 
@@ -70,7 +72,7 @@ def spoil(value: Any, rng: random.Random, chance: float) -> Any:
 @pytest.mark.parametrize("seed", range(20))
 def test_spoilt_objects_do_no_harm(seed: int) -> None:
     rng = random.Random(seed)
-    for case in cases():
+    for number, case in enumerate(cases()):
         scope = case.get("scope", "live")
         objects = []
         for short in case["objects"]:
@@ -87,8 +89,12 @@ def test_spoilt_objects_do_no_harm(seed: int) -> None:
             spoilt = spoil(body, rng, 0.06)
             objects.append({**whole, **(spoilt if isinstance(spoilt, dict) else {}), "metadata": meta})
         view = Snapshot(objects)
-        for other in ("live", "files"):
-            examine(view, scope=other, now=GOLDEN.NOW, advice=True)
-        needs(view, now=GOLDEN.NOW)
+        if (
+            seed + number
+        ) % 2:  # each case is seen ten times as a cluster and ten times as files, spoilt otherwise each time
+            examine(view, scope="live", now=GOLDEN.NOW, advice=True)
+            needs(view, now=GOLDEN.NOW)
+        else:
+            examine(view, scope="files", now=GOLDEN.NOW, advice=True)
         for one in objects:
             list(edges(one))

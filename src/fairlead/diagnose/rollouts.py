@@ -19,6 +19,7 @@ from fairlead.words import Change, Evidence, Fix, Ref, Resource, Severity
 
 _TO_ZERO = ("serving.knative.dev/", "com.openfaas.scale", "faas_function", "httpscaledobject")
 """Marks of those who scale workloads to nothing on purpose, and back."""
+_SCALED = re.compile(r"^Scaled down replica set \S+ (?:to 0 from (\d+)|from (\d+) to 0|to 0)\Z")
 _ORDINAL = re.compile(r"-(\d+)\Z")
 _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 
@@ -88,6 +89,7 @@ def _idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
                     )
                 )
     if not wanting:
+        yield from _emptied(inventory, resource, ref, template)
         return
     path = ("spec", "replicas")
     title = f"run one pod of {ref.name}"
@@ -104,6 +106,36 @@ def _idle(inventory: Inventory, resource: Resource) -> Iterator[Fact]:
         evidence=(inventory.field(ref, path, "replicas: 0"), *tuple(dict.fromkeys(wanting))[:4]),
         fixes=(fix,),
         where=inventory.where(ref, path),
+    )
+
+
+def _emptied(inventory: Inventory, resource: Resource, ref: Ref, template: Template) -> Iterator[Fact]:
+    """Scaled to nothing a while ago, by hand, though a Service leads to it and others of its namespace run."""
+    notes = inventory.events(ref, "ScalingReplicaSet")[-1:]
+    found = [(one, match) for one in notes if (match := _SCALED.search(one.message)) is not None]
+    services = _services(inventory, template) if found else []
+    if not services or any(edge.relation == "scales" for edge in inventory.referrers(ref)):
+        return
+    if not any(ready(pod) for pod in inventory.of_kind("", "Pod", ref.namespace)):
+        return  # all of it sleeps
+    note, match = found[0]
+    path = ("spec", "replicas")
+    before = int(match.group(1) or match.group(2) or 1)
+    title = f"scale it to {before} again"
+    fix = Fix(
+        title=title,
+        changes=(patch(resource, [Edit(path, before)], title),),
+        risk="Somebody may have scaled it to nothing on purpose.",
+    )
+    yield Fact(
+        rule="workload.idle",
+        subject=ref,
+        severity=Severity.WARNING,
+        message=f"was scaled to nothing, and {services[0]} leads to it",
+        evidence=(inventory.field(ref, path, "replicas: 0"), inventory.noted(ref, note)),
+        fixes=(fix,),
+        where=inventory.where(ref, path),
+        confidence="likely",
     )
 
 

@@ -271,7 +271,7 @@ def _port(
 
 def _served(service: Resource, declared_ports: Collection[int]) -> bool:
     """Say whether the Service sends to every port that its pods declare."""
-    targets = {one.get("targetPort", one.get("port")) for _, one in mappings(service, "spec", "ports")}
+    targets = [one.get("targetPort", one.get("port")) for _, one in mappings(service, "spec", "ports")]
     return bool(declared_ports) and all(one in targets for one in declared_ports)
 
 
