@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -17,10 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+import orjson
+
 from fairlead.diagnose import records
 from fairlead.diagnose.examining import examine, needs
 from fairlead.diagnose.inventories import moment
 from fairlead.diagnose.redacting import Redactor
+from fairlead.drivers import replacing
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.reactor.examine import Examined, gather
 from fairlead.reactor.gathering import Told, answer
@@ -106,17 +108,15 @@ def redacted(
 
 def write(document: Mapping[str, Any], path: Path) -> None:
     """Write a snapshot, whole or not at all, readable to its owner alone; compressed where the name ends with .gz. Raises OSError."""
-    fresh = path.with_name(f".{path.name}.fairlead")
-    try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            if path.suffix == ".gz":
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
-                    packed.write(dump(document))
-            else:
-                file.write(dump(document))
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+
+    def put(file: IO[bytes]) -> None:
+        if path.suffix == ".gz":
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed:
+                packed.write(dump(document))
+        else:
+            file.write(dump(document))
+
+    replacing.replace(path, put, private=True)
 
 
 def dump(document: Mapping[str, Any]) -> bytes:
@@ -141,11 +141,12 @@ def read(path: Path) -> dict[str, Any]:
     if len(raw) > LARGEST:
         raise Unreadable(f"{path} is too large: snapshots of more than {LARGEST >> 20} MiB are not read")
     try:
-        document = json.loads(raw)
-    except RecursionError:
-        raise Unreadable(f"{path} is nested too deep") from None
+        document = orjson.loads(
+            raw
+        )  # strict: half a character or a number that is none would be a fault later
     except ValueError as error:
-        raise Unreadable(f"{path} is not JSON: {error}") from error
+        said = "is nested too deep" if "depth" in str(error) else f"is not JSON: {error}"
+        raise Unreadable(f"{path} {said}") from error
     return _checked(document, path)
 
 

@@ -387,7 +387,7 @@ def render(answer: Answer, args: argparse.Namespace) -> str:
     if args.output in {"text", "wide"}:
         from fairlead.faces.cli import stories
 
-        return "\n".join(stories.diagnosis(answer, pen(args)))
+        return stories.tame("\n".join(stories.diagnosis(answer, pen(args))))
     if args.output == "html":
         from fairlead.faces.cli import htmlreport
 
@@ -408,19 +408,20 @@ def give(text: str, file: Path | None) -> None:
     if file is None:
         print(text)
         return
-    fresh = file.with_name(f".{file.name}.fairlead")
+    from fairlead.drivers.replacing import replace
+
     try:
-        fresh.write_text(text + "\n", encoding="utf-8")
-        fresh.replace(file)
+        replace(file, lambda fresh: fresh.write(f"{text}\n".encode()))
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise Problem(f"cannot write {file}: {error.strerror}", code=2) from error
     say(f"written to {file}")
 
 
 def say(text: str) -> None:
     """Tell the person, and not who reads the output."""
-    print(text, file=sys.stderr)
+    from fairlead.faces.cli.stories import tame
+
+    print(tame(text), file=sys.stderr)
 
 
 def dumped(document: dict[str, Any], output: str) -> str:

@@ -165,7 +165,7 @@ async def _one(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
 
 async def _all(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace) -> int:
     from fairlead.drivers.definitions import load
-    from fairlead.faces.cli import plans
+    from fairlead.faces.cli import plans, stories
     from fairlead.reactor.planning import plan
 
     progress = Progress(args)
@@ -180,12 +180,13 @@ async def _all(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
     )
     progress.end()
     if args.output == "text":
-        print("\n".join(plans.story(made, diagnose.pen(args), applying=args.apply)), flush=True)
+        lines = plans.story(made, diagnose.pen(args), applying=args.apply)
+        print(stories.tame("\n".join(lines)), flush=True)
     healings: list[tuple[Trial, Healing, str]] = []
     agreed = args.apply and made.proven and _agreed(f"Carry out these {len(made.proven)}?", args)
     for trial in made.proven if agreed else ():
         if args.output == "text":
-            print(f"\n  {trial.finding.subject}: {trial.fix.title}")
+            print(stories.tame(f"\n  {trial.finding.subject}: {trial.fix.title}"))
         healed, record = await _heal(cluster, trial, looked.findings, args)
         healings.append((trial, healed, record))
         if healed.outcome != "healthy":
@@ -234,7 +235,8 @@ def _tell_trial(trial: Trial, args: argparse.Namespace) -> None:
     if args.output == "text":
         from fairlead.faces.cli import stories
 
-        print("\n".join(stories.trial(trial, diagnose.pen(args), applying=args.apply)), flush=True)
+        lines = stories.trial(trial, diagnose.pen(args), applying=args.apply)
+        print(stories.tame("\n".join(lines)), flush=True)
 
 
 def _agreed(question: str, args: argparse.Namespace) -> bool:
@@ -284,7 +286,8 @@ async def _heal(
     if args.output == "text":
         from fairlead.faces.cli import stories
 
-        print("\n".join(stories.healing(healed, diagnose.pen(args), record)), flush=True)
+        lines = stories.healing(healed, diagnose.pen(args), record)
+        print(stories.tame("\n".join(lines)), flush=True)
     return healed, record
 
 
@@ -297,7 +300,9 @@ class Progress:
     def say(self, what: str) -> None:
         """Show what is going on now."""
         if self._shown:
-            print(f"\r\x1b[K  … {what[:90]}", end="", flush=True)
+            from fairlead.faces.cli import stories
+
+            print(f"\r\x1b[K  … {stories.tame(what[:90])}", end="", flush=True)
 
     def end(self) -> None:
         """Take the line away."""

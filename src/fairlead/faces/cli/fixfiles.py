@@ -28,7 +28,9 @@ def patch_for(trial: Trial, looked: Examined, args: argparse.Namespace) -> int:
     from fairlead.reactor.patching import write
 
     if not trial.proven:
-        print("\n".join(stories.trial(trial, diagnose.pen(args), applying=False)), file=sys.stderr)
+        print(
+            stories.tame("\n".join(stories.trial(trial, diagnose.pen(args), applying=False))), file=sys.stderr
+        )
         return 1
     texts = diagnose.read_paths(args.patch)
     documents, _ = read_files(texts)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FILE = "fairlead-ignore.yaml"
 """The file that is read and written where no cluster keeps suppressions."""
 
+_LARGEST = 4 << 20
+"""Bytes of that file that are read at most."""
+
 EXAMPLES = """\
 examples:
   fairlead diagnose ignore 1a2b3c4d --reason "the new node comes on Monday" --for 5d
@@ -253,7 +256,7 @@ def _documents(path: Path, *, needed: bool) -> tuple[list[Any], list[str]]:
     from fairlead.dialects import manifests
 
     try:
-        text = path.read_text()
+        text = _text(path)
     except FileNotFoundError:
         if needed:
             raise Problem(f"cannot read {path}: there is no such file", code=2) from None
@@ -262,6 +265,15 @@ def _documents(path: Path, *, needed: bool) -> tuple[list[Any], list[str]]:
         raise Problem(f"cannot read {path}: {error}", code=2) from error
     documents, findings = manifests.parse(str(path), text)
     return [one.content for one in documents if one.content is not None], [one.message for one in findings]
+
+
+def _text(path: Path) -> str:
+    """Return what a file says. Raises OSError, and ValueError where it is no text or too large to be one."""
+    with path.open("rb") as file:
+        raw = file.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST >> 20} MiB")
+    return raw.decode()
 
 
 async def _keep(one: Suppression, stock: Stock, cluster: AsyncCluster | None) -> str:
@@ -304,7 +316,7 @@ def _without(path: Path, name: str) -> tuple[str, bool]:
     from fairlead.dialects import manifests
 
     try:
-        text = path.read_text()
+        text = _text(path)
     except FileNotFoundError:
         return "", False
     except (OSError, ValueError) as error:
@@ -326,12 +338,11 @@ def _without(path: Path, name: str) -> tuple[str, bool]:
 
 
 def _save(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.fairlead")
+    from fairlead.drivers.replacing import replace
+
     try:
-        fresh.write_text(text)
-        fresh.replace(path)
+        replace(path, lambda fresh: fresh.write(text.encode()))
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise Problem(f"cannot write {path}: {error.strerror}", code=2) from error
 
 
@@ -342,12 +353,14 @@ def _list(every: Sequence[Suppression], args: argparse.Namespace) -> None:
 
         diagnose.print_document({"apiVersion": "v1", "kind": "List", "items": [write(one) for one in every]}, args.output)  # fmt: skip
         return
+    from fairlead.faces.cli.stories import tame
+
     pen, now = diagnose.pen(args), diagnose.now()
     for one in every:
         over = one.expired(now)
         until = f"{'ended' if over else 'until'} {_date(one.until)}" if one.until else "for good"
         by = f", by {one.by}" if one.by else ""
-        print(pen.paint(one.name, "1") + f"  {one}  ({pen.paint(until, '33' if over else '')}{by})")
-        print("\n".join(pen.wrap(one.reason, "    ")))
+        print(tame(pen.paint(one.name, "1") + f"  {one}  ({pen.paint(until, '33' if over else '')}{by})"))
+        print(tame("\n".join(pen.wrap(one.reason, "    "))))
     if not every:
         print("nothing is ignored")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fairlead.diagnose.hiding import visible
 from fairlead.faces.cli.answers import meaning
 from fairlead.words import Evidence, Finding, Ref, Severity, Symptom
 
@@ -37,6 +38,21 @@ _SURENESS = {
 }
 
 
+_OWN = re.compile(r"(\x1b\[(?:[012]|3[0-6](?:;1)?)m)")
+"""The codes that a Pen writes: nothing else may move, hide or name anything on a terminal."""
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def tame(text: str) -> str:
+    """Return a text for a terminal: what names, messages and logs hold may not steer it, nor turn the direction of writing."""
+    if not _ODD.search(text):
+        return text
+    parts = _OWN.split(text)
+    return "".join(
+        part if index % 2 else _ODD.sub("\N{REPLACEMENT CHARACTER}", part) for index, part in enumerate(parts)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Pen:
     """How to write: in colour or not, and how many columns there are."""
@@ -45,13 +61,14 @@ class Pen:
     width: int = 100
 
     def paint(self, text: str, code: str) -> str:
-        """Return the text in a colour (an SGR code), if colours are wanted."""
+        """Return the text in a colour (an SGR code), if colours are wanted; what a terminal would obey is taken out of it."""
+        text = visible(text)
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text and code else text
 
     def wrap(self, text: str, indent: str, code: str = "", *, hang: str | None = None) -> list[str]:
         """Return the text as lines that fit, each indented; `hang` indents those after the first."""
         lines = textwrap.wrap(
-            text,
+            visible(text),
             max(40, self.width),
             initial_indent=indent,
             subsequent_indent=indent if hang is None else hang,
@@ -164,7 +181,7 @@ def chain(one: Finding, pen: Pen) -> list[str]:
     for symptom in one.symptoms:
         above = symptom.after if symptom.after in known and symptom.after != symptom.subject else None
         effects.setdefault(above or one.subject, []).append(symptom)
-    lines = [str(one.subject)]
+    lines = [visible(str(one.subject))]
     seen = {one.subject}
 
     def grow(ref: Ref, indent: str) -> None:

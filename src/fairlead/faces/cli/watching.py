@@ -125,7 +125,7 @@ def _print(args: argparse.Namespace, answer: Answer, memory: _Memory) -> None:
 def _story(args: argparse.Namespace, answer: Answer) -> list[str]:
     from fairlead.faces.cli import stories
 
-    return stories.diagnosis(answer, diagnose.pen(args))
+    return [stories.tame(line) for line in stories.diagnosis(answer, diagnose.pen(args))]
 
 
 def _tell_changes(
@@ -145,7 +145,7 @@ def _tell_changes(
         head, *rest = pen.wrap(text, "", hang="  ")
         lines += [f"{clock} {pen.paint(head, '32')}", *rest]
     lines.append(f"{clock} {stories.summary(answer, pen)}")
-    print("\n".join(lines), flush=True)
+    print(stories.tame("\n".join(lines)), flush=True)
 
 
 def _lines(answer: Answer, came: list[Finding], grew: list[Finding], went: list[Finding]) -> None:
