@@ -88,9 +88,12 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(
     monkeypatch.setattr("fairlead.reactor.healings.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         keep(healing())
-    (one,), _ = known(tmp_path)
+    with pytest.raises(OSError, match="No space"):
+        keeper(tmp_path)(healing("begun"))
+    (one,), said = known(tmp_path)
     assert one.outcome == "begun"
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not said
+    assert [each for each in tmp_path.iterdir()] == [one.path], "nothing of the others is left"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_before_anything(tmp_path: Path) -> None:

@@ -192,9 +192,14 @@ class Keeper:
 
     def __call__(self, healing: Healing) -> None:
         """Write what was done until now. Before anything is begun there is nothing to write."""
-        if self.path is None:
-            self.path = _reserved(self.place, name_of(healing.started, self.trial.finding.id))
-        _write(self.path, document(self.trial, healing, str(self.path), self.cluster))
+        path = self.path or _reserved(self.place, name_of(healing.started, self.trial.finding.id))
+        try:
+            _write(path, document(self.trial, healing, str(path), self.cluster))
+        except OSError:
+            if self.path is None:
+                path.unlink(missing_ok=True)
+            raise
+        self.path = path
 
 
 def _reserved(place: Path, name: str) -> Path:
