@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +220,21 @@ def test_what_somebody_undid_is_neither_finished_nor_done_again(tmp_path: Path) 
         assert "was undone" in healer._barred(one, of, policy, now())
 
     play(server, tmp_path, step)
+
+
+def test_a_finding_that_tells_how_to_undo_is_kept_for_a_day() -> None:
+    later = now() + timedelta(hours=3)
+
+    def kept(healed: dict[str, Any] | None) -> bool:
+        book = Book(AsyncCluster(Access(server="http://cluster")))
+        one = entry()
+        (sighting,) = histories.observe({one.id: one.sighting}, [], now()).values()
+        book.entries[one.id] = replace(one, sighting=sighting, healing=healed)
+        book.expire(later)
+        return bool(book.entries)
+
+    steps = [records.change(each) for each in undo(FIX, {})]
+    assert steps
+    assert kept({"outcome": "healthy", "undo": steps})
+    assert not kept({"outcome": "undone", "undo": steps})
+    assert not kept(None)

@@ -93,7 +93,7 @@ def test_a_record_that_cannot_be_written_leaves_the_old_one(
     (one,), said = known(tmp_path)
     assert one.outcome == "begun"
     assert not said
-    assert [each for each in tmp_path.iterdir()] == [one.path], "nothing of the others is left"
+    assert list(tmp_path.iterdir()) == [one.path], "nothing of the others is left"
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_before_anything(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ CONTEST: Final = 10.0
 LATER: Final = 30.0
 """Seconds until what was refused is tried again."""
 RETENTION: Final = timedelta(hours=1)
+HEALED: Final = timedelta(days=1)
+"""The same for one that tells what would take back what was done about it."""
 MOST_RESOLVED: Final = 500
 AT_A_TIME: Final = 25
 """Objects that are written in a row before others of this process have their turn."""
@@ -271,7 +273,11 @@ class Book:
         )
         many = len(gone) - MOST_RESOLVED
         for index, entry in enumerate(gone):
-            if index < many or now - entry.sighting.since > self._retention:
+            tells = (
+                bool((entry.healing or {}).get("undo")) and (entry.healing or {}).get("outcome") != "undone"
+            )
+            kept = max(self._retention, HEALED) if tells else self._retention
+            if index < many or now - entry.sighting.since > kept:
                 self._forget(entry.id)
 
     async def flush(self) -> None:
