@@ -125,7 +125,7 @@ def pod(number: int, status: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"nodeName": "one", "containers": [{"name": "c", "image": "a"}]}, "status": status}  # fmt: skip
 
 
-API = {
+API: dict[str, Any] = {
     "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "s", "uid": "api"},
     "spec": {"replicas": 900, "selector": {"matchLabels": {"app": "api"}}, "template": {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [{"name": "c", "image": "a"}]}}},
     "status": {"replicas": 900, "readyReplicas": 0},
@@ -171,4 +171,4 @@ def test_owners_in_a_ring_and_objects_of_great_depth_have_an_end() -> None:
         deep = {"secretRef": [deep], "message": "x" * 50}
     custom = {"apiVersion": "x.io/v1", "kind": "Deep", "metadata": {"name": "d", "namespace": "s", "annotations": {"large": "y" * 1_000_000}}, "spec": deep, "status": {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-03-01T00:00:00Z"}]}}  # fmt: skip
     for scope in ("live", "files"):
-        examine(Snapshot([*ring, custom]), scope=scope, now=NOW, advice=True)  # type: ignore[arg-type]
+        examine(Snapshot([*ring, custom]), scope=scope, now=NOW, advice=True)
