@@ -17,6 +17,7 @@ from fairlead.diagnose.proposing import Edit, anew, bare, patch
 from fairlead.drivers.cluster import Access, AsyncCluster
 from fairlead.keep.errors import Refusal
 from fairlead.reactor import heal as healing
+from fairlead.reactor.diagnosing_documents import print_of
 from fairlead.reactor.examine import Examined
 from fairlead.reactor.heal import Healing, heal
 from fairlead.reactor.undoing import assess, take_back, undo
@@ -470,3 +471,40 @@ def test_without_a_dry_run_s_answer_the_patch_itself_guards() -> None:
     back = undo(Fix(title="x", changes=(change,)), {change.ref: WEB})
     assert back[0].body[0] == {"op": "test", "path": "/spec/type", "value": "ClusterIP"}
     assert back[0].if_uid == "u-web"
+
+
+def test_a_deletion_that_cannot_be_waited_for_is_taken_back() -> None:
+    server = Server(WEB, JOB)
+    before = server.bare()
+    blind = False
+
+    def fault(method: str, name: str) -> httpx.Response | None:
+        nonlocal blind
+        if (method, name) == ("DELETE", "once"):
+            blind = True
+        elif blind and (method, name) == ("GET", "once"):
+            blind = False
+            return status(403, "may not look")
+        return None
+
+    server.fault = fault
+    done = healed(
+        server, Fix(title="x", changes=anew(JOB, [Edit(("spec", "template", "spec", "image"), "b")], "x"))
+    )
+    assert done.outcome == "rolled back", done.steps
+    assert server.bare() == before
+
+
+def test_what_was_made_and_cannot_be_looked_at_is_made_all_the_same() -> None:
+    server = Server(WEB, JOB)
+    server.fault = lambda method, name: status(403, "no") if (method, name) == ("GET", "fresh") else None
+    assert healed(server).outcome == "healthy"
+
+
+def test_an_object_that_was_made_anew_has_the_same_fix() -> None:
+    def of(uid: str) -> str:
+        job = {**JOB, "metadata": {**JOB["metadata"], "uid": uid}}
+        fix = Fix(title="x", changes=anew(job, [Edit(("spec", "template", "spec", "image"), "b")], "x"))
+        return print_of(replace(FINDING, fixes=(fix,)))
+
+    assert of("one") == of("another")

@@ -146,14 +146,15 @@ def _digest(content: Any) -> str:
 def print_of(finding: Finding) -> str:
     """Return what a finding's fixes are known by: it changes when what would be changed, or how, does.
 
-    Pods that are deleted so that their controllers make them anew have other names every time: they do not count.
+    Pods that are deleted so that their controllers make them anew have other names every time: they do not count. What was made anew is the
+    same to it: else what comes back every time would be healed every time.
     """
     return _digest([[one.title, _lasting(one)] for one in finding.fixes])
 
 
 def _lasting(fix: Fix) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in records.change(one).items() if key != "why"}
+        {key: value for key, value in records.change(one).items() if key not in {"why", "ifUid"}}
         for one in fix.changes
         if (one.verb, one.ref.kind) != ("delete", "Pod")
     ]

@@ -137,8 +137,10 @@ async def _carry_out(
 ) -> bool:
     """Make the changes, and tell of each; take them back where one is refused, or nobody knows what became of it."""
     for done, change in enumerate(healing.fix.changes):
+        sent = False
         try:
             await send(cluster, change, was.get(change.ref) if change.verb != "create" else None, now)
+            sent = True
             if change.verb == "delete":
                 await gone(cluster, change)
             elif change.verb == "create":
@@ -146,7 +148,7 @@ async def _carry_out(
         except Refusal as refusal:
             healing.steps.append(Step("the change is carried out", False, refusal.message))
             healing.outcome = "refused"
-            if done or refusal.code >= 500:
+            if done or sent or refusal.code >= 500:
                 healing.outcome = "begun"
                 await _roll_back(cluster, healing, now, "what was done of it is taken back")
             return False
@@ -160,7 +162,10 @@ async def _carry_out(
 async def _made(cluster: AsyncCluster, healing: Healing, change: Change) -> None:
     """Take note which object was made: no other of its name is to be deleted when it is taken back."""
     ref = change.ref
-    found = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
+    try:
+        found = await cluster.get(change.api_version, ref.kind, ref.namespace, ref.name)
+    except Refusal:
+        return  # who made it is told by its fields then
     uid = text(found, "metadata", "uid")
     healing.undo = [
         replace(one, if_uid=uid) if one.verb == "delete" and one.ref == ref else one for one in healing.undo
