@@ -12,7 +12,7 @@ from fairlead.diagnose.causes import Key
 from fairlead.words import Ref
 
 _DENIED = re.compile(
-    r'(?:[a-z][\w.-]*(?: "(?P<name>[^"]+)")? is )?forbidden: '
+    r'(?:(?<![\w.-])[a-z][\w.-]*(?: "(?P<name>[^"]+)")? is )?forbidden: '
     r'User "system:serviceaccount:(?P<space>[^:"]+):(?P<account>[^"]+)" cannot (?P<verb>[a-z*]+) '
     r'(?:resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"|path "(?P<path>[^"]+)")'
     r'(?: (?:in the namespace "(?P<where>[^"]*)"|at the cluster scope))?'

@@ -21,7 +21,7 @@ _DEFAULT_CLASS = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
-_GROUPS = re.compile(r"\b([a-z0-9.-]+)/(v\w+): ")
+_GROUPS = re.compile(r"(?<![a-z0-9.-])([a-z0-9.-]+)/(v\w+): ")
 """How the API server writes a group and version that it could not ask."""
 _STUCK = timedelta(minutes=1)
 _CORDON = "node.kubernetes.io/unschedulable"

@@ -10,7 +10,7 @@ import re
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _SELECTOR = r"[a-zA-Z_:][\w:]*(?:\{[^{}]*\})?(?:\[[^\[\]]*\])?"
 _ITSELF = re.compile(
-    rf"(?P<left>{_SELECTOR})\s*(?:[-+*/%^]|==|!=|>=|<=|>|<)\s*(?:bool\s+)?(?:on|ignoring)\s*\([^()]*\)\s*"
+    rf"(?<![\w:])(?P<left>{_SELECTOR})\s*(?:[-+*/%^]|==|!=|>=|<=|>|<)\s*(?:bool\s+)?(?:on|ignoring)\s*\([^()]*\)\s*"
     rf"group_(?:left|right)\s*(?:\([^()]*\))?\s*(?P<right>{_SELECTOR})"
 )
 _HANGING = re.compile(

@@ -21,6 +21,8 @@ from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.tongues.paths import find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 
+_WIDE = 2_000
+"""Of a line of a log, so many characters are read for names."""
 _UNRESOLVED = re.compile(
     r"no such host|name or service not known|could not (?:resolve|translate) host|temporary failure in name resolution|"
     r"enotfound|eai_again|unknown ?host|nodename nor servname|name does not resolve|bad address|can't find|nxdomain|"
@@ -143,13 +145,22 @@ def _told_of(inventory: Inventory, call: Call, one: Named, near: str) -> bool:
 
 def _unresolved(inventory: Inventory, call: Call) -> str:
     """Return the line of the container's log that says that the host could not be resolved, or ""."""
-    for member in inventory.crew(call.template.ref):
-        for previous in (True, False):
-            log = inventory.answer(log_need(member, call.container, previous=previous))
-            for line in reversed(log.splitlines()):
-                if call.host in line.lower() and _UNRESOLVED.search(line):
-                    return inventory.quote(line, member.ref)
+    for ref, line in inventory.kept(_nameless, call.template.ref, call.container):
+        if call.host in line.lower():
+            return inventory.quote(line, ref)
     return ""
+
+
+def _nameless(inventory: Inventory, ref: Ref, container: str) -> Sequence[tuple[Ref, str]]:
+    """Return the lines of a container's logs that say that a name could not be resolved, the last first, each once."""
+    found: dict[tuple[Ref, str], None] = {}
+    for member in inventory.crew(ref):
+        for previous in (True, False):
+            log = inventory.answer(log_need(member, container, previous=previous))
+            for line in reversed(log.splitlines()):
+                if _UNRESOLVED.search(line):
+                    found[member.ref, line[:_WIDE]] = None
+    return list(found)
 
 
 def _missing(
