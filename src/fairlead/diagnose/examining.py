@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from fairlead.diagnose import (
+from fairlead.diagnose.analyzers import (
     addresses,
     autoscaling,
     bindings,

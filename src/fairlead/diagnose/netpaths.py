@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from fairlead.diagnose.analyzers.probes import declared
 from fairlead.diagnose.inventories import Inventory, Member, Template
-from fairlead.diagnose.probes import declared
 from fairlead.tongues.paths import mapping, mappings, strings, text, words
 from fairlead.tongues.selectors import Expr, from_object
 from fairlead.words import Ref, Resource

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fairlead.diagnose.configs import keys_of
-from fairlead.diagnose.images import PULL_REASONS, on_node, parse
+from fairlead.diagnose.analyzers.configs import keys_of
+from fairlead.diagnose.analyzers.images import PULL_REASONS, on_node, parse
+from fairlead.diagnose.analyzers.probes import declared, probes
 from fairlead.diagnose.inventories import Inventory, Member, ready
-from fairlead.diagnose.probes import declared, probes
 from fairlead.diagnose.references import Container, Edge, containers, pod_edges
 from fairlead.tongues.paths import mapping, mappings, text
 from fairlead.words import Ref, Resource

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
+from fairlead.diagnose.analyzers.scheduling import quantity
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import pods, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import Container, containers, edges
-from fairlead.diagnose.scheduling import quantity
 from fairlead.tongues import quantities
 from fairlead.tongues.paths import Path, mapping, mappings, text, whole
 from fairlead.words import Evidence, Ref, Resource, Severity

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose.analyzers.crashes import ended_by_startup, log_need, named_services, refusals
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.crashes import ended_by_startup, log_need, named_services, refusals
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Member, Noted, Template, moment
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.logs import telling

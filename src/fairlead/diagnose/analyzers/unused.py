@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fairlead.diagnose.analyzers.configs import keys_of
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import labels, reads, staying
-from fairlead.diagnose.configs import keys_of
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import ROOT_CA, TEMPLATES, Edge
 from fairlead.tongues.paths import find, mapping, mappings, strings, text

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from fairlead.diagnose.analyzers.configs import keys_of
 from fairlead.diagnose.callers import texts
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.configs import keys_of
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, edit_template

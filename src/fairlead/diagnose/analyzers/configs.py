@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from fairlead.diagnose import customs
+from fairlead.diagnose.analyzers import customs
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template, ready
 from fairlead.diagnose.likening import nearest, renamed

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from fairlead.diagnose.analyzers.crashes import log_need
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.denials import Denial, denials
 from fairlead.diagnose.inventories import Inventory, Member, ready
 from fairlead.diagnose.likening import nearest

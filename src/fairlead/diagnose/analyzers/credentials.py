@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from fairlead.diagnose.analyzers.certificates import contents
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.certificates import contents
 from fairlead.diagnose.inventories import Inventory
 from fairlead.tongues.paths import mapping, text
 from fairlead.words import Ref, Resource, Severity

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
+from fairlead.diagnose.analyzers.scheduling import quantity
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_KIND, Inventory
 from fairlead.diagnose.proposing import unfinished
-from fairlead.diagnose.scheduling import quantity
 from fairlead.diagnose.states import leaving, recovered, said
 from fairlead.tongues.paths import mapping, mappings, text, words
 from fairlead.words import Evidence, Ref, Resource, Severity

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from fairlead.diagnose.analyzers.unused import RBAC, SYSTEM
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import labels, staying
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, anew
 from fairlead.diagnose.references import TEMPLATES, Edge, edges
-from fairlead.diagnose.unused import RBAC, SYSTEM
 from fairlead.tongues.paths import mapping, text
 from fairlead.words import Fix, Ref, Resource, Severity
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose.analyzers.certificates import contents, covers, names, read, signed_by
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.certificates import contents, covers, names, read, signed_by
 from fairlead.diagnose.inventories import Inventory, Template, ready
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.netpaths import NAME_LABEL, in_space

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from fairlead.diagnose.analyzers.jobs import resumed
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, moment
-from fairlead.diagnose.jobs import resumed
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.states import created, holds

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from fairlead.diagnose import levels, quotas
+from fairlead.diagnose.analyzers import levels, quotas
+from fairlead.diagnose.analyzers.jobs import outdated
+from fairlead.diagnose.analyzers.webhooks import faults
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory
-from fairlead.diagnose.jobs import outdated
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import TEMPLATES, edges
-from fairlead.diagnose.webhooks import faults
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+from fairlead.diagnose.analyzers.gateways import GROUP, granted, renamed, ungranted
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.gateways import GROUP, granted, renamed, ungranted
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
 from fairlead.diagnose.netpaths import in_space

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from fairlead.diagnose.analyzers.scheduling import quantity
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.homes import HOST, hosts
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.proposing import Edit, anew, edit_template
-from fairlead.diagnose.scheduling import quantity
 from fairlead.diagnose.states import condition, created, lasting, said
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole, words
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
-from fairlead.diagnose.autoscaling import lacking, near_target, wrong_kind
+from fairlead.diagnose.analyzers.autoscaling import lacking, near_target, wrong_kind
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import TEMPLATES, scaled

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from fairlead.diagnose import customs
+from fairlead.diagnose.analyzers import customs
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from fairlead.diagnose import customs
+from fairlead.diagnose.analyzers import customs
+from fairlead.diagnose.analyzers.probes import declared
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.inventories import Inventory, Member, Template, ready
 from fairlead.diagnose.likening import nearest, slip
 from fairlead.diagnose.moves import applied_target, declared_before
-from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import Container, Edge, edges
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole, words

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from fairlead.diagnose.analyzers.probes import declared
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.choosing import staying
 from fairlead.diagnose.inventories import Inventory, Template
-from fairlead.diagnose.probes import declared
 from fairlead.diagnose.proposing import Edit, patch
 from fairlead.diagnose.references import edges
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole

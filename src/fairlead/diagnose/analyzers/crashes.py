@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from fairlead.diagnose import certificates, nameservers
+from fairlead.diagnose import nameservers
+from fairlead.diagnose.analyzers import certificates
+from fairlead.diagnose.analyzers.jobs import outdated
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.denials import denials
 from fairlead.diagnose.inventories import Inventory, Member, Noted, moment, ready
-from fairlead.diagnose.jobs import outdated
 from fairlead.diagnose.lastcalls import EXPLAINING, Call, Death, last_death
 from fairlead.diagnose.lastcalls import telling as telling_calls
 from fairlead.diagnose.logs import Telling, telling

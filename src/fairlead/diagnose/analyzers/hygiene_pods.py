@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from fairlead.diagnose.analyzers.crashes import START_REASONS
+from fairlead.diagnose.analyzers.images import PULL_REASONS
 from fairlead.diagnose.causes import Fact, Key
 from fairlead.diagnose.choosing import pods, reads, shown, staying
-from fairlead.diagnose.crashes import START_REASONS
-from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, moment
 from fairlead.tongues.paths import Path, find, mapping, mappings, strings, text, whole
 from fairlead.words import Evidence, Ref, Resource, Severity

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from fairlead.diagnose.addresses import siblings
+from fairlead.diagnose.analyzers.addresses import siblings
+from fairlead.diagnose.analyzers.crashes import log_need
 from fairlead.diagnose.callers import Call, callers, calls, detail, meant, pods_port
 from fairlead.diagnose.causes import Fact
-from fairlead.diagnose.crashes import log_need
 from fairlead.diagnose.hosts import Named, hostly
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.likening import nearest, slip

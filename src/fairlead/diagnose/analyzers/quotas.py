@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from fairlead.diagnose.analyzers.scheduling import quantity, shown
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import Inventory, Template
 from fairlead.diagnose.proposing import Edit, edit_template, patch
 from fairlead.diagnose.references import Container
-from fairlead.diagnose.scheduling import quantity, shown
 from fairlead.tongues import quantities
 from fairlead.tongues.paths import Path, mapping, mappings, text, whole
 from fairlead.words import Evidence, Fix, Ref, Resource, Severity

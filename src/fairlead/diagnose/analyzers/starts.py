@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from fairlead.diagnose.analyzers.configs import lacks
+from fairlead.diagnose.analyzers.crashes import START_REASONS, log_need, named_services, refusals
+from fairlead.diagnose.analyzers.images import PULL_REASONS
+from fairlead.diagnose.analyzers.levels import as_somebody
 from fairlead.diagnose.callers import misled
 from fairlead.diagnose.causes import Fact, Key
-from fairlead.diagnose.configs import lacks
-from fairlead.diagnose.crashes import START_REASONS, log_need, named_services, refusals
-from fairlead.diagnose.images import PULL_REASONS
 from fairlead.diagnose.inventories import Inventory, Member, Template, moment, ready
-from fairlead.diagnose.levels import as_somebody
 from fairlead.diagnose.logs import telling
 from fairlead.diagnose.states import recovered
 from fairlead.tongues.paths import mapping, mappings, text
