@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fairlead.dialects import falco
 from fairlead.faces.cli import happenings
-from fairlead.faces.cli.stories import Pen
+from fairlead.faces.cli.pens import Pen
 from fairlead.reactor.sensing_recordings import BadRecording, Batch, Damage, Header, Recorder, frames
 from fairlead.reactor.sensing_replaying import Replaying
 from fairlead.reactor.sensing_steps import Options

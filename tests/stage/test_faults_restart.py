@@ -259,7 +259,7 @@ assert libc.mount(b"none", b"/sys/kernel/btf", b"tmpfs", 0, None) == 0
 def without(how: str, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command line where something is missing. What it needs is imported before, since nobody may not read everything."""
     code = (
-        "import sys\nfrom fairlead.faces.cli.main import main\nimport fairlead.faces.cli.sense, fairlead.faces.cli.sensedoctor\n"
+        "import sys\nfrom fairlead.faces.cli.main import main\nimport fairlead.faces.cli.sense, fairlead.faces.cli.sensedoctor, fairlead.faces.cli.pens\n"
         "import concurrent.futures.thread, fairlead.reactor.sensing, fairlead.reactor.sensing_replaying, fairlead.reactor.sensing_metrics\n"
         f"{how}\nsys.exit(main(sys.argv[1:]))"
     )

@@ -13,6 +13,7 @@ import yaml
 
 from fairlead.faces.cli import diagnose, findings, stories
 from fairlead.faces.cli.main import main
+from fairlead.faces.cli.pens import Pen
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Severity, Symptom, Where
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -149,7 +150,7 @@ def example() -> Finding:
 
 
 def test_many_symptoms_fold() -> None:
-    lines = stories.finding(example(), stories.Pen(width=100))
+    lines = stories.finding(example(), Pen(width=100))
     assert lines == [
         "✖ Deployment shop/web  image web:2 cannot be pulled (likely)",
         "    web:1 is there: probably that image is meant.",
@@ -165,7 +166,7 @@ def test_many_symptoms_fold() -> None:
 
 
 def test_no_line_is_wider_than_asked_and_no_colour_is_left_open() -> None:
-    lines = stories.finding(example(), stories.Pen(colour=True, width=60))
+    lines = stories.finding(example(), Pen(colour=True, width=60))
     for line in lines:
         assert line.count("\x1b[0m") == len(re.findall(r"\x1b\[[1-9][0-9;]*m", line))
         assert len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 60
@@ -182,7 +183,7 @@ def test_symptoms_of_many_sorts_fold_too() -> None:
     sorts = [Symptom(Ref("g", f"Kind{n}", "shop", "a"), f"waits {'x' * n}") for n in range(9)]
     pods = [Symptom(Ref("", "Pod", "shop", f"web-{n}"), "waits for its image") for n in range(50)]
     one = replace(example(), symptoms=(*pods, *sorts), evidence=(), fixes=())
-    lines = stories.finding(one, stories.Pen(width=100))
+    lines = stories.finding(one, Pen(width=100))
     assert lines[3:] == [
         "    so: Pod web-0, web-1 + 48 more  waits for its image",
         "        Kind0 a  waits",
@@ -193,7 +194,7 @@ def test_symptoms_of_many_sorts_fold_too() -> None:
         "        and 4 more: 1 Kind5, 1 Kind6, 1 Kind7, 1 Kind8",
         f"    {one.id}",
     ]
-    assert len(stories.finding(one, stories.Pen(width=100), whole=True)) == 3 + 59 + 1
+    assert len(stories.finding(one, Pen(width=100), whole=True)) == 3 + 59 + 1
 
 
 class Terminal(io.StringIO):

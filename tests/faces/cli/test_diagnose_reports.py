@@ -20,6 +20,7 @@ from fairlead.faces.cli import findings, htmlgraph, htmlreport, reports, reports
 from fairlead.faces.cli.answers import Answer, Seen, diffs, meaning
 from fairlead.faces.cli.htmlgraph import Box
 from fairlead.faces.cli.main import main
+from fairlead.faces.cli.pens import Pen
 from fairlead.judge.practices import NAMES
 from fairlead.reactor.examine import Examined
 from fairlead.words import Change, Evidence, Finding, Fix, Ref, Severity, Snapshot, Symptom, Where
@@ -357,7 +358,7 @@ def test_advice_is_told_by_rule() -> None:
     page = Page(htmlreport.page(answer(*notes, advice=True)))
     assert len(page.all("details")) == 1
     assert not page.all("article")
-    lines = stories.diagnosis(answer(*notes, advice=True), stories.Pen(width=100))
+    lines = stories.diagnosis(answer(*notes, advice=True), Pen(width=100))
     assert lines[0].startswith("· config.unused (9)  ")
     assert (
         lines[1] == "    ConfigMap shop/c0, ConfigMap shop/c1, ConfigMap shop/c2, ConfigMap shop/c3 + 5 more"
@@ -423,7 +424,7 @@ def test_a_ring_and_strangers_are_drawn_too() -> None:
     )
     names = {name for box in boxes(htmlgraph.tree(ring)) for name in box.names}
     assert {"a", "b", "c"} <= names
-    lines = "\n".join(stories.chain(ring, stories.Pen()))
+    lines = "\n".join(stories.chain(ring, Pen()))
     assert "Pod c" in lines
 
 
@@ -444,7 +445,7 @@ def test_diffs_without_a_cluster() -> None:
 
 
 def test_explained() -> None:
-    lines = stories.explained(finding(confidence="likely"), stories.Pen(width=100))
+    lines = stories.explained(finding(confidence="likely"), Pen(width=100))
     assert lines == [
         "    means: image.pull: An image cannot be pulled: its name is wrong, or the registry has none, or",
         "           refuses.",
@@ -477,7 +478,7 @@ def test_the_story_tells_history_and_ignored() -> None:
         id=finding().id, finding={}, first_seen=NOW - timedelta(hours=9), last_seen=NOW, times=4, changes=(NOW - timedelta(hours=3),)
     )  # fmt: skip
     told = answer(finding(), hidden=[(CORDONED, KNOWN)], histories={finding().id: sighting}, show_hidden=True)
-    lines = stories.diagnosis(told, stories.Pen(width=100))
+    lines = stories.diagnosis(told, Pen(width=100))
     assert "    since 3h, 4 times in 9h" in lines
     assert "    ignored until 2026-01-04: the new node comes on Monday" in lines
     assert lines[-1] == "1 cause explains 3 symptoms (1 object in 0.0 s, 1 ignored)"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fairlead.faces.cli.main import main
-from fairlead.faces.cli.stories import Pen, tame
+from fairlead.faces.cli.pens import Pen
+from fairlead.faces.cli.stories import tame
 
 ESCAPES = "\x1b]0;title\x07\x1b[2J\x1b[8m\x9b31m\r\u202e"
 

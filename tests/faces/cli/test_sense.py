@@ -16,7 +16,7 @@ import yaml
 from fairlead.drivers.kernel.probing import Abilities, Ability
 from fairlead.faces.cli import sensedoctor
 from fairlead.faces.cli.main import main
-from fairlead.faces.cli.stories import Pen
+from fairlead.faces.cli.pens import Pen
 
 COMMAND = [sys.executable, "-m", "fairlead.faces.cli.main", "sense"]
 GOOD = """\

@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.drivers.kernel.guarding import Prevented
 from fairlead.faces.cli.happenings import Stream, columns, cut, span
-from fairlead.faces.cli.stories import Pen
+from fairlead.faces.cli.pens import Pen
 from fairlead.reactor.flights import Died
 from fairlead.sense.events import Container, Event, Process, make_event
 from fairlead.sense.rules import Detection, Rule

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
     from fairlead.faces.cli.answers import Answer, Seen
     from fairlead.faces.cli.ignoring import Stock
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.previewing import Preview
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -441,7 +441,7 @@ def print_document(document: dict[str, Any], output: str) -> None:
 
 def pen(args: argparse.Namespace) -> Pen:
     """Return how to write: colours as --color says, by default on a terminal unless NO_COLOR is set."""
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
 
     wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
     colour = {"always": True, "never": False}.get(args.color, wanted)

@@ -19,7 +19,7 @@ from fairlead.words import Severity
 
 if TYPE_CHECKING:
     from fairlead.drivers.kernel.guarding import Prevented
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.flights import Died
     from fairlead.sense.events import Container, Event, Process
     from fairlead.sense.rules import Detection

@@ -16,7 +16,7 @@ from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.judge.suites import Row
     from fairlead.reactor.suites import Run
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fairlead.faces.cli import findings, stories
 
 if TYPE_CHECKING:
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.heal import Healing
     from fairlead.reactor.planning import Plan
     from fairlead.reactor.trial import Trial

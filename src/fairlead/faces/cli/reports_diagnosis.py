@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead.faces.cli import reports, stories
 from fairlead.faces.cli.answers import meaning
+from fairlead.faces.cli.pens import Pen
 from fairlead.faces.cli.reports import Case, Level, Mark, Outcome, Rewrite
 from fairlead.words import Finding, Severity
 
@@ -68,7 +69,7 @@ def _rewrites(one: Finding, answer: Answer) -> list[Rewrite]:
 def junit(answer: Answer) -> str:
     """Return the findings as JUnit XML: a case for each; what is grave fails, what is ignored is skipped, a note passes with its story."""
     suites: dict[str, list[Case]] = {}
-    pen = stories.Pen(width=100)
+    pen = Pen(width=100)
     hidden = {id(one): by for one, by in answer.hidden}
     for one in [*answer.shown, *(each for each, _ in answer.hidden)]:
         by = hidden.get(id(one))

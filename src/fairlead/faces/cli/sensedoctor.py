@@ -18,7 +18,7 @@ from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
     from fairlead.drivers.kernel import Abilities
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
 
 NEEDED = ("btf", "ring_buffer")
 

@@ -21,7 +21,7 @@ from fairlead.sense.events import printable
 from fairlead.sense.findings import Ledger
 
 if TYPE_CHECKING:
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.sensing_steps import Step
     from fairlead.sense.events import Container, Event, Process
     from fairlead.sense.rules import Detection

@@ -6,14 +6,13 @@ Colours only where they are wanted; every line fits the width given. Decides not
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fairlead.diagnose.hiding import visible
 from fairlead.faces.cli.answers import meaning
+from fairlead.faces.cli.pens import Pen
 from fairlead.words import Evidence, Finding, Ref, Severity, Symptom
 
 if TYPE_CHECKING:
@@ -51,31 +50,6 @@ def tame(text: str) -> str:
     return "".join(
         part if index % 2 else _ODD.sub("\N{REPLACEMENT CHARACTER}", part) for index, part in enumerate(parts)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Pen:
-    """How to write: in colour or not, and how many columns there are."""
-
-    colour: bool = False
-    width: int = 100
-
-    def paint(self, text: str, code: str) -> str:
-        """Return the text in a colour (an SGR code), if colours are wanted; what a terminal would obey is taken out of it."""
-        text = visible(text)
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text and code else text
-
-    def wrap(self, text: str, indent: str, code: str = "", *, hang: str | None = None) -> list[str]:
-        """Return the text as lines that fit, each indented; `hang` indents those after the first."""
-        lines = textwrap.wrap(
-            visible(text),
-            max(40, self.width),
-            initial_indent=indent,
-            subsequent_indent=indent if hang is None else hang,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        return [self.paint(line, code) for line in lines]
 
 
 def finding(

@@ -15,7 +15,7 @@ from fairlead.faces.cli.reports import Case, Level, Mark, Outcome
 from fairlead.words import Severity, Where
 
 if TYPE_CHECKING:
-    from fairlead.faces.cli.stories import Pen
+    from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.judge import Judgement, Row
 
 RESULTS = ("pass", "fail", "warn", "error", "skip")
