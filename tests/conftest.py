@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fairlead.drivers.cluster import Access, read_kubeconfig
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_KUBECTL = 30
+
+settings.register_profile("untimed", settings.default, deadline=None)  # who else is busy must not fail a test
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
