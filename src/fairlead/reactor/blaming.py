@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fairlead.diagnose.inventories import span
 from fairlead.dialects import manifests
-from fairlead.drivers.git import Repository, Version
 from fairlead.tongues.paths import find, parse
 from fairlead.words import Evidence, Finding, Ref, Severity
+
+if TYPE_CHECKING:
+    from fairlead.drivers.git import Version
 
 COMMITS = 50
 """So many commits of one file are read back."""
@@ -38,6 +40,10 @@ def _blamed(finding: Finding, now: datetime) -> Evidence | None:
     file = Path(where.file)
     if path is None or not where.file or not file.is_file():
         return None
+    if not any((folder / ".git").exists() for folder in file.resolve().parents):
+        return None
+    from fairlead.drivers.git import Repository  # what reads Git takes its time to load
+
     repository = Repository.around(file)
     if repository is None:
         return None

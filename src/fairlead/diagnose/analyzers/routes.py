@@ -63,28 +63,38 @@ def _resolved(route: Resource) -> bool:
     return bool(items) and all(item.get("status") == "True" for item in items)
 
 
+def _dangling(
+    inventory: Inventory, route: Resource, edge: Edge, rule: str, says: str, way: str
+) -> Iterator[Fact]:
+    """A reference to what is not there: known not to be, or with something there whose name is near, which is the `way` out."""
+    target = edge.target
+    sure = inventory.missing(target)
+    near = nearest(target.name, inventory.names(target, target), loose=sure)
+    if not sure and near is None:
+        return
+    path = (*edge.path, "name")
+    yield Fact(
+        rule=rule,
+        subject=edge.source,
+        detail=str(target),
+        message=f"{says} {target.name}, which {'does not exist' if sure else 'is not among these files'}",
+        cause=f"{target.kind} {near} exists: probably that one is meant." if near else "",
+        evidence=(inventory.field(edge.source, path, target.name),),
+        fixes=(renamed(route, path, near, f"{way} {near}"),) if near else (),
+        where=inventory.where(edge.source, path),
+        confidence="certain" if sure else "likely",
+    )
+
+
 # Upwards: the Gateway and its listeners
 
 
 def _parent(inventory: Inventory, route: Resource, edge: Edge) -> Iterator[Fact]:
-    ref, target = edge.source, edge.target
+    target = edge.target
     holder = inventory.get(target)
     if holder is None:
-        sure = inventory.missing(target)
-        near = nearest(target.name, inventory.names(target, target), loose=sure)
-        if not sure and near is None:
-            return
-        path = (*edge.path, "name")
-        yield Fact(
-            rule="route.parent",
-            subject=ref,
-            detail=str(target),
-            message=f"attaches to {target.kind} {target.name}, which {'does not exist' if sure else 'is not among these files'}",
-            cause=f"{target.kind} {near} exists: probably that one is meant." if near else "",
-            evidence=(inventory.field(ref, path, target.name),),
-            fixes=(renamed(route, path, near, f"attach to {near}"),) if near else (),
-            where=inventory.where(ref, path),
-            confidence="certain" if sure else "likely",
+        yield from _dangling(
+            inventory, route, edge, "route.parent", f"attaches to {target.kind}", "attach to"
         )
         return
     if (target.group, target.kind) == (GROUP, "Gateway"):
@@ -207,22 +217,7 @@ def _backend(inventory: Inventory, route: Resource, edge: Edge) -> Iterator[Fact
         return
     service = inventory.get(target)
     if service is None:
-        sure = inventory.missing(target)
-        near = nearest(target.name, inventory.names(target, target), loose=sure)
-        if not sure and near is None:
-            return
-        path = (*edge.path, "name")
-        yield Fact(
-            rule="route.backend",
-            subject=ref,
-            detail=str(target),
-            message=f"sends to Service {target.name}, which {'does not exist' if sure else 'is not among these files'}",
-            cause=f"Service {near} exists: probably that one is meant." if near else "",
-            evidence=(inventory.field(ref, path, target.name),),
-            fixes=(renamed(route, path, near, f"send to Service {near}"),) if near else (),
-            where=inventory.where(ref, path),
-            confidence="certain" if sure else "likely",
-        )
+        yield from _dangling(inventory, route, edge, "route.backend", "sends to Service", "send to Service")
         return
     ports = [whole(one, "port") for _, one in mappings(service, "spec", "ports")]
     path = (*edge.path, "port")
