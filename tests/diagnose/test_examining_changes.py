@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import random
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import clusters
@@ -135,8 +134,14 @@ def test_an_analyzer_that_fails_costs_no_other_object_its_findings(monkeypatch: 
             raise ValueError("a fault")
         return plan(inventory, resource, kind)
 
-    monkeypatch.setattr(going, "_plan", SimpleNamespace(ask=ask))
-    assert [one.rule for one in going.update([pod, broken], now=clusters.NOW)] == ["config.missing"]
+    monkeypatch.setattr(going._plan, "ask", ask)
+    found = going.update([pod, broken], now=clusters.NOW)
+    assert [(one.rule, one.subject.name) for one in found] == [
+        ("config.missing", "gone"),
+        ("object.unexamined", "broken"),
+    ]
+    assert "ValueError in an analyzer" in found[1].cause
+    assert found == examine(Snapshot([pod, broken]), scope="live", now=clusters.NOW)
     assert [str(ref) for ref in going.failed] == ["Pod b/broken"]
     assert [one.rule for one in going.update(drops=list(going.failed), now=clusters.NOW)] == [
         "config.missing"

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fairlead.diagnose.examining import examine, needs
+from fairlead.diagnose.examining import _WANTED, examine
+from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.references import edges
 from fairlead.words import Snapshot
 
@@ -92,9 +93,11 @@ def test_spoilt_objects_do_no_harm(seed: int) -> None:
         if (
             seed + number
         ) % 2:  # each case is seen ten times as a cluster and ten times as files, spoilt otherwise each time
-            examine(view, scope="live", now=GOLDEN.NOW, advice=True)
-            needs(view, now=GOLDEN.NOW)
+            found = examine(view, scope="live", now=GOLDEN.NOW, advice=True)
+            inventory = Inventory(view, scope="live", now=GOLDEN.NOW)
+            assert [fault for *_, fault in _WANTED.every(inventory) if fault is not None] == []
         else:
-            examine(view, scope="files", now=GOLDEN.NOW, advice=True)
+            found = examine(view, scope="files", now=GOLDEN.NOW, advice=True)
+        assert [one for one in found if one.rule == "object.unexamined"] == []
         for one in objects:
             list(edges(one))

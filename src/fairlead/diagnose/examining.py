@@ -65,7 +65,7 @@ from fairlead.diagnose.causes import Fact, Ledger, roots
 from fairlead.diagnose.changes import with_changes
 from fairlead.diagnose.inventories import ALWAYS, ANY_KIND, ANY_MAKER, Inventory, Locate, Reads, Scope
 from fairlead.diagnose.revisions import way_back
-from fairlead.words import Finding, Need, Ref, Resource, Snapshot, View
+from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, View
 
 Look: TypeAlias = Callable[[Inventory, Resource], Iterator[Fact]]
 """What an analyzer asks of one object. It reads the world through the Inventory alone."""
@@ -168,12 +168,23 @@ class _Plan:
             for look in makers:
                 yield from look(inventory, resource)
 
-    def ask_all(self, inventory: Inventory) -> Iterator[Any]:
+    def answers(
+        self, inventory: Inventory, resource: Resource, kind: tuple[str, str]
+    ) -> tuple[list[Any], Exception | None]:
+        """Return what one object makes of all that it is asked, and the fault of an analyzer that could not go on."""
+        found: list[Any] = []
+        try:
+            found.extend(self.ask(inventory, resource, kind))
+        except Exception as error:  # noqa: BLE001  what one object holds must not cost the others
+            return found, error
+        return found, None
+
+    def every(self, inventory: Inventory) -> Iterator[tuple[Resource, list[Any], Exception | None]]:
         """Ask every object, kind by kind."""
         for kind in sorted(inventory.view.kinds()):
             if any(self.of(kind)):
                 for one in inventory.view.list(*kind):
-                    yield from self.ask(inventory, one, kind)
+                    yield one, *self.answers(inventory, one, kind)
 
 
 _BROKEN, _ALL, _WANTED = _Plan(UNITS), _Plan((*UNITS, *ADVICE)), _Plan(NEEDS)
@@ -189,7 +200,8 @@ def needs(view: View, *, now: datetime) -> list[Need]:
 
 def needs_in(inventory: Inventory) -> list[Need]:
     """Return the needs of an inventory that is to be examined: put the answers into it, then ask `findings_in`."""
-    return list(dict.fromkeys(_WANTED.ask_all(inventory)))
+    # A fault here is one of the examination to come too, which tells of it.
+    return list(dict.fromkeys(need for _, found, _ in _WANTED.every(inventory) for need in found))
 
 
 def examine(
@@ -214,7 +226,24 @@ def examine(
 def findings_in(inventory: Inventory, *, advice: bool = False) -> list[Finding]:
     """Return one Finding per root cause of what an inventory holds, the gravest first."""
     plan = _ALL if advice else _BROKEN
-    return _with_ways_back(inventory, roots(plan.ask_all(inventory)))
+    return _with_ways_back(inventory, roots(_facts(plan.every(inventory))))
+
+
+def _facts(told: Iterable[tuple[Resource, list[Fact], Exception | None]]) -> Iterator[Fact]:
+    for one, found, fault in told:
+        yield from found
+        if fault is not None:
+            yield _unexamined(Ref.of(one), fault)
+
+
+def _unexamined(ref: Ref, fault: Exception) -> Fact:
+    return Fact(
+        rule="object.unexamined",
+        subject=ref,
+        severity=Severity.INFO,
+        message="could not be examined in full",
+        cause=f"{type(fault).__name__} in an analyzer: a fault of fairlead's, worth a report.",
+    )
 
 
 def _with_ways_back(inventory: Inventory, findings: Sequence[Finding]) -> list[Finding]:
@@ -348,14 +377,13 @@ class Examination:
         self.failed.pop(ref, None)
         if resource is not None:
             self._inventory.reading(reads)
-            try:
-                facts.extend(self._plan.ask(self._inventory, resource, kind))
-                if self._inventory.live:
-                    wanted.extend(_WANTED.ask(self._inventory, resource, kind))
-            except Exception as error:  # noqa: BLE001  what one object holds must not cost the others; it is told in `failed`
-                self.failed[ref] = error
-            finally:
-                self._inventory.reading(None)
+            facts, fault = self._plan.answers(self._inventory, resource, kind)
+            if fault is not None:
+                self.failed[ref] = fault
+                facts.append(_unexamined(ref, fault))
+            if self._inventory.live:
+                wanted, _ = _WANTED.answers(self._inventory, resource, kind)
+            self._inventory.reading(None)
             if wanted:
                 self._needs[ref] = wanted
             if reads.until is not None:

@@ -151,6 +151,7 @@ RULES: Mapping[str, str] = {
     "object.foreign": "An object of a kind that is not known here.",
     "object.invalid": "The API server would refuse the object.",
     "object.kind": "Kubernetes has no such kind, or not in this version.",
+    "object.unexamined": "Not all could be asked about an object: a fault of an analyzer, which costs no other object its findings.",
     "olm.approval": "An operator's install plan waits for approval.",
     "olm.catalog": "A catalog of operators does not serve.",
     "olm.extension": "An extension is not installed, or does not get on.",
