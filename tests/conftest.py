@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from fairlead.drivers.cluster import Access, read_kubeconfig
+from fairlead.drivers.cluster import Access, AsyncCluster, read_kubeconfig
+from fairlead.keep.errors import Refusal
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMUM_KUBECTL = 30
@@ -101,6 +103,33 @@ class ControlPlane:
     def access(self) -> Access:
         """The administrator's."""
         return read_kubeconfig(self.data / "kubeconfig")
+
+
+async def fill_shop(data: Path, selects: str) -> None:
+    """Put a namespace with one pod labelled app=web that says that it runs, and a Service that selects an app, into a control plane."""
+    async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
+        await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+        meta = {"name": "web", "namespace": "shop"}
+        spec = {"containers": [{"name": "web", "image": "web:1"}], "nodeName": "one"}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**meta, "labels": {"app": "web"}},
+            "spec": spec,
+        }
+        for _ in range(250):
+            try:
+                await cluster.create(pod)
+                break
+            except Refusal:  # the namespace's service account is on its way
+                await asyncio.sleep(0.02)
+        status = {
+            "phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "web", "image": "web:1", "imageID": "x", "ready": True, "restartCount": 0, "state": {"running": {}}}],
+        }  # fmt: skip
+        await cluster.patch("v1", "Pod", "shop", "web", {"status": status}, subresource="status")
+        service = {"selector": {"app": selects}, "ports": [{"port": 80}]}
+        await cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service})
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import ControlPlane
+from tests.conftest import ControlPlane, fill_shop
 
 from fairlead.drivers.cluster import AsyncCluster, read_kubeconfig
 from fairlead.faces.cli.main import main
-from fairlead.keep.errors import Refusal
 from fairlead.reactor import diagnosing_healing, diagnosing_reports, diagnosing_working
 from fairlead.reactor import heal as healing
 from fairlead.reactor.diagnosing_serving import Options, Platform
@@ -31,34 +30,8 @@ API = "fairlead.dev/v1alpha1"
 @pytest.fixture(scope="module")
 def data(control_plane: ControlPlane) -> Path:
     """The data directory of a control plane without a node, where a Service has a pod that says that it runs."""
-    asyncio.run(_fill(control_plane.data))
+    asyncio.run(fill_shop(control_plane.data, "web"))
     return control_plane.data
-
-
-async def _fill(data: Path) -> None:
-    async with AsyncCluster.from_kubeconfig(data / "kubeconfig") as cluster:
-        await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-        meta = {"name": "web", "namespace": "shop"}
-        spec = {"containers": [{"name": "web", "image": "web:1"}], "nodeName": "one"}
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {**meta, "labels": {"app": "web"}},
-            "spec": spec,
-        }
-        for _ in range(250):
-            try:
-                await cluster.create(pod)
-                break
-            except Refusal:  # the namespace's service account is on its way
-                await asyncio.sleep(0.02)
-        status = {
-            "phase": "Running", "podIP": "10.0.0.9", "conditions": [{"type": "Ready", "status": "True"}],
-            "containerStatuses": [{"name": "web", "image": "web:1", "imageID": "x", "ready": True, "restartCount": 0, "state": {"running": {}}}],
-        }  # fmt: skip
-        await cluster.patch("v1", "Pod", "shop", "web", {"status": status}, subresource="status")
-        wrong = {"selector": {"app": "web"}, "ports": [{"port": 80}]}
-        await cluster.create({"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": wrong})
 
 
 def on(data: Path, step: Callable[[AsyncCluster], Coroutine[Any, Any, Any]]) -> Any:
