@@ -5,8 +5,6 @@
 
 from fairlead.dialects.manifests.amending import Unamendable, amend
 from fairlead.dialects.manifests.reading import (
-    DEEPEST,
-    LARGEST,
     LONGEST,
     READS,
     WRITES,
@@ -15,9 +13,9 @@ from fairlead.dialects.manifests.reading import (
     doubles,
     parse,
     read,
-    scalar,
     write,
 )
+from fairlead.tongues.yamls import DEEPEST, LARGEST, scalar
 
 __all__ = [
     "DEEPEST",

@@ -16,26 +16,15 @@ from typing import Any
 import yaml
 
 from fairlead.tongues.paths import Path, dotted
+from fairlead.tongues.yamls import DEEPEST, LARGEST, scalar
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity, Where
 
 LONGEST = 64 * 1024 * 1024
 """Characters of text that are read from one file."""
-DEEPEST = 100
-"""Levels of nesting that a document may have."""
-LARGEST = 1_000_000
-"""Values that a document may have once its aliases are expanded."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
 _TEMPLATE = re.compile(r"\{\{[-\s]*[^}]*\}\}")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)\Z")
-_BASED = re.compile(r"([-+]?)(0x[0-9a-fA-F_]+|0b[01_]+|0o[0-7_]+|0[0-7_]+)\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_WORDS: Mapping[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
-}
 _STRING_TAGS = {"tag:yaml.org,2002:str", "!"}
 _CORE_TAGS = {
     f"tag:yaml.org,2002:{name}"
@@ -85,25 +74,6 @@ def about_file(
         cause=cause,
         where=Where(file, line, path),
     )
-
-
-def scalar(value: str) -> Any:
-    """Return what an unquoted scalar means: null, boolean, number or the text itself."""
-    if value in _WORDS:
-        return _WORDS[value]
-    if value[0] not in "+-.0123456789":
-        return value
-    if _INTEGER.match(value):
-        return int(value.replace("_", "")) if len(value) < 400 else value
-    based = _BASED.match(value)
-    if based is not None:
-        digits = based.group(2).replace("_", "")
-        number = int(digits, 0) if digits[1:2] in {"x", "b", "o"} else int(digits or "0", 8)
-        return -number if based.group(1) == "-" else number
-    if _FLOAT.match(value):
-        number_f = float(value.replace("_", ""))
-        return number_f if number_f not in {float("inf"), float("-inf")} else value
-    return value
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""Go's text/template with the functions of Sprig and Helm: a text is compiled once, into Python functions."""
