@@ -1,33 +1,20 @@
 """The entry point of `fairlead`: verbs, help and exit codes.
 
-Every verb is a module with `declare(subparsers)` and a `run(args) -> int`. Exit codes: 0 done; 1 it failed, or there
-are findings; 2 the command or its input cannot be understood. Imports of engines happen inside verbs, so that --help is quick.
+Every verb is a row in a table and a module with `declare(subparsers)`, which sets `run(args) -> int`. Exit codes: 0 done; 1 it failed,
+or there are findings; 2 the command or its input cannot be understood. Only the module of the verb that was typed is imported, and
+engines inside its `run`, so that every command starts quickly.
 """
 
 from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from fairlead import __version__
-from fairlead.faces.cli import (
-    diagnose,
-    fix,
-    ignoring,
-    image,
-    install,
-    judge,
-    judgetests,
-    lifecycle,
-    mcp,
-    sense,
-    serve,
-    snapshot,
-    undo,
-)
 from fairlead.faces.cli.problems import Problem
 
 EXAMPLES = """\
@@ -44,8 +31,38 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the whole command line, for main and for the tests of its help."""
+VERBS: tuple[tuple[str, str, str], ...] = (
+    ("up", "lifecycle", "bring the platform up on this machine"),
+    ("down", "lifecycle", "stop the platform and everything it runs; the data stays"),
+    ("status", "lifecycle", "say what runs, where, and how it is (exit code 1 when it is down)"),
+    ("kubeconfig", "lifecycle", "print the administrator's kubeconfig, or its path"),
+    ("version", "lifecycle", "print the version"),
+    ("image", "image", "bring images in without a registry, list and remove them"),
+    ("diagnose", "diagnose", "say what is wrong and why, on a cluster or in files"),
+    ("diagnose-ignore", "ignoring", ""),
+    (
+        "snapshot",
+        "snapshot",
+        "write what a diagnosis looks at into a file without secrets, for somebody else to diagnose",
+    ),
+    ("fix", "fix", "try a fix on a copy of the cluster; carry it out with --apply"),
+    ("undo", "undo", "take back what a fix has changed"),
+    ("mcp", "mcp", "serve the diagnosis to assistants (Model Context Protocol)"),
+    ("judge", "judge", "judge manifests or a cluster by Kyverno, Gatekeeper, CEL and other policies"),
+    ("judge-test", "judgetests", ""),
+    ("sense", "sense", "see what every process does, judged by Falco, Tetragon and Tracee rules"),
+    (
+        "serve",
+        "serve",
+        "run a server beside a real cluster: its admission webhook, its audit, its sensors, its diagnosis",
+    ),
+    ("install", "install", "print what a real cluster needs to run a server of fairlead's"),
+)
+"""Each verb, its module in this folder, and what the list of commands says of it ("": not listed)."""
+
+
+def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """Return the command line as far as these words need it: the verb that is typed, or the list of all; whole without words."""
     top = argparse.ArgumentParser(
         prog="fairlead",
         description="The whole cloud-native platform in one Python program.",
@@ -54,19 +71,15 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"fairlead {__version__}")
     verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    lifecycle.declare(verbs)
-    image.declare(verbs)
-    diagnose.declare(verbs)
-    ignoring.declare(verbs)
-    snapshot.declare(verbs)
-    fix.declare(verbs)
-    undo.declare(verbs)
-    mcp.declare(verbs)
-    judge.declare(verbs)
-    judgetests.declare(verbs)
-    sense.declare(verbs)
-    serve.declare(verbs)
-    install.declare(verbs)
+    modules = {verb: module for verb, module, _ in VERBS}
+    typed = [modules[words[0]]] if words and words[0] in modules else []
+    if words is None or typed:
+        for module in typed or dict.fromkeys(modules.values()):
+            importlib.import_module(f"fairlead.faces.cli.{module}").declare(verbs)
+    else:
+        for verb, _, text in VERBS:
+            if text:
+                verbs.add_parser(verb, help=text)
     return top
 
 
@@ -77,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words[:2] = ["judge-test"]
     if words[:2] == ["diagnose", "ignore"]:  # and a kind of the name `ignore` is ignore.its-group
         words[:2] = ["diagnose-ignore"]
-    args = parser().parse_args(words)
+    if words and words[0][:1] != "-" and words[0] not in {verb for verb, _, _ in VERBS}:
+        return _unknown(words[0])
+    args = parser(words).parse_args(words)
     try:
         code: int = args.run(args)
     except Problem as problem:
@@ -99,6 +114,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fairlead: error: the output cannot be written: {error.strerror}", file=sys.stderr)
         return 1
     return code
+
+
+def _unknown(word: str) -> int:
+    """Say that there is no such verb, and which ones come near."""
+    import difflib
+
+    near = difflib.get_close_matches(word, [verb for verb, _, text in VERBS if text], n=2, cutoff=0.6)
+    said = " or ".join(f"fairlead {verb}" for verb in near)
+    print(f'fairlead: error: there is no command "{word}"', file=sys.stderr)
+    print(f"  did you mean: {said}" if near else "  see them all with: fairlead --help", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":
