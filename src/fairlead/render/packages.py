@@ -41,7 +41,7 @@ class Layer:
 
     name: str
     text: str
-    sort: Literal["file", "set", "set-string", "set-json"] = "file"
+    sort: Literal["file", "set", "set-string", "set-json", "set-file", "set-literal"] = "file"
 
 
 @dataclass(frozen=True, slots=True)
