@@ -63,12 +63,18 @@ class _Bound(Server):
         self._shd = SocketHolder(os.dup(self._listener.fileno()), False, BACKLOG)  # type: ignore[call-arg, assignment]
 
 
-def build(app: Any, listener: socket.socket, certificate: Path, key: Path) -> Server:
-    """Return a server for an ASGI application with a certificate and its key, which `serve` runs until `stop`."""
+def build(
+    app: Any,
+    listener: socket.socket,
+    certificate: Path | None,
+    key: Path | None,
+    interface: Interfaces = Interfaces.ASGINL,
+) -> Server:
+    """Return a server for an application, which `serve` runs until `stop`: with a certificate and its key, or without TLS."""
     server = _Bound(
         app,
         listener,
-        interface=Interfaces.ASGINL,
+        interface=interface,
         ssl_cert=certificate,
         ssl_key=key,
         ssl_protocol_min=SSLProtocols.tls12,

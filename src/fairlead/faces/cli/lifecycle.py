@@ -61,7 +61,9 @@ def declare(verbs: Verbs) -> None:
         "--detach", action="store_true", help="return as soon as it is ready, and go on in the background"
     )
     up.add_argument(
-        "--no-node", action="store_true", help="the control plane alone: nothing runs pods, no sensor"
+        "--no-node",
+        action="store_true",
+        help="the control plane alone: nothing runs pods, no sensor, no registry",
     )
     up.add_argument(
         "--no-audit",
@@ -107,6 +109,14 @@ def declare(verbs: Verbs) -> None:
         help="write what the API is asked to logs/audit.jsonl, as this audit.k8s.io/v1 Policy says, or `default`; "
         "without it that happens, as `default`, where rules in sense/rules.d are about audit events",
     )
+    up.add_argument(
+        "--registry-port",
+        type=int,
+        default=None,
+        metavar="N",
+        help="port of the registry for modules and images, on loopback, 0 = a free one (default: the last one used, or 5000, or a free one)",
+    )
+    up.add_argument("--no-registry", action="store_true", help="no registry for modules and images")
     up.add_argument("--ready-pipe", type=int, default=None, help=argparse.SUPPRESS)
     up.set_defaults(run=run_up)
 
@@ -141,6 +151,7 @@ def run_up(args: argparse.Namespace) -> int:
         ("--port", args.port),
         ("--sensor-metrics", args.sensor_metrics),
         ("--platform-metrics", args.platform_metrics),
+        ("--registry-port", args.registry_port),
     )
     for name, port in ports:
         if port is not None and not 0 <= port <= 65535:
@@ -155,6 +166,8 @@ def run_up(args: argparse.Namespace) -> int:
         sensor_metrics=args.sensor_metrics,
         platform=not args.no_platform and not args.no_node,
         platform_metrics=args.platform_metrics,
+        registry=not args.no_registry and (not args.no_node or args.registry_port is not None),
+        registry_port=args.registry_port,
         audit_policy=_audit_policy(args.audit_policy)
         or ("default" if not args.no_sensor and _wants_audit(where.root / "sense" / "rules.d") else ""),
     )

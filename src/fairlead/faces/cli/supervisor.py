@@ -26,8 +26,8 @@ from fairlead.faces.cli.problems import Problem
 READY_SECONDS = 30.0
 NODE_READY_SECONDS = 45.0
 SENSOR_READY_SECONDS = 15.0
-STOP_SECONDS = {"node": 60.0, "control-plane": 15.0, "sensor": 10.0, "platform": 10.0}
-BESIDE = ("sensor", "platform")
+STOP_SECONDS = {"node": 60.0, "control-plane": 15.0, "sensor": 10.0, "platform": 10.0, "registry": 10.0}
+BESIDE = ("sensor", "platform", "registry")
 """Processes that the others do without."""
 NOT_HERE = 3
 """The exit code of a process that cannot do its work on this machine, and has said why in its record: it is not started again."""
@@ -48,6 +48,8 @@ class Options:
     platform: bool = True
     platform_metrics: int | None = None
     audit_policy: str = ""
+    registry: bool = True
+    registry_port: int | None = None
 
 
 def children(where: Places, options: Options) -> list[Child]:
@@ -65,6 +67,11 @@ def children(where: Places, options: Options) -> list[Child]:
         found[0].command.append("--no-audit")
     if options.audit_policy:
         found[0].command += ["--audit-policy", options.audit_policy]
+    if options.registry:
+        command = [*python, "fairlead.faces.registry", *data]
+        if options.registry_port is not None:
+            command += ["--port", str(options.registry_port)]
+        found.append(Child("registry", command, where.logs / "registry.log"))
     if options.node:
         command = [*python, "fairlead.reactor.node", *data]
         if not options.containers:
@@ -152,8 +159,11 @@ def run(where: Places, options: Options, *, ready_pipe: int | None = None) -> in
 def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[int]) -> None:
     sensor = next((child for child in family if child.name == "sensor"), None)
     platform = next((child for child in family if child.name == "platform"), None)
+    registry = next((child for child in family if child.name == "registry"), None)
     for child in family:
         (where.run / f"{child.name}.json").unlink(missing_ok=True)
+    if registry is not None:
+        registry.start()
     for child in family:
         if child.name in BESIDE:
             continue
@@ -178,6 +188,13 @@ def _bring_up(where: Places, family: list[Child], begun: float, stopping: list[i
             runs = record.get("runs", "")
             print(f"the node is ready{f', running {runs}' if runs else ''} ({took:.1f} s)", flush=True)
             _print_without(record)
+    if registry is not None:
+        _await_record(where, registry, NODE_READY_SECONDS, stopping)
+        if stopping:
+            return
+        url = where.record("registry")["url"]
+        registry.command += ["--port", url.rpartition(":")[2]]  # should it have to start again
+        print(f"the registry is ready at {url}", flush=True)
     if platform is not None:
         platform.start()  # what it finds it tells as it finds it: nobody waits for it
     if sensor is not None:
@@ -265,6 +282,8 @@ def detach(where: Places, options: Options) -> int:
         [] if options.platform_metrics is None else ["--platform-metrics", str(options.platform_metrics)]
     )
     command += ["--audit-policy", options.audit_policy] if options.audit_policy else []
+    command += [] if options.registry else ["--no-registry"]
+    command += [] if options.registry_port is None else ["--registry-port", str(options.registry_port)]
     log_path = where.logs / "supervisor.log"
     with log_path.open("wb") as log:
         subprocess.Popen(
@@ -311,6 +330,7 @@ def clean(where: Places) -> bool:
     found = False
     for name, module in (
         ("platform", "fairlead.reactor.diagnosing"),
+        ("registry", "fairlead.faces.registry"),
         ("sensor", "fairlead.reactor.sense"),
         ("node", "fairlead.reactor.node"),
         ("control-plane", "fairlead.faces.kube"),
