@@ -1,0 +1,110 @@
+"""Which files of a folder do not belong to its package: .fairleadignore, timoni.ignore and .helmignore.
+
+The first two have Git's pattern language (gitignore(5)); .helmignore has the smaller one of Helm's own, without `**`, in which
+no pattern with a `**` is allowed. Texts in, a function out: reads nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+Ignored: TypeAlias = Callable[[str, bool], bool]
+"""(path relative to the package, whether it is a folder) -> whether it is left out. What is below an ignored folder is never asked."""
+
+NAMES: Final = (".fairleadignore", "timoni.ignore", ".helmignore")
+ALWAYS: Final = (".git", ".hg", ".svn", ".DS_Store", "__pycache__")
+"""Names that belong to no package, wherever they are."""
+
+
+class BadPattern(ValueError):
+    """A line of an ignore file that is no pattern. `line` counts from 1."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def nothing(path: str, folder: bool) -> bool:  # noqa: ARG001  it is an Ignored
+    """Leave out only what never belongs to a package."""
+    return path.rpartition("/")[2] in ALWAYS
+
+
+def ignoring(text: str, *, helm: bool = False) -> Ignored:
+    """Return what an ignore file leaves out. Raises BadPattern. The last line that fits decides, and `!` takes back in."""
+    from fairlead.tongues import regexes
+
+    rules: list[tuple[bool, bool, Callable[[str], object]]] = []
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip() if helm else _stripped(raw)
+        if not line or line.startswith("#"):
+            continue
+        taken_back = line.startswith("!")
+        pattern = line[1:] if taken_back else line
+        if helm and "**" in pattern:
+            raise BadPattern(f'"{pattern}": double-star (**) syntax is not supported in .helmignore', number)
+        folders_only = pattern.endswith("/")
+        pattern = pattern.rstrip("/")
+        if not pattern:
+            continue
+        try:
+            compiled = regexes.compile(_expression(pattern, line=number))
+        except ValueError as error:
+            raise BadPattern(f'"{line}" is no pattern', number) from error
+        rules.append((taken_back, folders_only, compiled.fullmatch))
+
+    def left_out(path: str, folder: bool) -> bool:
+        if nothing(path, folder):
+            return True
+        found = False
+        for taken_back, folders_only, fits in rules:
+            if (folder or not folders_only) and found == taken_back and fits(path):
+                found = not taken_back
+        return found
+
+    return left_out
+
+
+def _stripped(line: str) -> str:
+    """Return a line without the blanks at its end, unless the last is escaped."""
+    bare = line.rstrip("\r\n").rstrip(" \t")
+    return bare + " " if bare.endswith("\\") and len(bare) < len(line.rstrip("\r\n")) else bare
+
+
+def _expression(pattern: str, line: int) -> str:
+    """Return a regular expression over whole paths: a pattern with an inner slash is anchored, any other fits at any depth."""
+    anchored = "/" in pattern
+    pattern = pattern.removeprefix("/")
+    made = "" if anchored else "(?:.*/)?"
+    at = 0
+    while at < len(pattern):
+        if pattern.startswith("**/", at) and (at == 0 or pattern[at - 1] == "/"):
+            made, at = made + "(?:.*/)?", at + 3
+        elif pattern[at:] == "**" and (at == 0 or pattern[at - 1] == "/"):
+            made, at = made + ".+", at + 2
+        elif pattern[at] == "*":
+            made, at = made + "[^/]*", at + 1
+        elif pattern[at] == "?":
+            made, at = made + "[^/]", at + 1
+        elif pattern[at] == "[":
+            part, at = _class(pattern, at, line)
+            made += part
+        else:
+            at += pattern[at] == "\\" and at + 1 < len(pattern)
+            made, at = made + _literal(pattern[at]), at + 1
+    return made
+
+
+def _class(pattern: str, at: int, line: int) -> tuple[str, int]:
+    """Return a set of characters (`[a-z]`, `[!a]`) as an expression, and where the pattern goes on."""
+    end = pattern.find("]", at + 2)
+    if end < 0:
+        raise BadPattern(f'"{pattern}" opens a [ that nothing closes', line)
+    inner = pattern[at + 1 : end]
+    negated = inner[:1] in {"!", "^"}
+    inner = inner[negated:].replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+    return f"[{'^/' if negated else ''}{inner}]", end + 1
+
+
+def _literal(character: str) -> str:
+    return "\\" + character if character in r".^$*+?{}[]\|()" else character

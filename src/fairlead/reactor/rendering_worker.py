@@ -1,0 +1,43 @@
+"""What a rendering's worker runs, and how it is asked: bytes in, bytes out.
+
+`answer` runs in the worker: it gets everything with the question, and has no files, no network and no identity. `ask` runs in front of it.
+Whatever a worker does (ends, hangs, grows, lies) becomes `Mistaken`: the package is to blame, and nothing else is hurt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fairlead.reactor import rendering_wire as wire
+from fairlead.reactor.rendering import Source, renderer
+from fairlead.render.packages import Answers, Context, Lacking, Layer, Mistake, Mistaken, Rendered
+from fairlead.words import Where
+
+
+def answer(question: bytes) -> bytes:
+    """Render what the question says and return the answer. Never raises: what goes wrong inside is part of the answer."""
+    try:
+        sort, package, layers, context, answers = wire.asked(question)
+        try:
+            return wire.said(renderer(sort)(package, layers, context, answers))
+        except (Mistaken, Lacking) as outcome:
+            return wire.said(outcome)
+    except RecursionError:
+        return wire.said("it nests too deeply")
+    except MemoryError:
+        return wire.said("it needs more memory than a rendering may have")
+    except Exception as error:  # noqa: BLE001  a renderer's own fault must be told, by its name
+        return wire.said(f"{type(error).__name__}: {error}")
+
+
+def ask(source: Source, layers: Sequence[Layer], context: Context, answers: Answers) -> Rendered:
+    """Have a worker render the source. Raises Mistaken (also for a worker that ends or takes too long) and Lacking."""
+    question = wire.request(source.sort, source.package, layers, context, answers)
+    try:
+        return wire.heard(_run(question))
+    except wire.BadAnswer as error:
+        raise Mistaken(Mistake(f"the rendering failed: {error}", Where(source.where))) from error
+
+
+def _run(question: bytes) -> bytes:
+    return answer(question)
