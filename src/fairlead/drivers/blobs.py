@@ -112,6 +112,7 @@ class Blobs:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
+            self._lock.close()
             raise BlobError("UNKNOWN", f"another process serves the registry in {root}") from fault
         self._db = sqlite3.connect(root / "registry.db", isolation_level=None)
         self._db.execute("pragma journal_mode=wal")
