@@ -1,0 +1,449 @@
+"""What the typed constructors do when they are called, in Starlark: every field is looked up, checked and kept, or told.
+
+Starlark and not Python, since a call across costs a hundred times what a call inside does. A check returns the value to keep, or None
+after it has told what is wrong; so one call tells all that is wrong with it, and what is kept is always well formed.
+Text only; must never be changed without its table in constructors.py, which names these functions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CHECKS: Final = r'''
+LOWER = "abcdefghijklmnopqrstuvwxyz"
+UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DIGITS = "0123456789"
+LABEL = LOWER + DIGITS + "-"
+SUBDOMAIN = LABEL + "."
+WORD = LOWER + UPPER + DIGITS + "-_."
+ALNUM = LOWER + UPPER + DIGITS
+SUFFIXES = {"": 1, "m": 1, "k": 1, "M": 1, "G": 1, "T": 1, "P": 1, "E": 1, "n": 1, "u": 1,
+            "Ki": 1, "Mi": 1, "Gi": 1, "Ti": 1, "Pi": 1, "Ei": 1}
+
+def keys_of(at):
+    out = []
+    for _ in range(1000):
+        if at == None:
+            break
+        out.append(at[1])
+        at = at[0]
+    return out
+
+def oops(at, message, hint = ""):
+    """Tell what is wrong at a place: ((((None, "spec"), "ports"), 0), "port")."""
+    report(keys_of(at), message, hint, call_stack())
+
+def short(text):
+    return text if len(text) <= 60 else text[:57] + "..."
+
+def said(v):
+    t = type(v)
+    if t == "string":
+        return "the text " + json.encode(short(v))
+    if t == "int" or t == "float":
+        return "the number " + short(str(v))
+    if t == "bool":
+        return "true" if v else "false"
+    if t == "list" or t == "tuple":
+        return "a list"
+    if t == "dict":
+        return "a mapping"
+    if t == "struct":
+        name = made(v)
+        return "a " + name.rpartition(".")[2] if name else "a group of values"
+    if t == "function":
+        return "a function that is not called"
+    return "None" if v == None else "a " + t
+
+def made(v):
+    """The type that a value was made as by a constructor, or "". Kinds also carry where they were made."""
+    mark = getattr(v, "", "")
+    return mark if type(mark) == "string" else mark[0]
+
+def named(at, key):
+    """What to call a field in a message."""
+    if type(key) == "int":
+        for _ in range(100):
+            if at == None:
+                return "the item"
+            if type(at[1]) == "string":
+                return "item %d of `%s`" % (key, at[1])
+            at = at[0]
+    return "`%s`" % key
+
+def wrong(at, key, wanted, v, hint = ""):
+    oops((at, key), "%s must be %s, is %s" % (named(at, key), wanted, said(v)), hint)
+    return None
+
+# --- leaves: (shape, value, at, key) -> the value, or None
+
+def text(shape, v, at, key):
+    if type(v) != "string":
+        t = type(v)
+        hint = ""
+        if t == "int" or t == "float":
+            hint = 'write "%s", in quotes' % v
+        elif t == "bool":
+            hint = 'write "%s", in quotes' % ("true" if v else "false")
+        return wrong(at, key, "a text", v, hint)
+    form = shape[1]
+    if form != None and not form(v, at, key):
+        return None
+    return v
+
+def one_of(shape, v, at, key):
+    if type(v) != "string":
+        return wrong(at, key, "a text", v)
+    if v not in shape[1]:
+        unknown_word(keys_of((at, key)), named(at, key), v, shape[1].keys(), call_stack())
+        return None
+    return v
+
+def integer(shape, v, at, key):
+    if type(v) != "int":
+        hint = ""
+        if type(v) == "string" and v and not v.strip(DIGITS):
+            hint = "write %s, without quotes" % v
+        elif type(v) == "float" and v == int(v):
+            hint = "write %d" % int(v)
+        return wrong(at, key, "an integer", v, hint)
+    if (shape[1] != None and v < shape[1]) or (shape[2] != None and v > shape[2]):
+        low, high = shape[1], shape[2]
+        if low != None and high != None:
+            wanted = "must be between %d and %d" % (low, high)
+        elif low != None:
+            wanted = "must be at least %d" % low
+        else:
+            wanted = "must be at most %d" % high
+        oops((at, key), "%s %s, is %s" % (named(at, key), wanted, short(str(v))))
+        return None
+    return v
+
+def boolean(shape, v, at, key):
+    if type(v) != "bool":
+        hint = ""
+        if v == "true" or v == "True" or v == "yes" or v == "on":
+            hint = "write True, without quotes"
+        elif v == "false" or v == "False" or v == "no" or v == "off":
+            hint = "write False, without quotes"
+        return wrong(at, key, "True or False", v, hint)
+    return v
+
+def number(shape, v, at, key):
+    if type(v) != "int" and type(v) != "float":
+        return wrong(at, key, "a number", v)
+    if (shape[1] != None and v < shape[1]) or (shape[2] != None and v > shape[2]):
+        oops((at, key), "%s is %s, which is out of its range%s%s" % (
+            named(at, key), v, "" if shape[1] == None else ", at least %s" % shape[1], "" if shape[2] == None else ", at most %s" % shape[2]))
+        return None
+    return v
+
+def quantity(shape, v, at, key):
+    t = type(v)
+    if t == "string":
+        if v and v[0] in DIGITS and v.lstrip(DIGITS) in SUFFIXES:
+            return v
+        fault = quantity_fault(v)
+        if not fault[0]:
+            return v
+        oops((at, key), "%s %s" % (named(at, key), fault[0]), fault[1])
+        return None
+    if t == "int" or t == "float":
+        return v
+    return wrong(at, key, 'an amount such as "100m" or "64Mi"', v)
+
+def port_or_name(shape, v, at, key):
+    if type(v) == "int":
+        if v < 1 or v > 65535:
+            oops((at, key), "%s must be a port between 1 and 65535, is %d" % (named(at, key), v))
+            return None
+        return v
+    if type(v) == "string":
+        if v and not v.strip(DIGITS):
+            return wrong(at, key, "a port's number or name", v, "write %s, without quotes" % v)
+        return v if port_name(v, at, key) else None
+    return wrong(at, key, "a port's number or name", v)
+
+def count_or_share(shape, v, at, key):
+    if type(v) == "int":
+        if v < 0:
+            oops((at, key), "%s must not be negative, is %d" % (named(at, key), v))
+            return None
+        return v
+    if type(v) == "string":
+        if len(v) > 1 and v[-1] == "%" and not v[:-1].strip(DIGITS):
+            return v
+        hint = "write %s, without quotes" % v if v and not v.strip(DIGITS) else ""
+        return wrong(at, key, 'a number or a share such as "25%"', v, hint)
+    return wrong(at, key, 'a number or a share such as "25%"', v)
+
+def int_or_text(shape, v, at, key):
+    if type(v) == "int" or type(v) == "string":
+        return v
+    return wrong(at, key, "an integer or a text", v)
+
+def anything(shape, v, at, key):
+    return loose(v, (at, key))
+
+def loose(v, at):
+    """A copy of a value without a schema: what JSON can say."""
+    t = type(v)
+    if t == "string" or t == "int" or t == "bool" or t == "float":
+        return v
+    if t == "list" or t == "tuple":
+        return [loose(x, (at, i)) for i, x in enumerate(v)]
+    if t == "dict":
+        out = {}
+        for k, x in v.items():
+            if type(k) != "string":
+                oops(at, "a key must be a text, is %s" % said(k))
+            elif x != None:
+                out[k] = loose(x, (at, k))
+        return out
+    if t == "struct":
+        return {k: loose(getattr(v, k), (at, k)) for k in dir(v) if k and getattr(v, k) != None}
+    if v != None:
+        oops(at, "%s is not data: an object holds texts, numbers, lists and mappings" % said(v))
+    return None
+
+# --- branches
+
+def listing(shape, v, at, key):
+    if type(v) != "list" and type(v) != "tuple":
+        return wrong(at, key, "a list", v, "write [...] around it" if type(v) in ("string", "dict", "struct", "int") else "")
+    here = (at, key)
+    item = shape[1]
+    check = item[0]
+    out = []
+    i = 0
+    for x in v:
+        if x != None:
+            kept = check(item, x, here, i)
+            if kept != None:
+                out.append(kept)
+        i += 1
+    keys = shape[2]
+    if keys != None and len(out) > 1 and len(out) == i:
+        repeated(out, keys, here, key)
+    return out
+
+def repeated(items, keys, at, key):
+    seen = {}
+    if keys:
+        for i, x in enumerate(items):
+            mark = tuple([getattr(x, k, None) or ("TCP" if k == "protocol" else None) for k in keys])
+            if mark in seen:
+                first = mark[0]
+                rest = "" if len(keys) < 2 else " (%s)" % ", ".join(["%s %s" % (k, m) for k, m in zip(keys[1:], mark[1:]) if m != None])
+                oops((at, i), "two items of `%s` have the same %s %s%s: items %d and %d" % (
+                    key, keys[0], json.encode(first) if type(first) == "string" else first, rest, seen[mark], i), "each must be another one")
+            seen[mark] = i
+    else:
+        for i, x in enumerate(items):
+            if x in seen:
+                oops((at, i), "`%s` has %s twice: items %d and %d" % (key, said(x), seen[x], i))
+            seen[x] = i
+
+def mapping(shape, v, at, key):
+    if type(v) != "dict":
+        if type(v) == "struct" and not made(v):
+            v = {k: getattr(v, k) for k in dir(v)}
+        else:
+            return wrong(at, key, "a mapping", v)
+    here = (at, key)
+    item = shape[1]
+    check = item[0]
+    form = shape[2]
+    out = {}
+    for k, x in v.items():
+        if type(k) != "string":
+            oops(here, "a key of %s must be a text, is %s" % (named(at, key), said(k)))
+        elif x != None and (form == None or form(k, here, k)):
+            kept = check(item, x, here, k)
+            if kept != None:
+                out[k] = kept
+    return out
+
+def obj(shape, v, at, key):
+    t = type(v)
+    if t == "struct":
+        name = made(v)
+        if name:
+            if name == shape[1].name:
+                return v
+            if name.rpartition(".")[2] != shape[1].short:
+                return wrong(at, key, "a " + shape[1].short, v)
+        return make(shape[1], {k: getattr(v, k) for k in dir(v) if k}, (at, key))
+    if t == "dict":
+        return make(shape[1], v, (at, key))
+    hint = "write a mapping, or call %s(...)" % shape[1].short if t != "list" else "it is one, not a list of them"
+    return wrong(at, key, "a " + shape[1].short, v, hint)
+
+def filled(t, given, at):
+    """Check what is given for a type. Returns the fields that are kept and whether all is well."""
+    fields = t.fields
+    out = {}
+    fine = True
+    for k, v in given.items():
+        if v == None:
+            continue
+        shape = fields.get(k)
+        if shape == None:
+            bare = k[:-1] if type(k) == "string" and k.endswith("_") else ""
+            shape = fields.get(bare) if bare else None
+            if shape == None:
+                if t.loose:
+                    out[k] = loose(v, (at, k))
+                else:
+                    fine = False
+                    unknown_field(keys_of((at, k)), str(k), t.short, fields.keys(), call_stack())
+                continue
+            k = bare
+        kept = shape[0](shape, v, at, k)
+        if kept == None:
+            fine = False
+        else:
+            out[k] = kept
+    for k in t.required:
+        if k not in out and given.get(k) == None and given.get(k + "_") == None:
+            fine = False
+            oops(at, "%s needs `%s`" % (t.short, k), t.hints.get(k, ""))
+    return out, fine
+
+def make(t, given, at):
+    """An inner object of a type."""
+    out, fine = filled(t, given, at)
+    out[""] = t.name
+    result = struct(**out)
+    if fine:
+        for rule in t.rules:
+            rule(result, at)
+    return result
+
+def kind(t, given):
+    """A whole object, with where it was made."""
+    for k, want in (("apiVersion", t.api_version), ("kind", t.kind)):
+        have = given.get(k)
+        if have != None and have != want:
+            oops((None, k), "the %s of a %s is %s, not %s" % (k, t.short, json.encode(want), json.encode(have) if type(have) == "string" else said(have)), "leave it out")
+    out, fine = filled(t, given, None)
+    result = {"": (t.name, call_stack()), "apiVersion": t.api_version, "kind": t.kind}
+    for k, v in out.items():
+        result[k] = v
+    result["apiVersion"], result["kind"] = t.api_version, t.kind
+    final = struct(**result)
+    if fine:
+        for rule in t.rules:
+            rule(final, None)
+    return final
+
+# --- the last look: everything once more, as plain data without marks
+
+def proven(t, v, at):
+    fields = t.fields
+    out = {}
+    given = v
+    if type(v) == "struct":
+        for rule in t.rules:
+            rule(v, at)
+        given = {k: getattr(v, k) for k in dir(v) if k}
+    elif type(v) != "dict":
+        oops(at, "must be a %s, is %s" % (t.short, said(v)))
+        return {}
+    for k, x in given.items():
+        if x == None:
+            continue
+        shape = fields.get(k)
+        if shape != None:
+            out[k] = shape[-1](shape, x, at, k)
+        elif t.loose:
+            out[k] = loose(x, (at, k))
+        else:
+            unknown_field(keys_of((at, k)), str(k), t.short, fields.keys(), call_stack())
+    for k in t.required:
+        if k not in out:
+            oops(at, "%s needs `%s`" % (t.short, k))
+    return out
+
+def obj_again(shape, v, at, key):
+    return proven(shape[1], v, (at, key))
+
+def listing_again(shape, v, at, key):
+    if type(v) != "list":
+        return wrong(at, key, "a list", v)
+    here = (at, key)
+    item = shape[1]
+    check = item[-1]
+    if shape[2] != None and len(v) > 1:
+        repeated(v, shape[2], here, key)
+    return [check(item, x, here, i) for i, x in enumerate(v)]
+
+def mapping_again(shape, v, at, key):
+    if type(v) != "dict":
+        return wrong(at, key, "a mapping", v)
+    here = (at, key)
+    item = shape[1]
+    check = item[-1]
+    form = shape[2]
+    if form != None:
+        for k in v:
+            form(k, here, k)
+    return {k: check(item, x, here, k) for k, x in v.items()}
+
+# --- the table: JSON -> types
+
+def shape_of(raw, types):
+    sort = raw[0]
+    if sort == "text":
+        return (text, FORMS[raw[1]] if raw[1] else None, text)
+    if sort == "object":
+        return (obj, types[raw[1]], obj_again)
+    if sort == "list":
+        return (listing, shape_of(raw[1], types), raw[2], listing_again)
+    if sort == "map":
+        return (mapping, shape_of(raw[1], types), FORMS[raw[2]] if raw[2] else None, mapping_again)
+    if sort == "enum":
+        return (one_of, {word: True for word in raw[1]}, one_of)
+    if sort == "int":
+        return (integer, raw[1], raw[2], integer)
+    if sort == "number":
+        return (number, raw[1], raw[2], number)
+    if sort == "bool":
+        return (boolean, boolean)
+    if sort == "quantity":
+        return (quantity, quantity)
+    if sort == "port":
+        return (port_or_name, port_or_name)
+    if sort == "share":
+        return (count_or_share, count_or_share)
+    if sort == "int-or-text":
+        return (int_or_text, int_or_text)
+    return (anything, anything)
+
+def linked(text):
+    table = json.decode(text)
+    types = {
+        name: struct(
+            name = name,
+            short = raw["short"],
+            api_version = raw["api"],
+            kind = raw["kind"],
+            fields = {},
+            required = raw["required"],
+            loose = raw["loose"],
+            hints = raw["hints"],
+            rules = RULES.get(raw["short"], []) if raw["known"] else [],
+        )
+        for name, raw in table.items()
+    }
+    for name, raw in table.items():
+        fields = types[name].fields
+        for field, shape in raw["fields"].items():
+            fields[field] = shape_of(shape, types)
+    return types
+
+def constructor(t):
+    if t.kind:
+        return lambda **fields: kind(t, fields)
+    return lambda **fields: make(t, fields, None)
+'''
