@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from fairlead.converge.inventory import Inventory
-from fairlead.converge.revisions import Line, Record
+from fairlead.converge.revisions import Line, Record, wants
 from fairlead.converge.stages import Desired
 
 Way: TypeAlias = Literal["first", "next", "resume", "supersede"]
