@@ -252,6 +252,8 @@ def second_look(step: Step, answer: Answer, policy: Policy, coming: Coming) -> S
 def _agreed(step: Step, merged: Resource) -> Step:
     if step.live is None:
         return replace(step, action="create", rehearsed=True)
+    if text(step.live, "metadata", "deletionTimestamp"):
+        return replace(step, action="recreate", rehearsed=True, why="the one that is there is being deleted")
     if step.action == "take over":
         return replace(step, rehearsed=True, differences=tuple(differences(step.live, merged)))
     if same(step.live, merged) and _owned(merged, step.live):
