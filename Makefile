@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint types bench rates scenarios lock clean
+.PHONY: help setup demo test test-living test-computing lint types bench rates scenarios lock clean
 
 help:           ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -14,13 +14,22 @@ setup:          ## install what is missing, and nothing else
 demo: setup     ## bring a shop up, break it five ways, find the causes, prove the fixes
 	@$(BIN)/python examples/demo.py
 
+# What computes runs beside what mostly waits for processes, so that two cores are both of use.
+COMPUTING := $(addprefix tests/,conformance converge diagnose dialects judge keep orchestrate render sense tongues)
+
 test: setup     ## everything that CI checks
 	@sh tools/setup.sh kubectl
+	@$(MAKE) --no-print-directory --output-sync=line --keep-going -j2 test-living test-computing
+
+test-living:
+	$(BIN)/pytest $(addprefix --ignore=,$(COMPUTING))
+
+test-computing:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -p no:cacheprovider $(COMPUTING)
 
 lint: setup     ## formatting and style, repaired where that can be done
 	$(BIN)/ruff format .
