@@ -185,7 +185,7 @@ def read_bundle(data: bytes | str, where: str) -> list[Candidate]:
         "timestamps": _timestamps(material, where), "version": version,
     }  # fmt: skip
     if "dsseEnvelope" in document and "messageSignature" not in document:
-        found = read_envelope(part(document, "dsseEnvelope", where), where, **shared)
+        found = read_envelope(part(document, "dsseEnvelope", where), **shared)
         if version >= 3 and len(found) != 1:
             raise BadProof(f"{where}: a bundle's envelope has one signature, and this has {len(found)}")
         return found
@@ -199,7 +199,7 @@ def read_bundle(data: bytes | str, where: str) -> list[Candidate]:
     return [Candidate(signature=unb64(signed.get("signature"), f"{where}: signature"), digest=raw, **shared)]
 
 
-def read_envelope(document: Mapping[str, Any], where: str, **shared: Any) -> list[Candidate]:
+def read_envelope(document: Mapping[str, Any], *, where: str, **shared: Any) -> list[Candidate]:
     """Return the signatures of a DSSE envelope. Raises BadProof."""
     payload = unb64(document.get("payload"), f"{where}: payload")
     kind = document.get("payloadType")
@@ -209,7 +209,6 @@ def read_envelope(document: Mapping[str, Any], where: str, **shared: Any) -> lis
     listed = _items(document, "signatures", MOST_SIGNATURES, where)
     if not listed:
         raise BadProof(f"{where}: an envelope without signatures")
-    shared = {"where": where, **shared}
     return [
         Candidate(
             signature=unb64(
@@ -218,6 +217,7 @@ def read_envelope(document: Mapping[str, Any], where: str, **shared: Any) -> lis
             message=message,
             payload=payload,
             payload_type=kind,
+            where=where,
             **shared,
         )
         for index, one in enumerate(listed)
@@ -245,7 +245,7 @@ def read_layer(
         document = parse(payload, where)
         if not isinstance(document, dict):
             raise BadProof(f"{where}: not an envelope")
-        return read_envelope(document, where, **shared)
+        return read_envelope(document, where=where, **shared)
     if media_type != SIMPLE:
         raise BadProof(f"{where}: {media_type} is no payload of a signature")
     signature = unb64(annotations.get(SIGNATURE), f"{where}: the annotation {SIGNATURE}")
