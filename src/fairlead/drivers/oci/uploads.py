@@ -67,20 +67,21 @@ class Source:
         return Body(end - start, told)
 
 
+def measure_file(path: Path, media_type: str, algorithm: str = "sha256") -> Descriptor:
+    """Return the Descriptor of a file. Raises RegistryError for one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, algorithm)
+            return Descriptor(media_type, f"{algorithm}:{found.hexdigest()}", file.tell())
+    except OSError as error:
+        raise RegistryError(f"{path}: {error.strerror}") from error
+
+
 async def measure(data: bytes | Path, media_type: str, algorithm: str = "sha256") -> Descriptor:
     """Return the Descriptor of bytes or of a file. Raises RegistryError for a file that cannot be read."""
     if isinstance(data, bytes):
         return Descriptor(media_type, digest_of(data, algorithm), len(data))
-
-    def whole() -> Descriptor:
-        with data.open("rb") as file:
-            found = hashlib.file_digest(file, algorithm)
-            return Descriptor(media_type, f"{algorithm}:{found.hexdigest()}", file.tell())
-
-    try:
-        return await asyncio.to_thread(whole)
-    except OSError as error:
-        raise RegistryError(f"{data}: {error.strerror}") from error
+    return await asyncio.to_thread(measure_file, data, media_type, algorithm)
 
 
 class Upload:
