@@ -104,8 +104,11 @@ async def draft(
     coming = Coming.of(objects, [instance.namespace] if missing else [])
     proofs = last.proofs if last is not None else {}
     steps = [step for stage in kept for step in planning.first_look(stage, live, instance, policy, proofs)]
-    steps = await rehearsed(requests, steps, instance.manager, policy, coming)
-    steps = await judged(requests, steps, policies or {}, now)
+    now_possible = [one for one in steps if not (missing and one.ref.namespace == instance.namespace)]
+    answered = {
+        one.ref: one for one in await rehearsed(requests, now_possible, instance.manager, policy, coming)
+    }
+    steps = await judged(requests, [answered.get(one.ref, one) for one in steps], policies or {}, now)
     prunes = planning.removals(begin.known, wanted, live, instance, policy)
     return Draft(
         desired=desired,

@@ -75,7 +75,9 @@ async def wait(
     live: dict[Ref, Resource] = {ref: item for ref, item in (seen or {}).items() if ref in by_ref}
     missing = [one for one in wanted if one.entry.ref not in live]
     if missing:
-        live |= await look(requests, [one.entry for one in missing], labels)
+        live |= await look(
+            requests, [one.entry for one in missing], labels, listed=all(one.gone for one in missing)
+        )
     while True:
         for ref, target in by_ref.items():
             if ref not in waiting.states or ref in waiting.left():
@@ -92,8 +94,10 @@ async def wait(
         await asyncio.sleep(min(delay, max(0.0, deadline - time.monotonic())))
         check()
         delay = min(delay * 1.4, SLOWEST)
-        left = [by_ref[ref].entry for ref in waiting.left()]
-        found = await look(requests, left, labels)
+        left = [by_ref[ref] for ref in waiting.left()]
+        found = await look(
+            requests, [one.entry for one in left], labels, listed=all(one.gone for one in left)
+        )
         live = found
         if time.monotonic() - hinted >= HINTED:
             hinted = time.monotonic()
@@ -110,8 +114,10 @@ def _state(live: Resource | None, target: Target, now: datetime) -> Health:
     return health(live, now, target.checks, complete=True) if live is not None else GONE
 
 
-async def look(requests: Requests, entries: Sequence[Entry], labels: str) -> dict[Ref, Resource]:
-    """Return the objects that are there. Raises Refusal and Unreachable."""
+async def look(
+    requests: Requests, entries: Sequence[Entry], labels: str, *, listed: bool = False
+) -> dict[Ref, Resource]:
+    """Return the objects that are there. With `listed`, what a LIST by the labels lacks is not there. Raises Refusal and Unreachable."""
     groups: dict[tuple[str, str, str], list[Ref]] = {}
     for one in entries:
         groups.setdefault((one.api_version, one.ref.kind, one.ref.namespace), []).append(one.ref)
@@ -124,7 +130,7 @@ async def look(requests: Requests, entries: Sequence[Entry], labels: str) -> dic
             wanted = set(refs)
             there = {ref: one for one in items if (ref := Ref.of(one)) in wanted}
             found.update(there)
-            refs = [one for one in refs if one not in there]
+            refs = [] if listed else [one for one in refs if one not in there]
         await requests.by_name(api_version, refs, found)
 
     raise_first(await requests.each(groups.items(), group))
