@@ -20,7 +20,6 @@ from fairlead.render.packages import Mistake, Mistaken, Package, Sort
 from fairlead.words import Where
 
 if TYPE_CHECKING:
-    from gzip import GzipFile
     from typing import IO
 
 MOST_FILES: Final = 20_000
@@ -91,58 +90,16 @@ def of_files(files: Mapping[str, bytes], where: str, *, digest: str = "", target
 
 def untarred(data: bytes, where: str) -> dict[str, bytes]:
     """Return the files of a .tar.gz by path. Links, devices, paths that lead out, doubles and too much of anything are refused."""
-    import gzip
     import io
-    import tarfile
-    import zlib
 
-    files: dict[str, bytes] = {}
+    from fairlead.drivers.oci.errors import RegistryError
+    from fairlead.drivers.oci.unpacking import Limits, unpacked
+
     try:
-        with (
-            gzip.GzipFile(fileobj=io.BytesIO(data)) as plain,
-            tarfile.open(fileobj=_Bounded(plain, where), mode="r|") as archive,  # type: ignore[call-overload]  # it reads, and that is all
-        ):
-            for member in archive:
-                name = member.name.removeprefix("./")
-                if member.isdir() or member.type == tarfile.XGLTYPE:
-                    _safe(name or ".", where)
-                    continue
-                if not member.isreg():
-                    _refuse(f"the archive has {name}, which is a link or a device", where)
-                _safe(name, where)
-                if name in files:
-                    _refuse(f"the archive has {name} twice", where)
-                if member.size > LARGEST_FILE:
-                    _refuse(f"{name} is larger than {LARGEST_FILE >> 20} MiB", where)
-                inside = archive.extractfile(member)
-                files[name] = inside.read() if inside is not None else b""
-                _bound(files, where)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
-        _refuse(f"is no archive (.tar.gz): {error}", where)
-    return files
-
-
-class _Bounded:
-    """A stream that ends in a refusal when more comes out of it than a package may hold, whatever the archive's headers claim."""
-
-    def __init__(self, stream: GzipFile, where: str) -> None:
-        self._stream, self._where = stream, where
-        self._left = LARGEST_PACKAGE + MOST_FILES * 1024
-
-    def read(self, size: int) -> bytes:
-        found = self._stream.read(min(size, self._left + 1))
-        self._left -= len(found)
-        if self._left < 0:
-            _refuse(f"unpacks to more than {LARGEST_PACKAGE >> 20} MiB", self._where)
-        return found
-
-
-def _safe(name: str, where: str) -> None:
-    parts = name.rstrip("/").split("/")
-    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or len(name) > 4096:
-        _refuse(f"the archive has {name[:200]!r}, which leads out of the package", where)
-    if len(parts) > DEEPEST:
-        _refuse(f"the archive nests folders more than {DEEPEST} deep", where)
+        found = unpacked(io.BytesIO(data), where, Limits(LARGEST_PACKAGE, MOST_FILES, LARGEST_FILE))
+    except RegistryError as error:
+        _refuse(str(error).removeprefix(f"{where}: "), where)
+    return {path: member.data for path, member in found.items()}
 
 
 def _one(name: str, data: bytes, where: str) -> Source:
