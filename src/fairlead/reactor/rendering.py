@@ -37,9 +37,6 @@ RENDERERS: Final[Mapping[Sort, tuple[str, str]]] = {
 CONFINED: Final = frozenset({"timoni"})
 """Sorts whose renderer has a process without rights of its own; in a worker it could not start that."""
 
-CONFINED: Final[frozenset[Sort]] = frozenset({"timoni"})
-"""Sorts whose renderer starts a confined process itself."""
-
 MOST_ROUNDS: Final = 20
 """How often a rendering may be begun again because it lacks something more."""
 
