@@ -30,6 +30,7 @@ _VERSIONS: Final = {
     "application/vnd.dev.sigstore.bundle+json;version=0.3": 3,
     BUNDLE: 3,
 }
+DIGESTS: Final = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 LARGEST_BUNDLE: Final = 48 << 20
 MOST_ENTRIES: Final = 32
 MOST_SIGNATURES: Final = 32
@@ -73,8 +74,8 @@ class Entry:
 class Candidate:
     """One signature as it was found. `where` is what messages call it.
 
-    `message` is what was signed (an envelope's is its pre-authentication encoding); of a signature of a file only `digest` is known, its
-    SHA-256. `payload` is what the message says: a simple signing document, or an in-toto statement. `broken` is why nothing can come of it.
+    `message` is what was signed (an envelope's is its pre-authentication encoding); of a signature of a file only its `digest` is known,
+    until somebody brings the `file`. `payload` is what the message says: a simple signing document, or an in-toto statement. `broken` is why nothing can come of it.
     """
 
     where: str
@@ -82,6 +83,8 @@ class Candidate:
     signature: bytes = b""
     message: bytes | None = None
     digest: bytes = b""
+    algorithm: str = "sha256"
+    file: bytes | None = None
     payload: bytes = b""
     payload_type: str = ""
     certificate: x509.Certificate | None = None
@@ -186,17 +189,23 @@ def read_bundle(data: bytes | str, where: str) -> list[Candidate]:
     }  # fmt: skip
     if "dsseEnvelope" in document and "messageSignature" not in document:
         found = read_envelope(part(document, "dsseEnvelope", where), **shared)
-        if version >= 3 and len(found) != 1:
+        if len(found) != 1:
             raise BadProof(f"{where}: a bundle's envelope has one signature, and this has {len(found)}")
         return found
     if "dsseEnvelope" in document:
         raise BadProof(f"{where}: both a messageSignature and a dsseEnvelope")
     signed = part(document, "messageSignature", where)
-    digest = part(signed, "messageDigest", where)
-    if digest.get("algorithm") != "SHA2_256":
-        raise BadProof(f"{where}: the digest is {digest.get('algorithm')!r}, and only SHA2_256 is supported")
-    raw = unb64(digest.get("digest"), f"{where}: messageDigest.digest")
-    return [Candidate(signature=unb64(signed.get("signature"), f"{where}: signature"), digest=raw, **shared)]
+    algorithm, raw = "sha256", b""
+    if signed.get("messageDigest") is not None:
+        held = part(signed, "messageDigest", where)
+        algorithm = DIGESTS.get(str(held.get("algorithm")), "")
+        if not algorithm:
+            raise BadProof(
+                f"{where}: the digest is {held.get('algorithm')!r}, and {', '.join(DIGESTS)} are supported"
+            )
+        raw = unb64(held.get("digest"), f"{where}: messageDigest.digest")
+    signature = unb64(signed.get("signature"), f"{where}: signature")
+    return [Candidate(signature=signature, digest=raw, algorithm=algorithm, **shared)]
 
 
 def read_envelope(document: Mapping[str, Any], *, where: str, **shared: Any) -> list[Candidate]:

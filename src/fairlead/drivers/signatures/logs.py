@@ -187,8 +187,10 @@ def _same_digest(algorithm: object, digest: bytes, candidate: Candidate, *, payl
     if payload or candidate.message is not None:
         what = candidate.payload if payload else candidate.message
         wanted = hashlib.new(name, what or b"").digest()
+    elif candidate.file is not None:
+        wanted = hashlib.new(name, candidate.file).digest()
     else:
-        wanted = candidate.digest if name == "sha256" else b""
+        wanted = candidate.digest if name == candidate.algorithm else b""
     if digest != wanted:
         raise BadProof("the log entry is of another artifact")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
@@ -41,6 +41,7 @@ Logging: TypeAlias = Literal["require", "check", "ignore"]
 SKEW: Final = timedelta(minutes=5)
 """How far a proven time may be ahead of this machine's clock."""
 _ANY: Final = "*"
+_EVERY: Final = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,14 +225,14 @@ def _fits(key: Key, candidate: Candidate, digest: str) -> bool:
 
 def _claim(candidate: Candidate, digest: str, predicate: str) -> Claim:
     if candidate.message is None:
-        if digest != f"sha256:{candidate.digest.hex()}":
-            raise BadProof(f"it is a signature of sha256:{candidate.digest.hex()}")
+        if digest != f"{candidate.algorithm}:{candidate.digest.hex()}":
+            raise BadProof(f"it is a signature of {candidate.algorithm}:{candidate.digest.hex()}")
         claim = Claim(SIGNING, {}, {}, {})
     else:
         claim = read_claim(candidate.payload, candidate.payload_type, digest)
     if predicate == _ANY and claim.predicate_type == SIGNING:
         raise BadProof("it is a signature, and an attestation is wanted")
-    if predicate not in {_ANY, claim.predicate_type}:
+    if predicate not in {_ANY, _EVERY, claim.predicate_type}:
         wanted = "a signature" if predicate == SIGNING else f"an attestation of the type {predicate}"
         found = (
             "a signature"
@@ -326,6 +327,49 @@ def _expired(leaf: x509.Certificate, when: datetime, *, proven: bool) -> str:
     return f"the certificate has expired: it held from {span}, and nothing proves that the signature was made then"
 
 
-def digest_of_file(data: bytes) -> str:
-    """Return the digest by which a file is verified."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def verify_file(
+    candidates: Sequence[Candidate],
+    data: bytes,
+    authorities: Sequence[Authority],
+    now: datetime,
+    what: str,
+    *,
+    predicate: str = _EVERY,
+) -> tuple[Proven, ...]:
+    """Return every signature of a file, of those in a bundle, that one of the authorities made. Raises Unverified.
+
+    A statement is about the file if it names its SHA-256, SHA-384 or SHA-512. `predicate` "" takes signatures and attestations.
+    """
+    if not any(one.keys or one.identities for one in authorities):
+        raise Unverified(f"{what}: nobody is trusted to have signed it")
+    if not candidates:
+        raise Unsigned(f"{what}: not signed")
+    proven: list[Proven] = []
+    reasons: list[str] = []
+    for candidate in candidates:
+        for authority in authorities:
+            try:
+                proven.append(_of_file(candidate, authority, data, now, predicate))
+            except BadProof as error:
+                reasons.append(_told(candidate, authority, str(error), several=len(authorities) > 1))
+    if not proven:
+        raise Unverified(f"{what}: no signature of it is by anybody who is trusted", tuple(reasons))
+    return tuple(proven)
+
+
+def _of_file(
+    candidate: Candidate, authority: Authority, data: bytes, now: datetime, predicate: str
+) -> Proven:
+    digests = {name: hashlib.new(name, data).digest() for name in ("sha256", "sha384", "sha512")}
+    if candidate.message is None:
+        if candidate.digest and candidate.digest != digests[candidate.algorithm]:
+            raise BadProof(f"it is a signature of {candidate.algorithm}:{candidate.digest.hex()}")
+        known = replace(candidate, digest=digests[candidate.algorithm], file=data)
+        return examine(known, authority, f"{known.algorithm}:{known.digest.hex()}", now, predicate)
+    refusal = BadProof("it is about nothing")
+    for name, raw in digests.items():
+        try:
+            return examine(candidate, authority, f"{name}:{raw.hex()}", now, predicate)
+        except BadProof as error:
+            refusal = refusal if name != "sha256" else error
+    raise refusal
