@@ -12,10 +12,13 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
+	"time"
 )
 
 const (
@@ -24,7 +27,8 @@ const (
 	largestStack  = 64 << 20
 )
 
-// Welcome is the first frame: what the process gives up before it hears a request. Memory is in bytes.
+// Welcome is the first frame: what the process gives up before it hears a request. Memory is what it may use and Data what the kernel
+// lets it map, both in bytes.
 type Welcome struct {
 	Filter []byte `json:"filter"`
 	User   int    `json:"user"`
@@ -91,6 +95,19 @@ func hear(from io.Reader, frames chan<- *frame) {
 	}
 }
 
+// watch ends the process when it uses more memory than it may. What grows faster than it looks meets the kernel's limit, which is higher,
+// and which the runtime does not always meet in good order.
+func watch(most uint64) {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	for {
+		time.Sleep(10 * time.Millisecond)
+		metrics.Read(samples)
+		if samples[0].Value.Uint64()-samples[1].Value.Uint64() > most {
+			fail(errors.New("out of memory"))
+		}
+	}
+}
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
 		fmt.Println(version())
@@ -108,7 +125,8 @@ func main() {
 	debug.SetMaxStack(largestStack)
 	debug.SetGCPercent(200)
 	if welcome.Memory > 0 {
-		debug.SetMemoryLimit(int64(welcome.Memory))
+		debug.SetMemoryLimit(int64(welcome.Memory - welcome.Memory/8))
+		go watch(welcome.Memory)
 	}
 	warm()
 	lacking, err := confine(welcome)

@@ -10,7 +10,10 @@ import (
 	"cuelang.org/go/mod/module"
 )
 
-const mostProblems = 40
+const (
+	mostProblems   = 40
+	longestMessage = 2000
+)
 
 // Problem is one thing that CUE finds wrong: its words, the path of the value, and the places that it comes from, the first first.
 type Problem struct {
@@ -35,15 +38,24 @@ func (w *work) problems(err error) []Problem {
 			break
 		}
 		problem := Problem{Path: strings.Join(each.Path(), "."), Places: []Place{}}
-		problem.Message = strings.TrimPrefix(each.Error(), problem.Path+": ")
+		message := strings.TrimPrefix(each.Error(), problem.Path+": ")
+		if strings.ContainsAny(problem.Path, ":/") {
+			problem.Path = "" // of a package, which the message names
+		}
 		for _, position := range errors.Positions(each) {
 			if !position.IsValid() {
 				continue
 			}
 			at := position.Position()
-			name := below(at.Filename)
-			problem.Places = append(problem.Places, Place{w.called(name), at.Line, at.Column})
+			place := Place{w.called(below(at.Filename)), at.Line, at.Column}
+			problem.Places = append(problem.Places, place)
+			message = strings.ReplaceAll(message, fmt.Sprintf("%s:%d:%d: ", at.Filename, at.Line, at.Column), "")
 		}
+		message = strings.ReplaceAll(message, root+"/", "")
+		if len(message) > longestMessage {
+			message = strings.ToValidUTF8(message[:longestMessage], "") + " ..."
+		}
+		problem.Message = message
 		out = append(out, problem)
 	}
 	return out

@@ -80,8 +80,8 @@ def evaluate(evaluation: Evaluation, *, seconds: float = SECONDS, memory: int = 
         welcome = {
             "filter": _filter(),
             "user": _NOBODY if os.geteuid() == 0 else 0,
-            "memory": memory - memory // 8,
-            "data": memory + _RUNTIME,
+            "memory": memory,
+            "data": memory + memory // 4 + _RUNTIME,
         }
         try:
             worker.send(pack(welcome))
@@ -152,7 +152,8 @@ class _Worker:
             return CueFailed(
                 "the evaluation nests too deeply: a value that refers to itself, or very deep data", "depth"
             )
-        if "out of memory" in words or "cannot allocate" in words or "cannot reserve" in words:
+        # Go's runtime can also meet the kernel's limit where it does not expect to, and then it breaks.
+        if any(said in words for said in ("out of memory", "cannot allocate", "SIGSEGV", "SIGBUS")):
             return CueFailed(
                 f"the evaluation needs more than the {memory >> 20} MiB of memory that it may have", "memory"
             )
@@ -265,7 +266,7 @@ def _answer(evaluation: Evaluation, body: bytes) -> Evaluated:
             elif one["there"] and not seek.check:
                 values[seek.path] = one["json"]
     except orjson.JSONDecodeError as error:
-        raise CueFailed(f"the result cannot be read: {error}", "depth") from error
+        raise CueFailed("the result nests too deeply to be read", "depth") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CueFailed("the evaluator's answer cannot be read", "worker") from error
     return Evaluated(values, rows)
