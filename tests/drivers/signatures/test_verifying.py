@@ -57,7 +57,7 @@ def test_keyless(sigstore: Sigstore) -> None:
 
 def test_a_timestamp_proves_when_where_the_log_does_not(sigstore: Sigstore) -> None:
     bundle = sigstore.bundle(PAYLOAD, promised=False, stamped=True)
-    check(bundle, jane(sigstore.root())).when == SIGNED + timedelta(minutes=1)
+    assert check(bundle, jane(sigstore.root())).when == SIGNED + timedelta(minutes=1)
     assert check(bundle, jane(sigstore.root(), stamped=True)).logged
     without = sigstore.bundle(PAYLOAD, logs=False, stamped=True)
     assert check(without, jane(sigstore.root(), log="check", stamped=True)).when is not None
