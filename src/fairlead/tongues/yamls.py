@@ -8,7 +8,8 @@ repeats are shared: a caller that changes what it was given copies first. Source
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -69,10 +70,14 @@ def load(text: str) -> Any:
     return found[0] if found else None
 
 
-def load_all(text: str) -> list[Any]:
-    """Return the value of each document; empty ones are None. Raises BadYaml."""
+def load_all(text: str, scalars: Callable[[str], Any] = scalar, *, repeats: bool = False) -> list[Any]:
+    """Return the value of each document; empty ones are None. Raises BadYaml.
+
+    `scalars` says what an unquoted scalar means, for formats whose tools read YAML by other rules than kubectl. With `repeats` a key
+    may be written twice, and the last one counts.
+    """
     try:
-        loader = _Reader(text)
+        loader = (_Reader if scalars is scalar and not repeats else _reader(scalars, repeats))(text)
     except (yaml.YAMLError, ValueError) as fault:
         raise BadYaml(str(fault).splitlines()[0]) from fault
     try:
@@ -109,6 +114,8 @@ def dump_all(values: Iterable[Any], *, sort: bool = False) -> str:
 class _Reader(_LOADER):  # type: ignore[misc]  # libyaml's or not
     """Reads scalars by Kubernetes' rules and makes keys texts."""
 
+    repeats = False
+
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         """Tell unquoted scalars, which may stand for something, from texts."""
         if kind is yaml.ScalarNode:
@@ -132,7 +139,7 @@ def _mapping(reader: Any, node: Any) -> Any:
                 merged.update(source)
             continue
         key = _key(reader.construct_object(key_node, deep=True), key_node)
-        if key in own:
+        if key in own and not reader.repeats:
             raise yaml.constructor.ConstructorError(
                 None, None, f'the key "{key}" is written twice in one mapping', key_node.start_mark
             )
@@ -161,6 +168,14 @@ for _tag in (
 _Reader.add_constructor("tag:yaml.org,2002:map", _mapping)
 _Reader.add_constructor("tag:yaml.org,2002:seq", _LOADER.construct_yaml_seq)
 _Reader.add_constructor("tag:yaml.org,2002:binary", lambda _, node: "".join(node.value.split()))
+
+
+@lru_cache(maxsize=8)
+def _reader(scalars: Callable[[str], Any], repeats: bool) -> Any:
+    """Return a reader for which unquoted scalars mean what `scalars` says, and which takes keys twice if `repeats`."""
+    made = type("_OtherReader", (_Reader,), {"repeats": repeats})
+    made.add_constructor(_PLAIN, lambda _, node: scalars(node.value))  # type: ignore[attr-defined]  # of PyYAML
+    return made
 
 
 def _measure(value: Any) -> None:
