@@ -26,7 +26,7 @@ from fairlead.render.packages import (
 from fairlead.words import Need, Where
 
 RENDERERS: Final[Mapping[Sort, tuple[str, str]]] = {
-    "module": ("fairlead.render.modules", "render"),
+    "module": ("fairlead.reactor.rendering_modules", "render"),
     "timoni": ("fairlead.reactor.rendering_timoni", "render"),
     "chart": ("fairlead.dialects.helm", "render"),
     "kustomization": ("fairlead.dialects.kustomize", "render"),

@@ -91,6 +91,19 @@ def text(shape, v, at, key):
         return None
     return v
 
+def matching(shape, v, at, key):
+    if type(v) != "string":
+        return text((text, None), v, at, key)
+    if shape[2] != None and len(v) < shape[2]:
+        return wrong(at, key, "a text of at least %d characters" % shape[2], v)
+    if shape[3] != None and len(v) > shape[3]:
+        return wrong(at, key, "a text of at most %d characters" % shape[3], v)
+    if shape[1] and not matches(shape[1], v):
+        return wrong(at, key, "a text that matches %s" % shape[1], v)
+    if shape[4] != None and not shape[4](v, at, key):
+        return None
+    return v
+
 def one_of(shape, v, at, key):
     if type(v) != "string":
         return wrong(at, key, "a text", v)
@@ -222,6 +235,10 @@ def listing(shape, v, at, key):
             if kept != None:
                 out.append(kept)
         i += 1
+    if shape[3] != None and i < shape[3]:
+        oops(here, "%s needs at least %d items, has %d" % (named(at, key), shape[3], i))
+    if shape[4] != None and i > shape[4]:
+        oops(here, "%s may have at most %d items, has %d" % (named(at, key), shape[4], i))
     keys = shape[2]
     if keys != None and len(out) > 1 and len(out) == i:
         repeated(out, keys, here, key)
@@ -327,6 +344,16 @@ def kind(t, given):
         if have != None and have != want:
             oops((None, k), "the %s of a %s is %s, not %s" % (k, t.short, json.encode(want), json.encode(have) if type(have) == "string" else said(have)), "leave it out")
     out, fine = filled(t, given, None)
+    if t.name_form != None and fine:
+        meta = out.get("metadata")
+        name = getattr(meta, "name", None) if meta != None else None
+        if name == None and (meta == None or not getattr(meta, "generateName", None)):
+            oops((None, "metadata"), "%s needs a name" % t.short, 'write metadata = {"name": ...}')
+        elif name != None:
+            fine = t.name_form(name, (None, "metadata"), "name")
+        space = getattr(meta, "namespace", None) if meta != None else None
+        if space != None:
+            fine = FORMS["dns-label"](space, (None, "metadata"), "namespace") and fine
     result = {"": (t.name, call_stack()), "apiVersion": t.api_version, "kind": t.kind}
     for k, v in out.items():
         result[k] = v
@@ -392,16 +419,16 @@ def mapping_again(shape, v, at, key):
 
 # --- the table: JSON -> types
 
-def shape_of(raw, types):
+def shape_of(raw, types, more):
     sort = raw[0]
     if sort == "text":
         return (text, FORMS[raw[1]] if raw[1] else None, text)
     if sort == "object":
-        return (obj, types[raw[1]], obj_again)
+        return (obj, types.get(raw[1]) or more[raw[1]], obj_again)
     if sort == "list":
-        return (listing, shape_of(raw[1], types), raw[2], listing_again)
+        return (listing, shape_of(raw[1], types, more), raw[2], raw[3], raw[4], listing_again)
     if sort == "map":
-        return (mapping, shape_of(raw[1], types), FORMS[raw[2]] if raw[2] else None, mapping_again)
+        return (mapping, shape_of(raw[1], types, more), FORMS[raw[2]] if raw[2] else None, mapping_again)
     if sort == "enum":
         return (one_of, {word: True for word in raw[1]}, one_of)
     if sort == "int":
@@ -416,11 +443,14 @@ def shape_of(raw, types):
         return (port_or_name, port_or_name)
     if sort == "share":
         return (count_or_share, count_or_share)
+    if sort == "matching":
+        return (matching, raw[1], raw[2], raw[3], FORMS[raw[4]] if raw[4] else None, matching)
     if sort == "int-or-text":
         return (int_or_text, int_or_text)
     return (anything, anything)
 
-def linked(text):
+def linked(text, more = {}):
+    """The types of a table, by name, and the kinds among them by apiVersion and kind; `more` is what it refers to beyond itself."""
     table = json.decode(text)
     types = {
         name: struct(
@@ -432,6 +462,7 @@ def linked(text):
             required = raw["required"],
             loose = raw["loose"],
             hints = raw["hints"],
+            name_form = FORMS[raw["name"]] if raw["name"] else None,
             rules = RULES.get(raw["short"], []) if raw["known"] else [],
         )
         for name, raw in table.items()
@@ -439,8 +470,8 @@ def linked(text):
     for name, raw in table.items():
         fields = types[name].fields
         for field, shape in raw["fields"].items():
-            fields[field] = shape_of(shape, types)
-    return types
+            fields[field] = shape_of(shape, types, more)
+    return types, {raw["api"] + " " + raw["kind"]: types[name] for name, raw in table.items() if raw["kind"]}
 
 def constructor(t):
     if t.kind:

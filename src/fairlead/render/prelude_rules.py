@@ -142,7 +142,7 @@ FORMS = {
 }
 '''
 
-RULES: Final = r'''
+RULES: Final = r"""
 def has(o, field):
     return getattr(o, field, None) != None
 
@@ -414,4 +414,4 @@ RULES = {
     "ConfigMap": [keyed_data],
     "SecurityContext": [security],
 }
-'''
+"""

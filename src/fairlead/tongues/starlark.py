@@ -25,10 +25,21 @@ MOST_FILES: Final = 500
 
 _L = starlark.LibraryExtension
 _GLOBALS: Final = starlark.Globals.extended_by(
-    [_L.StructType, _L.RecordType, _L.EnumType, _L.Map, _L.Filter, _L.Partial, _L.Json, _L.Typing, _L.CallStack]
+    [
+        _L.StructType,
+        _L.RecordType,
+        _L.EnumType,
+        _L.Map,
+        _L.Filter,
+        _L.Partial,
+        _L.Json,
+        _L.Typing,
+        _L.CallStack,
+    ]
 )
 _DIALECT: Final = starlark.Dialect.extended()
 _DIALECT.enable_f_strings = True
+_DIALECT.enable_positional_only_arguments = True
 _DIALECT.enable_types = starlark.DialectTypes.ENABLE
 _DIALECT.enable_load_reexport = False
 
@@ -38,6 +49,7 @@ _CANCELLED = "Evaluation cancelled"
 _OVERFLOW = "Starlark call stack overflow"
 _PLACE = re.compile(r"^ *--> (.+):([0-9]+):([0-9]+)$", re.MULTILINE)
 _FRAME = re.compile(r"^  \* (.+):([0-9]+), in (.+)\n(?:      (.*)(?:\n|$))?", re.MULTILINE)
+_PREFIX = re.compile(r"\A(?:Parse error|ValueError|fail): ")
 _MESSAGE = re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
 
 
@@ -118,7 +130,10 @@ def library(
     known = {item.name: item.frozen for item in loads}
     try:
         starlark.eval(
-            module, starlark.parse(name, text, _DIALECT), _GLOBALS, starlark.FileLoader(lambda path: known[path])
+            module,
+            starlark.parse(name, text, _DIALECT),
+            _GLOBALS,
+            starlark.FileLoader(lambda path: known[path]),
         )
     except starlark.StarlarkError as error:
         raise _failed(str(error), name) from None
@@ -153,7 +168,8 @@ class Unit:
 class Evaluator:
     """Evaluates one package: its files and what they load, each once, on one budget.
 
-    `ambient` is what every file sees without a load: names of libraries and of what is taken from each.
+    `ambient` is what every file sees without a load: libraries, and the names that are taken from each. `calls` gives a file of that name
+    Python functions; they get and return what JSON can say, and raise ValueError.
     """
 
     def __init__(
@@ -161,8 +177,10 @@ class Evaluator:
         resolve: Resolve,
         *,
         ambient: Iterable[tuple[Library, Iterable[str]]] = (),
+        calls: Callable[[str], Mapping[str, Callable[..., Any]]] | None = None,
         budget: Budget | None = None,
     ) -> None:
+        self._calls = calls
         self.budget = budget or Budget()
         self._resolve = resolve
         self._ambient = [(item, tuple(names)) for item, names in ambient]
@@ -199,6 +217,8 @@ class Evaluator:
         module = starlark.Module()
         if self._boot is not None:
             starlark.eval(module, self._boot, _GLOBALS, starlark.FileLoader(self._libraries.__getitem__))
+        for symbol, call in (self._calls(source.name) if self._calls is not None else {}).items():
+            module.add_callable(symbol, call)
         _evaluated(module, tree, known, self.budget, source.name)
         return module
 
@@ -313,7 +333,7 @@ def _failed(text: str, name: str, reason: Reason = "error", budget: Budget | Non
         most = f"{budget.depth} deep" if budget is not None else "too deep"
         message = f"calls are nested more than {most}: does a function call itself without end?"
     else:
-        message = message.removeprefix("Parse error: ")
+        message = _PREFIX.sub("", message)
     return Failed(
         message,
         reason=reason,

@@ -1,0 +1,542 @@
+"""Native modules: a manifest (`module.yaml`), typed values and a build in Starlark (`module.star`) -> stages of objects.
+
+`render` is the renderer; `described` reads what a module says of itself without building it. Everything that is wrong and can be told at once
+is told at once, each with its line. Must never depend on anything but the package, the values, the context and the answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fairlead.render import building_objects, values
+from fairlead.render.building import Building, kubernetes
+from fairlead.render.building_texts import nearest
+from fairlead.render.packages import (
+    Answers,
+    Check,
+    Context,
+    Lacking,
+    Layer,
+    Mistake,
+    Mistaken,
+    Package,
+    Rendered,
+    Stage,
+)
+from fairlead.tongues import starlark, yamls
+from fairlead.words import Finding, Need, Ref, Severity, Where
+
+MANIFEST: Final = "module.yaml"
+CODE: Final = "module.star"
+API_VERSION: Final = "fairlead.dev/v1alpha1"
+LIBRARY: Final = "library.star"
+"""What `load("@name")` of a dependency means where no file is named."""
+
+MOST_OBJECTS: Final = 20_000
+LARGEST_OBJECT: Final = 1_500_000
+"""Characters of one object as JSON: what etcd takes, with room for what the cluster adds."""
+
+_SEMVER: Final = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z.-]+)?",
+    re.ASCII,
+)
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)", re.ASCII)
+_RANGE: Final = re.compile(r"\s*(>=|<=|>|<|=|==)?\s*v?(\d+)\.(\d+)(?:\.(\d+|x))?\s*", re.ASCII)
+_FIELDS: Final = {
+    "": ("apiVersion", "kind", "metadata", "spec"),
+    "metadata": ("name", "annotations", "labels"),
+    "spec": ("version", "description", "kubernetes", "library", "dependencies", "home", "sources", "icon", "keywords", "license", "maintainers"),
+    "dependencies": ("name", "source", "version", "digest"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A package of Starlark files that a module loads from: by which name, and where it is fetched from."""
+
+    name: str
+    source: str
+    version: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `module.yaml` says."""
+
+    name: str
+    version: str
+    description: str = ""
+    kubernetes: str = ""
+    library: bool = False
+    dependencies: tuple[Dependency, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a module says of itself: its manifest, and its values as the tree that `render.values` reads (None: it has none)."""
+
+    manifest: Manifest
+    values: Any
+    notes: tuple[str, ...] = ()
+
+
+def render(
+    package: Package,
+    layers: Sequence[Layer],
+    context: Context,
+    answers: Answers,
+    *,
+    definitions: Mapping[str, Any],
+    budget: starlark.Budget | None = None,
+) -> Rendered:
+    """Render a native module with Kubernetes' definitions at hand. Raises Mistaken, and Lacking for dependencies that are not vendored."""
+    module = _Module(package, answers, definitions, budget)
+    manifest = module.manifest
+    if manifest.library:
+        raise Mistaken(
+            Mistake(
+                "the module is a library: it has no build of its own",
+                Where(module.file(MANIFEST)),
+                hint="load it from another module, as one of its dependencies",
+            )
+        )
+    _runs_on(manifest, context, module.file(MANIFEST))
+    tree = module.open()
+    if not module.unit.has("build"):
+        raise Mistaken(
+            Mistake(
+                "there is no build",
+                Where(module.file(CODE)),
+                hint="write: def build(context, values): return [stage(...), ...]",
+            )
+        )
+    if tree is None:
+        settled: dict[str, Any] = values.settle(values.type_of({"type": "group", "fields": {}}), layers)
+        findings: list[Finding] = []
+    else:
+        made = values.type_of(tree, Where(module.file(CODE)))
+        settled = values.settle(made, layers)
+        findings = [
+            _finding("module.deprecated", f"the value is deprecated: {said}", where)
+            for where, said in values.deprecations(made, layers)
+        ]
+    stages = module.build(_context(manifest, context), settled, tree)
+    objects = [
+        building_objects.Made(item, stage["name"], stack, untyped, tuple(stage["moments"] or ()))
+        for stage in stages
+        for item, stack, untyped in zip(stage["objects"], stage["stacks"], stage["untyped"], strict=True)
+    ]
+    module.refuse(building_objects.mistakes(objects, context.namespace, module.told))
+    if len(objects) > MOST_OBJECTS:
+        raise Mistaken(
+            Mistake(
+                f"the module makes {len(objects)} objects, more than {MOST_OBJECTS}", Where(module.file(CODE))
+            )
+        )
+    findings += [
+        _finding(
+            "module.untyped",
+            f"the package has no definition of {made.object.get('apiVersion')} {made.object.get('kind')}: its fields are not checked here",
+            module.told.mistake("", "", starlark.frames(made.stack)).where,
+            Ref.of(made.object),
+        )
+        for made in _first_of_kind(objects)
+    ]
+    findings += [_finding("module.print", note, Where(module.file(CODE))) for note in module.told.notes]
+    return Rendered(
+        sort="module",
+        package=manifest.name,
+        version=manifest.version,
+        stages=tuple(_stage(stage) for stage in stages),
+        findings=tuple(findings),
+        images=tuple(sorted({image for made in objects for image in building_objects.images(made.object)})),
+        values=settled,
+    )
+
+
+def described(
+    package: Package,
+    answers: Answers,
+    *,
+    definitions: Mapping[str, Any],
+    budget: starlark.Budget | None = None,
+) -> Described:
+    """Return what a module says of itself. Raises Mistaken and Lacking as `render` does."""
+    module = _Module(package, answers, definitions, budget)
+    return Described(module.manifest, module.open(), tuple(module.told.notes))
+
+
+class _Module:
+    """A package while it is evaluated: its files with those of its dependencies."""
+
+    def __init__(
+        self,
+        package: Package,
+        answers: Answers,
+        definitions: Mapping[str, Any],
+        budget: starlark.Budget | None,
+    ) -> None:
+        prefix = f"{package.target}/" if package.target else ""
+        files = {
+            name.removeprefix(prefix): data for name, data in package.files.items() if name.startswith(prefix)
+        }
+        self._prefix = prefix
+        self.manifest = manifest(files, prefix)
+        for name in (CODE,) if not self.manifest.library else ():
+            if name not in files:
+                raise Mistaken(Mistake(f"the module has no {name}", Where(self.file(name))))
+        files, folders = _with_dependencies(files, self.manifest, answers)
+        self._budget = budget or starlark.Budget()
+        broken = [name for name, data in files.items() if name.endswith(".star") and not _is_text(data)]
+        if broken:
+            raise Mistaken(
+                *(Mistake("the file is no text in UTF-8", Where(self.file(name))) for name in broken)
+            )
+        custom, mistakes = _custom(files)
+        if mistakes:
+            raise Mistaken(*mistakes)
+        entry = CODE if CODE in files else LIBRARY
+        if entry not in files:
+            raise Mistaken(Mistake(f"the library has no {LIBRARY}", Where(self.file(LIBRARY))))
+        self._building = Building(
+            kubernetes(definitions),
+            files,
+            entry=entry,
+            dependencies=folders,
+            custom=custom,
+            budget=self._budget,
+        )
+        self.told = self._building.told
+        self.unit: starlark.Unit
+
+    def file(self, name: str) -> str:
+        """Return what messages call a file of the module."""
+        return f"{self._prefix}{name}"
+
+    def open(self) -> Any:
+        """Evaluate the module's file; return the description of its values. Raises Mistaken."""
+        try:
+            self.unit = self._building.open()
+            tree = self._building.values()
+        except starlark.Failed as error:
+            raise self._failed(error) from None
+        self.refuse(())
+        return tree
+
+    def build(
+        self, context: Mapping[str, Any], settled: Mapping[str, Any], tree: Any
+    ) -> list[dict[str, Any]]:
+        """Run the build. Raises Mistaken."""
+        try:
+            stages = self._building.build(context, settled, tree)
+        except starlark.Failed as error:
+            raise self._failed(error) from None
+        self.refuse(())
+        return stages
+
+    def refuse(self, more: Sequence[Mistake]) -> None:
+        """Raise Mistaken if anything was told, or is told now."""
+        mistakes = [*self.told.mistakes, *more]
+        if mistakes:
+            raise Mistaken(*(self._placed(mistake) for mistake in mistakes))
+
+    def _failed(self, error: starlark.Failed) -> Mistaken:
+        places = self.told.places
+        own = [frame for frame in error.trail if not frame.file.startswith("@")]
+        file, line, column = error.file, error.line, error.column
+        if file.startswith("@") and own:
+            file, line, column = own[-1].file, own[-1].line, 0
+            own = own[:-1]
+        told = Mistake(
+            _said(error.message),
+            Where(file, line),
+            column,
+            places.line(file, line),
+            trail=tuple(Where(frame.file, frame.line) for frame in own),
+        )
+        if error.reason == "error" and self.told.mistakes:
+            return Mistaken(*(self._placed(mistake) for mistake in (*self.told.mistakes, told)))
+        return Mistaken(*(self._placed(mistake) for mistake in (told, *self.told.mistakes)))
+
+    def _placed(self, mistake: Mistake) -> Mistake:
+        """Return a mistake with the package's own folder before its files."""
+        if not self._prefix or not mistake.where.file:
+            return mistake
+        return Mistake(
+            mistake.message,
+            Where(self.file(mistake.where.file), mistake.where.line, mistake.where.path),
+            mistake.column,
+            mistake.excerpt,
+            mistake.hint,
+            tuple(Where(self.file(where.file), where.line, where.path) for where in mistake.trail),
+        )
+
+
+_SAID: Final = (
+    (re.compile(r"Missing named-only parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
+    (re.compile(r"Missing positional-only parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
+    (re.compile(r"Missing parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
+    (re.compile(r"Found `([^`]+)` extra named parameter\(s\) for call to `?(\w+)`?"), r"\2() takes no `\1`"),
+    (
+        re.compile(r"Object of type `struct` has no attribute `(\w+)`(, did you mean `\w+`\?)?"),
+        r"there is no `\1` here\2",
+    ),
+)
+
+
+def _said(message: str) -> str:
+    """Put the evaluator's words for what authors often meet into ours."""
+    for pattern, words in _SAID:
+        found = pattern.search(message)
+        if found is not None:
+            return found.expand(words)
+    return message
+
+
+# --- the manifest
+
+
+def manifest(files: Mapping[str, bytes], prefix: str = "") -> Manifest:
+    """Read a module's manifest. Raises Mistaken with all that is wrong with it."""
+    data = files.get(MANIFEST)
+    where = f"{prefix}{MANIFEST}"
+    if data is None:
+        raise Mistaken(Mistake(f"the module has no {MANIFEST}", Where(where)))
+    try:
+        document = yamls.load(data.decode())
+    except (yamls.BadYaml, UnicodeDecodeError) as error:
+        raise Mistaken(Mistake(f"the manifest is no YAML: {error}", Where(where))) from None
+    reader = _Reading(where)
+    top = reader.mapping(document, "", _FIELDS[""])
+    for field_, want in (("apiVersion", API_VERSION), ("kind", "Module")):
+        if top.get(field_) != want:
+            reader.note(f'must be "{want}", is {_shown(top.get(field_))}', f".{field_}")
+    meta = reader.mapping(top.get("metadata"), ".metadata", _FIELDS["metadata"])
+    spec = reader.mapping(top.get("spec"), ".spec", _FIELDS["spec"])
+    name = meta.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        reader.note(
+            f"must be at most 63 lowercase letters, digits and -, is {_shown(name)}", ".metadata.name"
+        )
+    version = spec.get("version")
+    if not isinstance(version, str) or not _SEMVER.fullmatch(version):
+        reader.note(f"must be a version such as 1.2.3, is {_shown(version)}", ".spec.version")
+    allowed = spec.get("kubernetes", "")
+    if not isinstance(allowed, str) or (allowed and _bounds(allowed) is None):
+        reader.note(f'must be a range such as ">=1.28", is {_shown(allowed)}', ".spec.kubernetes")
+    library = spec.get("library", False)
+    if not isinstance(library, bool):
+        reader.note(f"must be true or false, is {_shown(library)}", ".spec.library")
+    dependencies: list[Dependency] = []
+    listed = spec.get("dependencies") or []
+    if not isinstance(listed, list):
+        reader.note(f"must be a list, is {_shown(listed)}", ".spec.dependencies")
+        listed = []
+    for index, item in enumerate(listed):
+        at = f".spec.dependencies[{index}]"
+        one = reader.mapping(item, at, _FIELDS["dependencies"])
+        texts = {key: one.get(key, "") for key in _FIELDS["dependencies"]}
+        for key, value in texts.items():
+            if not isinstance(value, str):
+                reader.note(f"must be a text, is {_shown(value)}", f"{at}.{key}", "write it in quotes")
+        own = texts["name"]
+        if isinstance(own, str) and (not _NAME.fullmatch(own) or own in {"kubernetes", "crd", "fairlead"}):
+            reader.note(f"must be a name of its own, is {_shown(own)}", f"{at}.name")
+        elif any(own == known.name for known in dependencies):
+            reader.note(f"two dependencies are named {_shown(own)}", f"{at}.name")
+        if not texts["source"]:
+            reader.note("a dependency needs a source", f"{at}.source", "write oci://...")
+        dependencies.append(Dependency(**texts))
+    if reader.mistakes:
+        raise Mistaken(*reader.mistakes)
+    return Manifest(
+        str(name), str(version), str(spec.get("description") or ""), allowed, library, tuple(dependencies)
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Collects what is wrong with a manifest."""
+
+    file: str
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def note(self, message: str, path: str, hint: str = "") -> None:
+        """Note a mistake at a path."""
+        self.mistakes.append(Mistake(message, Where(self.file, 0, path), hint=hint))
+
+    def mapping(self, value: Any, path: str, fields: Sequence[str]) -> Mapping[str, Any]:
+        """Return a mapping that has no other fields than these."""
+        if not isinstance(value, dict):
+            self.note(f"must be a mapping, is {_shown(value)}", path)
+            return {}
+        for key in value:
+            if key not in fields:
+                near = nearest(str(key), fields)
+                self.note("there is no such field", f"{path}.{key}", f"did you mean {near}?" if near else "")
+        return value
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == "":
+        return "missing" if value is None else "empty"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _bounds(text: str) -> list[tuple[str, tuple[int, int]]] | None:
+    """Return the conditions of a range of versions: `>=1.28 <1.33`, `>=1.28, <1.33`; None for what is none."""
+    out = []
+    for part in re.sub(r"(?<=\d)\s+(?=[<>=])", ",", text).split(","):
+        found = _RANGE.fullmatch(part)
+        if found is None:
+            return None
+        out.append((found[1] or "=", (int(found[2]), int(found[3]))))
+    return out
+
+
+def _runs_on(wanted: Manifest, context: Context, file: str) -> None:
+    """Refuse a cluster that the module does not run on."""
+    major, minor = _version(context.capabilities.version)
+    for sign, bound in _bounds(wanted.kubernetes) or () if wanted.kubernetes else ():
+        have = (major, minor)
+        fine = {
+            ">=": have >= bound,
+            ">": have > bound,
+            "<=": have <= bound,
+            "<": have < bound,
+            "=": have == bound,
+            "==": have == bound,
+        }[sign]
+        if not fine:
+            raise Mistaken(
+                Mistake(
+                    f"the module wants Kubernetes {wanted.kubernetes}, the cluster is {context.capabilities.version}",
+                    Where(file, 0, ".spec.kubernetes"),
+                )
+            )
+
+
+def _version(text: str) -> tuple[int, int]:
+    found = _VERSION.match(text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+# --- what the package holds
+
+
+def _with_dependencies(
+    files: dict[str, bytes], own: Manifest, answers: Answers
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Return the files with those of dependencies below `vendor/`, and the folder of each. Raises Lacking for what is not there."""
+    folders: dict[str, str] = {}
+    needs = []
+    merged = dict(files)
+    for one in own.dependencies:
+        folder = f"vendor/{one.name}"
+        folders[one.name] = folder
+        if any(name.startswith(f"{folder}/") for name in files):
+            continue
+        detail = tuple(
+            (key, value) for key, value in (("version", one.version), ("digest", one.digest)) if value
+        )
+        need = Need("package.files", Ref("", "", "", one.source), detail)
+        found = answers.get(need)
+        if found is None:
+            needs.append(need)
+        else:
+            merged.update({f"{folder}/{name}": data for name, data in found.items()})
+    if needs:
+        raise Lacking(*needs)
+    return merged, folders
+
+
+def _custom(files: Mapping[str, bytes]) -> tuple[list[Mapping[str, Any]], list[Mistake]]:
+    """Return the CustomResourceDefinitions among the files below `schemas/`, here and in dependencies."""
+    out: list[Mapping[str, Any]] = []
+    mistakes = []
+    for name in sorted(files):
+        parts = name.split("/")
+        if "schemas" not in parts[:-1] or not name.endswith((".yaml", ".yml", ".json")):
+            continue
+        try:
+            documents = yamls.load_all(files[name].decode())
+        except (yamls.BadYaml, UnicodeDecodeError) as error:
+            mistakes.append(Mistake(f"the schemas cannot be read: {error}", Where(name)))
+            continue
+        out += [item for item in _each(documents) if item.get("kind") == "CustomResourceDefinition"]
+    return out, mistakes
+
+
+def _each(documents: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    for document in documents:
+        if isinstance(document, dict):
+            if str(document.get("kind", "")).endswith("List") and isinstance(document.get("items"), list):
+                yield from _each(document["items"])
+            else:
+                yield document
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+# --- what goes in and comes out
+
+
+def _context(own: Manifest, context: Context) -> dict[str, Any]:
+    return {
+        "name": context.name,
+        "namespace": context.namespace,
+        "revision": context.revision,
+        "moment": context.moment,
+        "module": own.name,
+        "version": own.version,
+        "kubernetes": list(_version(context.capabilities.version)),
+        "kubernetes_version": context.capabilities.version,
+        "serves": sorted(context.capabilities.serves),
+    }
+
+
+def _stage(stage: Mapping[str, Any]) -> Stage:
+    more: dict[str, Any] = {}
+    if stage["moments"] is not None:
+        more["moments"] = frozenset(stage["moments"])
+    return Stage(
+        stage["name"],
+        tuple(stage["objects"]),
+        checks=tuple(Check(**check) for check in stage["checks"]),
+        one_off=bool(stage["one_off"]),
+        cleanup=frozenset(stage["cleanup"]),
+        wait=bool(stage["wait"]),
+        **more,
+    )
+
+
+def _first_of_kind(objects: Sequence[building_objects.Made]) -> Iterator[building_objects.Made]:
+    seen = set()
+    for made in objects:
+        key = (made.object.get("apiVersion"), made.object.get("kind"))
+        if made.untyped and key not in seen:
+            seen.add(key)
+            yield made
+
+
+def _finding(rule: str, message: str, where: Where, subject: Ref | None = None) -> Finding:
+    return Finding(
+        rule=rule,
+        severity=Severity.INFO if rule == "module.print" else Severity.WARNING,
+        subject=subject or Ref("", "", "", ""),
+        message=message,
+        where=where,
+    )
