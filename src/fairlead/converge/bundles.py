@@ -25,7 +25,7 @@ LABEL: Final = "fairlead.dev/bundle"
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUDGET: Final = 1_000_000
-_NOWHERE: Final = Where()
+NOWHERE: Final = Where()
 _ROOTS: Final = ("env", "cluster", "values", "instances")
 
 
@@ -59,7 +59,7 @@ class Reading:
     value: str
     default: Any = None
     optional: bool = False
-    where: Where = _NOWHERE
+    where: Where = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Member:
     files: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     exports: tuple[Reading, ...] = ()
-    where: Where = _NOWHERE
+    where: Where = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,8 @@ class Bundle:
     readings: tuple[Reading, ...] = ()
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """The variables that expressions may use, with what they are where they are not set (None: they must be)."""
+    expressions: bool = True
+    """Whether texts among the values may hold expressions; a bundle of another format has had its own."""
 
 
 def read(content: Mapping[str, Any], locate: Callable[[str], Where]) -> Bundle:
