@@ -143,6 +143,8 @@ def _lists(path: Path, before: list[Any], after: list[Any], found: list[Differen
     for key in _KEYS:
         if _named(before, key) and _named(after, key):
             old, new = {one[key]: one for one in before}, {one[key]: one for one in after}
+            if before and after and not old.keys() & new.keys():
+                continue
             places = {
                 one[key]: index
                 for index, one in enumerate([*before, *(one for one in after if one[key] not in old)])

@@ -1,4 +1,4 @@
-"""`fairlead up`, `down`, `status`, `kubeconfig`, `version`: the platform as a thing that runs."""
+"""`fairlead up`, `down`, `kubeconfig`, `version`, and `status` without a name: the platform as a thing that runs."""
 
 from __future__ import annotations
 
@@ -123,13 +123,6 @@ def declare(verbs: Verbs) -> None:
     down = verbs.add_parser("down", help="stop the platform and everything it runs; the data stays")
     data_dir_option(down)
     down.set_defaults(run=run_down)
-
-    status = verbs.add_parser(
-        "status", help="say what runs, where, and how it is (exit code 1 when it is down)"
-    )
-    data_dir_option(status)
-    status.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
-    status.set_defaults(run=run_status)
 
     kubeconfig = verbs.add_parser("kubeconfig", help="print the administrator's kubeconfig, or its path")
     data_dir_option(kubeconfig)

@@ -1,0 +1,200 @@
+"""`fairlead apply`: make a cluster what a package says, as one transaction that can be interrupted, gone on with and taken back.
+
+Exit code 0 when everything is as it is wanted, 1 when it is not, 2 when the package or the command cannot be understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.problems import Problem
+from fairlead.faces.cli.sources import SOURCES, source_argument, values_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from fairlead.converge.stages import Desired, Moment
+    from fairlead.drivers.cluster import AsyncCluster
+    from fairlead.reactor.converging import Converger
+    from fairlead.reactor.rendering import Source
+    from fairlead.render.packages import Layer
+    from fairlead.words import Need
+
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
+
+EXAMPLES = """\
+examples:
+  fairlead apply ./shop --name shop -n shop --create-namespace
+  fairlead apply ./chart --name web -f prod.yaml --set image.tag=1.2.3
+  fairlead apply oci://localhost:5000/modules/web:1.2.3 --name web
+  kubectl kustomize . | fairlead apply - --name web
+  fairlead apply ./shop --name shop --dry-run --diff     what would change, asked of the server
+  fairlead apply ./shop --name shop --rollback-on-failure --timeout 2m
+
+exit codes: 0 everything is as it is wanted, 1 it is not, 2 the package or the command cannot be understood
+"""
+
+
+def declare(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    from fairlead.faces.cli.converging import policy_options, waiting_options
+
+    parser = verbs.add_parser(
+        "apply",
+        help="apply a package of any kind to a cluster, and wait until it is healthy",
+        epilog=EXAMPLES + "\n" + SOURCES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source_argument(parser)
+    values_options(parser)
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="what the instance is called (default: as the package is)"
+    )
+    parser.add_argument(
+        "--dry-run",
+        nargs="?",
+        const="server",
+        default="",
+        choices=("server",),
+        help="only say what would be done: the server is asked, nothing is written",
+    )
+    parser.add_argument("--diff", action="store_true", help="show what changes in each object")
+    parser.add_argument(
+        "--create-namespace", action="store_true", help="make the namespace where it is not there"
+    )
+    parser.add_argument(
+        "--rollback-on-failure",
+        "--atomic",
+        action="store_true",
+        help="go back to the last deployed revision when it fails; take a first one away",
+    )
+    parser.add_argument("--test", action="store_true", help="run the package's tests at the end")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask before deleting or recreating anything"
+    )
+    policy_options(parser)
+    waiting_options(parser)
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    colour_option(parser)
+    cluster_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Apply, tell, and return the exit code."""
+    from fairlead.faces.cli import sources
+    from fairlead.render.packages import Mistaken
+
+    source = None
+    try:
+        source, given = sources.load(args.source), sources.layers(args)
+        return asyncio.run(_run(args, source, given))
+    except Mistaken as mistaken:
+        sources.say(mistaken, source)
+        return 2
+
+
+async def _run(args: argparse.Namespace, source: Source, given: Sequence[Layer]) -> int:
+    from fairlead.faces.cli.converging import (
+        Teller,
+        causes,
+        cluster_of,
+        converger,
+        document,
+        options,
+        plan_lines,
+        told_causes,
+        told_outcome,
+    )
+
+    how, wanted = pen(args), options(args)
+    teller = Teller(how, quiet=args.output != "table", detailed=args.diff)
+    async with cluster_of(args) as cluster:
+        worker = converger(args, cluster, teller)
+        desired = await wished(args, worker, source, given)
+        if not (wanted.dry_run or args.yes) and sys.stdin.isatty() and args.source != "-":
+            await _asked(worker, desired, args)
+        try:
+            outcome = await worker.apply(desired, wanted)
+        except asyncio.CancelledError:
+            teller.says("interrupted: the next run goes on from here")
+            raise
+        finally:
+            teller.clear()
+        found = await causes(cluster, outcome)
+    if args.output != "table":
+        print_document(document(outcome, found), args.output)
+        return 0 if outcome.good else 1
+    if wanted.dry_run and not args.diff:
+        print("\n".join(plan_lines(outcome.plan, how)) or "nothing would change")
+    told_outcome(outcome, how)
+    told_causes(found, how)
+    if outcome.state == "deployed" and desired.notes:
+        print(f"\n{desired.notes.rstrip()}")
+    return 0 if outcome.good else 1
+
+
+async def wished(
+    args: argparse.Namespace, worker: Converger, source: Source, given: Sequence[Layer]
+) -> Desired:
+    """Return what a package asks to be, rendered for the instance on its cluster. Raises Mistaken, Problem, Refusal and Unreachable."""
+    from functools import partial
+
+    from fairlead.faces.cli.converging import instance
+    from fairlead.faces.cli.sources import default_name
+    from fairlead.reactor.converging_records import last
+    from fairlead.reactor.converging_rendered import desired
+    from fairlead.reactor.rendering import render_source_async
+    from fairlead.reactor.rendering_fetching import capabilities_of
+    from fairlead.render.packages import Context
+
+    cluster = worker.requests.cluster
+    where = instance(args, cluster, args.name or default_name(source))
+    record, history = await last(worker.requests, where)
+    there = any(one.state in {"deployed", "superseded"} for one in history)
+    number = (record.number if record is not None else 0) + (record is None or record.state != "pending")
+    moment: Moment = "upgrade" if there else "install"
+    context = Context(where.name, where.namespace, number, moment, await capabilities_of(cluster))
+    made = await render_source_async(source, given, context, fetch=partial(_answers, cluster))
+    return desired(made, where, source=source.where, digest=source.digest, moment=moment)
+
+
+async def _answers(cluster: AsyncCluster, needs: Sequence[Need]) -> Mapping[Need, Any]:
+    """Answer what a rendering lacks: objects of the cluster, and packages from registries."""
+    from fairlead.reactor.rendering_fetching import cluster_answers, package_files
+
+    wanted = [need for need in needs if need.what == "package.files"]
+    return {
+        **await cluster_answers(cluster, needs),
+        **(await package_files(wanted) if wanted else {}),
+    }
+
+
+async def _asked(worker: Converger, desired: Desired, args: argparse.Namespace) -> None:
+    """Ask whoever sits there before anything is deleted. Raises Problem where the answer is no."""
+    from dataclasses import replace
+
+    from fairlead.faces.cli.converging import options, plan_lines
+    from fairlead.reactor.converging import Told
+
+    told, worker.told = worker.told, Told()
+    try:
+        drafted = await worker.plan(desired, replace(options(args), dry_run=True))
+    finally:
+        worker.told = told
+    graves = [
+        one for one in (*drafted.plan.steps, *drafted.plan.prunes) if one.action in {"recreate", "prune"}
+    ]
+    if not graves or drafted.plan.blocked:
+        return
+    from fairlead.converge.planning import Plan
+
+    print("\n".join(plan_lines(Plan(tuple(graves)), pen(args))))
+    answer = await asyncio.to_thread(input, f"delete {len(graves)} objects? [y/N] ")
+    if answer.strip().lower() not in {"y", "yes"}:
+        raise Problem("nothing was applied", "--no-prune keeps what is no longer wanted")
