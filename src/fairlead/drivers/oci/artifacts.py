@@ -237,11 +237,16 @@ class Pulled:
     files: Mapping[str, Member] = field(default_factory=dict)
 
     @property
+    def inner(self) -> dict[str, str]:
+        """The names of the files within the package, and in the archive: a chart's are in a folder there, which is left out."""
+        tops = {name.partition("/")[0] for name in self.files}
+        top = f"{tops.pop()}/" if self.kind == "chart" and len(tops) == 1 else ""
+        return {name.removeprefix(top): name for name in self.files if name.startswith(top)}
+
+    @property
     def package(self) -> dict[str, bytes]:
-        """The files' bytes by name. A chart's are without the folder that all of them are in."""
-        names = {name.partition("/")[0] for name in self.files}
-        top = f"{names.pop()}/" if self.kind == "chart" and len(names) == 1 else ""
-        return {name.removeprefix(top): member.data for name, member in self.files.items() if name != top}
+        """The files' bytes by their names within the package."""
+        return {name: self.files[inside].data for name, inside in self.inner.items()}
 
 
 async def read_manifest(store: Store, ref: Reference) -> tuple[Descriptor, Manifest]:

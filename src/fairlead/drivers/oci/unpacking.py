@@ -307,3 +307,11 @@ def unpacked(data: IO[bytes] | Path, what: str, limits: Limits = USUAL) -> dict[
         with data.open("rb") as file:
             return dict(members(file, what, limits))
     return dict(members(data, what, limits))
+
+
+def file_name(title: str, what: str) -> str:
+    """Return the name of a file that a title means, which has to be a plain one. Raises Unpackable."""
+    name = _safe(title, what)
+    if not name or "/" in name:
+        raise Unpackable(f"{what}: {_shown(title)!r} is no plain name of a file")
+    return name

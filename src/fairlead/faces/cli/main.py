@@ -46,6 +46,8 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("rollback", "rollback", "apply an older revision of an instance again"),
     ("bundle", "bundle", "apply several packages in the order in which they need each other, on several clusters"),
     ("image", "image", "bring images in without a registry, list and remove them"),
+    ("artifact", "artifact", "push, pull and look at artifacts in registries and local layouts"),
+    ("registry", "registry", "log in to registries and out"),
     ("diagnose", "diagnose", "say what is wrong and why, on a cluster or in files"),
     ("diagnose-ignore", "ignoring", ""),
     (
