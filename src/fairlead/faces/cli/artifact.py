@@ -13,7 +13,6 @@ from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.shipping import (
     RAW,
     Place,
-    Verbs,
     described,
     emit,
     empty_or_forced,
@@ -31,6 +30,7 @@ from fairlead.faces.cli.shipping import (
 if TYPE_CHECKING:
     from fairlead.drivers.oci.artifacts import Packed
     from fairlead.drivers.oci.descriptors import Descriptor, Manifest
+    from fairlead.faces.cli.shipping import Verbs
 
 EXAMPLES = """\
 examples:

@@ -28,7 +28,6 @@ from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.shipping import (
     RAW,
     Place,
-    Verbs,
     described,
     emit,
     ignore_file,
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from fairlead.drivers.oci.artifacts import Kind, Packed
     from fairlead.drivers.oci.references import Reference
     from fairlead.drivers.oci.versions import Version
+    from fairlead.faces.cli.shipping import Verbs
 
 PUSH: Final = """\
 examples:

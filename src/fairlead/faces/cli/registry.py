@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from fairlead.faces.cli.problems import Problem
-from fairlead.faces.cli.shipping import RAW, Verbs, credentials, reached, run, store_options
+from fairlead.faces.cli.shipping import RAW, credentials, reached, run, store_options
+
+if TYPE_CHECKING:
+    from fairlead.faces.cli.shipping import Verbs
 
 EXAMPLES = """\
 examples:
