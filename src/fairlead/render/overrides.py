@@ -31,17 +31,24 @@ class BadOverride(ValueError):
     """An option's text is not what Helm takes; the message is Helm's."""
 
 
-def merged(layers: Iterable[Layer], read: Read | None = None) -> dict[str, Any]:
+def merged(
+    layers: Iterable[Layer],
+    read: Read | None = None,
+    *,
+    under: Mapping[str, Any] | None = None,
+    repeats: bool = False,
+) -> dict[str, Any]:
     """Return the values of all layers: files first, then options by sort (see ORDER), later ones over earlier ones.
 
-    Raises Mistaken with every layer that cannot be read. An explicit null stays in the result, as it deletes a chart's default.
+    `under` is what they are laid over; with `repeats` a key may be written twice in a file. Raises Mistaken with every layer that
+    cannot be read. An explicit null stays in the result, as it deletes a chart's default.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = overlaid({}, under or {})
     mistakes: list[Mistake] = []
     for layer in sorted(layers, key=lambda layer: ORDER.index(layer.sort)):
         try:
             if layer.sort == "file":
-                values = overlaid(values, _table(layer))
+                values = overlaid(values, _table(layer, repeats))
             else:
                 apply_set(values, layer.text, layer.sort, read)
         except BadOverride as fault:
@@ -57,8 +64,11 @@ def merged(layers: Iterable[Layer], read: Read | None = None) -> dict[str, Any]:
     return values
 
 
-def _table(layer: Layer) -> dict[str, Any]:
-    found = yamls.load(layer.text)
+def _table(layer: Layer, repeats: bool) -> dict[str, Any]:
+    documents = yamls.load_all(layer.text, repeats=repeats)
+    if len(documents) > 1 and not repeats:
+        raise yamls.BadYaml(f"{len(documents)} documents where one is expected")
+    found = documents[0] if documents else None
     if found is None:
         return {}
     if not isinstance(found, dict):
@@ -121,9 +131,9 @@ def files_named(text: str) -> list[str]:
 
 def _reading(read: Read | None) -> Callable[[str], str]:
     def content(path: str) -> str:
+        if read is None:
+            raise BadOverride(f"open {path}: no such file or directory")
         try:
-            if read is None:
-                raise KeyError(path)
             return read(path)
         except (KeyError, OSError):
             raise BadOverride(f"open {path}: no such file or directory") from None

@@ -5,10 +5,10 @@ file, ask a host or evaluate Python that a template wrote. Source: go.dev/pkg/te
 helm.sh/helm/v3/pkg/engine.
 """
 
-from fairlead.tongues.gotemplate.kinds import FileMap, Function, GoError, Named, Struct
+from fairlead.tongues.gotemplate.kinds import FileMap, Function, GoError, Named, Struct, VersionSet
 from fairlead.tongues.gotemplate.parsing import ParseError
 from fairlead.tongues.gotemplate.running import FUNCTIONS, Templates
-from fairlead.tongues.gotemplate.states import Budget, ExecError, Exhausted
+from fairlead.tongues.gotemplate.states import Budget, ExecError, Exhausted, Wanting
 
 __all__ = [
     "FUNCTIONS",
@@ -22,4 +22,6 @@ __all__ = [
     "ParseError",
     "Struct",
     "Templates",
+    "VersionSet",
+    "Wanting",
 ]

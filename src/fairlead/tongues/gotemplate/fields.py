@@ -21,6 +21,7 @@ from fairlead.tongues.gotemplate.kinds import (
     StringMap,
     Strings,
     Struct,
+    VersionSet,
     sorted_keys,
     type_name,
 )
@@ -30,6 +31,8 @@ from fairlead.tongues.gotemplate.states import ExecError
 Failing = Callable[[str], ExecError]
 Expression = Callable[[Any, list[Any]], Any]
 
+_PLAIN: Final = frozenset({dict, Named, NilMap})
+"""Maps in which a key that is not there gives nil."""
 _FITS: Final[dict[str, frozenset[type]]] = {
     "s": frozenset({str}),
     "i": frozenset({int}),
@@ -67,7 +70,7 @@ def path(start: Expression, names: tuple[str, ...], failing: Failing, loose: boo
 
         def one(dot: Any, frame: list[Any]) -> Any:
             held = start(dot, frame)
-            if type(held) is dict:
+            if type(held) in _PLAIN:
                 return held.get(single)
             if held is None and not loose:
                 return None
@@ -79,14 +82,14 @@ def path(start: Expression, names: tuple[str, ...], failing: Failing, loose: boo
 
     def several(dot: Any, frame: list[Any]) -> Any:
         held = start(dot, frame)
-        if type(held) is dict:
+        if type(held) in _PLAIN:
             held = held.get(first)
         elif held is None and not loose:
             return None
         else:
             held = read(held, first, failing, not loose)
         for name in rest:
-            held = held.get(name) if type(held) is dict else read(held, name, failing, False)
+            held = held.get(name) if type(held) in _PLAIN else read(held, name, failing, False)
         return held
 
     return several
@@ -96,7 +99,7 @@ def read(held: Any, name: str, failing: Failing, concrete: bool) -> Any:
     """Return a field or the result of a method without arguments. `concrete`: whether messages may name the value's own type."""
     if held is None:
         raise failing(f"nil pointer evaluating interface {{}}.{name}")
-    if isinstance(held, FileMap | Struct):
+    if isinstance(held, FileMap | Struct | VersionSet):
         found = held.methods.get(name)
         if found is not None:
             if found.params:
@@ -118,7 +121,7 @@ def method(held: Any, name: str, failing: Failing, concrete: bool) -> Function |
         if concrete:
             return None
         raise failing(f"nil pointer evaluating interface {{}}.{name}")
-    if isinstance(held, FileMap | Struct):
+    if isinstance(held, FileMap | Struct | VersionSet):
         found = held.methods.get(name)
         if found is not None:
             return found

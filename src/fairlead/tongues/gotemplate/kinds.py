@@ -127,6 +127,8 @@ class Struct:
     pointer: bool = False
     text: Callable[[], str] | None = None
     """What it is printed as, where its type has a String method."""
+    addressed: Callable[[], str] | None = None
+    """The same, where only a pointer to it has that method, so that functions print its fields."""
     data: Any = None
     """What the methods work on."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -137,6 +139,13 @@ class Struct:
 
 class FileMap(dict[str, bytes]):
     """Go's engine.files: contents by path, with methods."""
+
+    __slots__ = ("methods",)
+    methods: Mapping[str, Function]
+
+
+class VersionSet(list[Any]):
+    """Go's chartutil.VersionSet: what a cluster serves, with the method Has."""
 
     __slots__ = ("methods",)
     methods: Mapping[str, Function]
@@ -163,6 +172,7 @@ _NAMES: Final[Mapping[type, tuple[str, str]]] = {
     StringMap: ("map[string]string", "map"),
     Named: ("chartutil.Values", "map"),
     FileMap: ("engine.files", "map"),
+    VersionSet: ("chartutil.VersionSet", "slice"),
 }
 
 INTEGERS: Final = frozenset({int, Int64, Int32, Duration})

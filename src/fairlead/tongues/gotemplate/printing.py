@@ -129,6 +129,8 @@ def text_of(value: Any) -> str:
         return int.__repr__(value)
     if value is None:
         return "<no value>"
+    if isinstance(value, Struct) and value.addressed is not None:
+        return value.addressed()
     if isinstance(value, Struct) and value.pointer and value.text is None:
         return _value(value, "v", _Flags(), 0).removeprefix("&")
     return _value(value, "v", _Flags(), 0)

@@ -21,6 +21,10 @@ class ExecError(Exception):
     """A template could not be run; the message is Go's, `template: file:line:column: executing "name" at <node>: what`."""
 
 
+class Wanting(Exception):
+    """A template wants the moment or randomness, and none was handed in; the text says which: `moment` or `seed`."""
+
+
 class Exhausted(Exception):
     """A template wanted more steps or more text than it may have."""
 
@@ -39,12 +43,12 @@ Lookup = Callable[[str, str, str, str], Any]
 
 @dataclass(slots=True, eq=False)
 class State:
-    """One run. `moment` is in nanoseconds since 1970; `seed` makes randomness, the same for the same seed."""
+    """One run. `at` is the moment in nanoseconds since 1970; `seed` makes randomness, the same for the same seed. Either may be unknown."""
 
     templates: Mapping[str, Compiled]
     budget: Budget = Budget()
-    moment: int = 0
-    seed: bytes = b""
+    at: int | None = 0
+    seed: bytes | None = b""
     lookup: Lookup | None = None
     depth: int = 0
     included: dict[str, int] = field(default_factory=dict)
@@ -55,6 +59,13 @@ class State:
 
     def __post_init__(self) -> None:
         self._steps, self._letters = self.budget.steps, self.budget.letters
+
+    @property
+    def moment(self) -> int:
+        """The moment, in nanoseconds. Raises Wanting."""
+        if self.at is None:
+            raise Wanting("moment")
+        return self.at
 
     def find(self, name: str) -> Compiled | None:
         """Return the template of that name, or None."""
@@ -86,6 +97,8 @@ class State:
 
     def random(self, count: int) -> bytes:
         """Return the next bytes of the stream that the seed makes."""
+        if self.seed is None:
+            raise Wanting("seed")
         self.charge(count)
         while len(self._pool) < count:
             self._pool += hashlib.sha512(b"%d:%b" % (self._drawn, self.seed)).digest()
