@@ -7,9 +7,11 @@ Whatever a worker does (ends, hangs, grows, lies) becomes `Mistaken`: the packag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from fairlead.drivers import rendering
 from fairlead.reactor import rendering_wire as wire
-from fairlead.reactor.rendering import Source, renderer
+from fairlead.reactor.rendering import RENDERERS, Source, renderer
 from fairlead.render.packages import Answers, Context, Lacking, Layer, Mistake, Mistaken, Rendered
 from fairlead.words import Where
 
@@ -32,12 +34,29 @@ def answer(question: bytes) -> bytes:
 
 def ask(source: Source, layers: Sequence[Layer], context: Context, answers: Answers) -> Rendered:
     """Have a worker render the source. Raises Mistaken (also for a worker that ends or takes too long) and Lacking."""
+    renderer(source.sort)  # who cannot be imported is told here, with what to install
     question = wire.request(source.sort, source.package, layers, context, answers)
     try:
-        return wire.heard(_run(question))
+        return wire.heard(rendering.run(f"{__name__}:answer", question, warm=_warm(source)))
     except wire.BadAnswer as error:
         raise Mistaken(Mistake(f"the rendering failed: {error}", Where(source.where))) from error
+    except rendering.WorkerFailed as error:
+        said = f"the package cannot be rendered: {error}"
+        raise Mistaken(Mistake(said, Where(source.where), hint=_HINTS.get(error.reason, ""))) from error
 
 
-def _run(question: bytes) -> bytes:
-    return answer(question)
+_HINTS: Final = {
+    "time": "is there a loop that does not end, or takes forever?",
+    "memory": "does it build something without end, or double it again and again?",
+    "depth": "does something contain itself, or call itself without end?",
+}
+
+
+def _warm(source: Source) -> tuple[str, ...]:
+    """Return what has to be imported before the worker gives up its files."""
+    renderer_module, _ = RENDERERS[source.sort]
+    if source.sort == "module" and any(
+        b"health(" in body for path, body in source.package.files.items() if path.endswith(".star")
+    ):
+        return renderer_module, "fairlead.tongues.cel"
+    return (renderer_module,)
