@@ -19,8 +19,6 @@ from fairlead.words import Page, Ref, Resource, Where
 
 API_VERSION: Final = "fairlead.dev/v1alpha1"
 KIND: Final = "Bundle"
-LABEL: Final = "fairlead.dev/bundle"
-"""The label on the records of instances that says which bundle they came from."""
 
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

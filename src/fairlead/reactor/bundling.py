@@ -146,8 +146,7 @@ class Run:
         context = Context(member.name, member.namespace, number, moment, self._capabilities)
         layers = self._around.layers(member, values)
         made = await render_source_async(source, layers, context, fetch=self._answers)
-        found = desired(made, instance, source=source.where, digest=source.digest, moment=moment)
-        return replace(found, extra={**found.extra, bundles.LABEL: self.bundle.name})
+        return desired(made, instance, source=source.where, digest=source.digest, moment=moment)
 
     async def exported(self, member: Member, made: Desired) -> None:
         """Remember what a member exports: from the cluster, and for what is not there yet from what is to be applied. Raises BadBundle."""

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fairlead.reactor.bundling import Book, Carried, Run
     from fairlead.reactor.converging import Told
     from fairlead.render.packages import Layer
+    from fairlead.words import Resource
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
@@ -53,7 +54,7 @@ def declare(verbs: Verbs) -> None:
     actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     def action(
-        name: str, text: str, run: Callable[[argparse.Namespace], Awaitable[int]]
+        name: str, text: str, run: Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
     ) -> argparse.ArgumentParser:
         parser = actions.add_parser(name, help=text, epilog=EXAMPLES, formatter_class=raw)
         parser.add_argument(
@@ -140,9 +141,13 @@ async def _diff(args: argparse.Namespace) -> int:
     wanted = replace(options(args), dry_run=True)
     idle = True
     documents = []
-    async for one in _everywhere(args, teller, lambda run: bundling.apply(run, wanted)):
+
+    def heard(one: Carried) -> None:
+        nonlocal idle
         idle = idle and one.outcome.plan.idle
         documents.append(_document(one))
+
+    await _everywhere(args, teller, lambda run: bundling.apply(run, wanted), heard)
     if args.output != "table":
         print_document({"instances": documents}, args.output)
     elif idle:
@@ -154,13 +159,17 @@ async def _build(args: argparse.Namespace) -> int:
     from fairlead.reactor.converging import Told
     from fairlead.tongues import yamls
 
-    objects = []
-    async for run in _runs(args, Told()):
+    objects: list[Resource] = []
+
+    async def build(run: Run) -> bool:
         await run.begin()
         for member in run.bundle.members:
             made = await run.prepared(member)
-            objects += [item for stage in made.stages for item in stage.objects]
+            objects.extend(item for stage in made.stages for item in stage.objects)
             await run.exported(member, made)
+        return True
+
+    await _each(args, Told(), build)
     if args.output == "json":
         print_document({"apiVersion": "v1", "kind": "List", "items": objects}, "json")
     else:
@@ -173,8 +182,9 @@ async def _status(args: argparse.Namespace) -> int:
     from fairlead.reactor.converging import Told
     from fairlead.reactor.converging_records import last
 
-    rows = []
-    async for run in _runs(args, Told()):
+    rows: list[dict[str, Any]] = []
+
+    async def look(run: Run) -> bool:
         for member in run.bundle.members:
             record, _ = await last(run.worker.requests, Instance(member.name, member.namespace))
             rows.append(
@@ -184,9 +194,12 @@ async def _status(args: argparse.Namespace) -> int:
                     "name": member.name,
                     "state": record.state if record is not None else "absent",
                     "revision": record.number if record is not None else 0,
-                    "version": record.version if record is not None else "",
+                    "version": record.package_version if record is not None else "",
                 }
             )
+        return True
+
+    await _each(args, Told(), look)
     if args.output != "table":
         print_document({"instances": rows}, args.output)
     else:
@@ -225,7 +238,9 @@ async def _carry(args: argparse.Namespace, teller: Told, do: Callable[[Run], Asy
 
     how = pen(args)
     good, documents = True, []
-    async for one in _everywhere(args, teller, do):
+
+    def heard(one: Carried) -> None:
+        nonlocal good
         ended = one.outcome.good or one.outcome.state == "absent"
         good = good and ended
         documents.append(_document(one))
@@ -233,6 +248,8 @@ async def _carry(args: argparse.Namespace, teller: Told, do: Callable[[Run], Asy
             told_outcome(one.outcome, how)
         if not ended and args.output == "table":
             print(f"stopped at {one.outcome.instance}: what comes later is left as it is", file=sys.stderr)
+
+    await _everywhere(args, teller, do, heard)
     if args.output != "table":
         print_document({"instances": documents}, args.output)
     return 0 if good else 1
@@ -243,18 +260,25 @@ def _document(one: Carried) -> dict[str, Any]:
 
 
 async def _everywhere(
-    args: argparse.Namespace, told: Told, do: Callable[[Run], AsyncIterator[Carried]]
-) -> AsyncIterator[Carried]:
+    args: argparse.Namespace,
+    told: Told,
+    do: Callable[[Run], AsyncIterator[Carried]],
+    heard: Callable[[Carried], None],
+) -> None:
     """Do something with the bundle, cluster after cluster, until something fails."""
-    async for run in _runs(args, told):
+
+    async def each(run: Run) -> bool:
+        good = True
         async for one in do(run):
-            yield one
-            if not one.outcome.good and one.outcome.state != "absent":
-                return
+            heard(one)
+            good = one.outcome.good or one.outcome.state == "absent"
+        return good
+
+    await _each(args, told, each)
 
 
-async def _runs(args: argparse.Namespace, told: Told) -> AsyncIterator[Run]:
-    """Give the bundle on each of its clusters that is meant."""
+async def _each(args: argparse.Namespace, told: Told, do: Callable[[Run], Awaitable[bool]]) -> None:
+    """Do something with the bundle on each of its clusters that is meant, as long as that says to go on."""
     from fairlead.faces.cli.converging import converger
     from fairlead.reactor.bundling import Run, Surroundings, selected
     from fairlead.reactor.bundling_books import opened
@@ -272,7 +296,8 @@ async def _runs(args: argparse.Namespace, told: Told) -> AsyncIterator[Run]:
         here = argparse.Namespace(**{**vars(args), "context": cluster.context or args.context})
         async with _cluster(here, cluster) as client:
             bundle = await book.settled(cluster, client)
-            yield Run(bundle, cluster, client, around, converger(here, client, told))
+            if not await do(Run(bundle, cluster, client, around, converger(here, client, told))):
+                return
 
 
 @asynccontextmanager

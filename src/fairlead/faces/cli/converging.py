@@ -180,8 +180,11 @@ class Teller(Told):
 
     def planned(self, draft: Draft) -> None:
         """Show the differences, where they are asked for."""
-        if self._detailed and not self._quiet:
-            print("\n".join(plan_lines(draft.plan, self._pen, differences=True)))
+        lines = (
+            plan_lines(draft.plan, self._pen, differences=True) if self._detailed and not self._quiet else []
+        )
+        if lines:
+            print("\n".join(lines))
 
     def did(self, step: Step) -> None:
         """Say what was done."""
