@@ -19,6 +19,7 @@ COMPUTING := $(addprefix tests/,conformance converge diagnose dialects judge kee
 
 test: setup     ## everything that CI checks
 	@sh tools/setup.sh kubectl
+	@sh tools/setup.sh cue
 	@$(MAKE) --no-print-directory --output-sync=line --keep-going -j2 test-living test-computing
 
 test-living:

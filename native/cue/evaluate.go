@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"path"
 	"sort"
@@ -9,12 +10,14 @@ import (
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 	"cuelang.org/go/encoding/yaml"
+	"cuelang.org/go/mod/modfile"
 )
 
 // Request is one evaluation. Contents of files follow in the frame's body, in the order of Files.
@@ -38,6 +41,8 @@ type File struct {
 	Path  string `json:"path"`
 	Size  int    `json:"size"`
 	Layer bool   `json:"layer"`
+	// Holes says of a layer that a null in a list stands for the element below it.
+	Holes bool `json:"holes"`
 	// Support is what the user did not write and is not described.
 	Support bool `json:"support"`
 	// As is what messages call it, where that is not the path.
@@ -92,6 +97,7 @@ type work struct {
 	names   map[string]string // what messages call a file
 	parsed  map[string]*ast.File
 	support map[string]bool // by what messages call them
+	holes   map[string]bool
 }
 
 func evaluate(request *Request, body []byte) (map[string]any, []byte) {
@@ -103,6 +109,7 @@ func evaluate(request *Request, body []byte) (map[string]any, []byte) {
 		names:   map[string]string{},
 		parsed:  map[string]*ast.File{},
 		support: map[string]bool{},
+		holes:   map[string]bool{},
 	}
 	answer := Answer{Found: []Found{}, Problems: []Problem{}}
 	for _, file := range request.Files {
@@ -113,6 +120,7 @@ func evaluate(request *Request, body []byte) (map[string]any, []byte) {
 		if file.As != "" {
 			w.names[file.Path] = file.As
 		}
+		w.holes[file.Path] = file.Holes
 		if file.Support {
 			w.support[w.called(file.Path)] = true
 		}
@@ -145,6 +153,9 @@ func (w *work) put(name string, data []byte) {
 
 // add puts a file below the root. A name that is no path there is left out.
 func (w *work) add(name string, data []byte) {
+	if name == path.Join(w.request.Root, "cue.mod/module.cue") {
+		data = current(data, name)
+	}
 	if fs.ValidPath(name) {
 		w.files[path.Join(root, name)] = load.FromBytes(data)
 	}
@@ -163,6 +174,21 @@ func (w *work) called(name string) string {
 		return found
 	}
 	return name
+}
+
+// current returns a module file as today's loader wants it: old ones do not say which version of the language they are written in.
+func current(data []byte, name string) []byte {
+	if _, err := modfile.Parse(data, name); err == nil {
+		return data
+	}
+	fixed, err := modfile.FixLegacy(data, name)
+	if err != nil {
+		return data // the loader says what is wrong with it
+	}
+	if text, err := modfile.Format(fixed); err == nil {
+		return text
+	}
+	return data
 }
 
 // below returns the path of a file as the request has it.
@@ -213,10 +239,6 @@ func (w *work) build() (cue.Value, error) {
 		Env:                 []string{},
 		TagVars:             map[string]load.TagVar{},
 	}
-	for key, value := range w.request.Tags {
-		config.Tags = append(config.Tags, key+"="+value)
-	}
-	sort.Strings(config.Tags)
 	for key, value := range w.request.Vars {
 		config.TagVars[key] = load.TagVar{Func: func() (ast.Expr, error) { return ast.NewString(value), nil }}
 	}
@@ -227,7 +249,7 @@ func (w *work) build() (cue.Value, error) {
 		}
 		entries = append(entries, path.Join(root, entry))
 	}
-	instances := load.Instances(entries, config)
+	instances := w.load(entries, config)
 	if len(instances) == 0 {
 		return cue.Value{}, errors.Newf(token.NoPos, "there is nothing to build")
 	}
@@ -235,7 +257,41 @@ func (w *work) build() (cue.Value, error) {
 		return cue.Value{}, err
 	}
 	value := w.context.BuildInstance(instances[0])
-	return value, value.Err()
+	if err := value.Err(); err != nil {
+		if all := value.Validate(); all != nil {
+			return value, all
+		}
+		return value, err
+	}
+	return value, nil
+}
+
+// load loads what is to be built. A tag that no file has is no mistake: the one that asks cannot know what there is.
+func (w *work) load(entries []string, config *load.Config) []*build.Instance {
+	unknown := map[string]bool{}
+	for {
+		config.Tags = nil
+		for key, value := range w.request.Tags {
+			if !unknown[key] {
+				config.Tags = append(config.Tags, key+"="+value)
+			}
+		}
+		sort.Strings(config.Tags)
+		instances := load.Instances(entries, config)
+		again := false
+		for _, instance := range instances {
+			for _, wrong := range errors.Errors(instance.Err) {
+				for key := range w.request.Tags {
+					if !unknown[key] && wrong.Error() == fmt.Sprintf("no tag for %q", key) {
+						unknown[key], again = true, true
+					}
+				}
+			}
+		}
+		if !again {
+			return instances
+		}
+	}
 }
 
 // parse reads a file of the package. The loader calls it for each, also at the same time from several goroutines, and it changes nothing

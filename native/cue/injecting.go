@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/ast/astutil"
 	"cuelang.org/go/cue/errors"
 	"cuelang.org/go/cue/literal"
 	"cuelang.org/go/cue/token"
@@ -19,7 +20,8 @@ type Inject struct {
 }
 
 func inject(file *ast.File, wanted *Inject) error {
-	var failed error
+	var failed errors.Error
+	changed := false
 	ast.Walk(file, func(node ast.Node) bool {
 		field, is := node.(*ast.Field)
 		if !is {
@@ -37,15 +39,34 @@ func inject(file *ast.File, wanted *Inject) error {
 			}
 			expression, err := typed(parts[1], value)
 			if err != nil {
-				failed = errors.Append(errors.Promote(failed, ""), errors.Newf(field.Pos(), "@%s(%s): %s", key, text, err))
+				failed = errors.Append(failed, errors.Newf(field.Pos(), "@%s(%s): %s", key, text, err))
 				continue
 			}
 			mark(expression, field.Value.Pos())
-			field.Value = expression
+			field.Value, changed = expression, true
 		}
 		return true
 	}, nil)
-	return failed
+	if failed != nil {
+		return failed
+	}
+	if changed {
+		resolve(file)
+	}
+	return nil
+}
+
+// resolve finds anew what names refer to: the parser has bound them to the values that are no longer there. What is not found is for the
+// build to say, as it may be in another file.
+func resolve(file *ast.File) {
+	ast.Walk(file, func(node ast.Node) bool {
+		if name, is := node.(*ast.Ident); is {
+			name.Node, name.Scope = nil, nil
+		}
+		return true
+	}, nil)
+	file.Unresolved = nil
+	astutil.Resolve(file, func(token.Pos, string, ...any) {})
 }
 
 // typed returns a value as the literal of a type. What it is is never part of the message: it may be secret.

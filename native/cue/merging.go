@@ -48,7 +48,7 @@ func (w *work) merge(wanted *Merge) (string, error) {
 			return "", errors.Newf(layer.Pos(), "%s of %s is no struct", wanted.Path, w.called(name))
 		}
 		laid = append(laid, layer)
-		merged = lay(layer, merged)
+		merged = lay(layer, merged, w.holes[name])
 		if err := merged.Err(); err != nil {
 			return "", err
 		}
@@ -99,38 +99,57 @@ func (w *work) layer(name string, field cue.Path) (cue.Value, error) {
 	return cue.Value{}, errors.Newf(value.Pos(), "%s has no field %s", w.called(name), field)
 }
 
-func lay(over, base cue.Value) cue.Value {
+func lay(over, base cue.Value, holes bool) cue.Value {
 	switch kind := base.IncompleteKind(); {
 	case kind == cue.StructKind && over.IncompleteKind() == cue.StructKind:
-		out := over
-		fields, err := base.Fields()
-		if err != nil {
+		out := base.Context().CompileString("{}")
+		below, errBelow := base.Fields()
+		above, errAbove := over.Fields()
+		if errBelow != nil || errAbove != nil {
 			return over
 		}
-		for fields.Next() {
-			at := cue.MakePath(fields.Selector())
-			value := fields.Value()
+		for below.Next() {
+			at := cue.MakePath(below.Selector())
+			value := below.Value()
 			if found := over.LookupPath(at); found.Exists() {
-				value = lay(found, value)
+				value = lay(found, value, holes)
 			}
 			out = out.FillPath(at, value)
 		}
+		for above.Next() {
+			if at := cue.MakePath(above.Selector()); !base.LookupPath(at).Exists() {
+				out = out.FillPath(at, above.Value())
+			}
+		}
 		return out
 	case kind == cue.ListKind && over.IncompleteKind() == cue.ListKind:
-		above, errAbove := over.List()
-		below, errBelow := base.List()
-		count, errCount := over.Len().Int64()
-		counted, errCounted := base.Len().Int64()
-		if errAbove != nil || errBelow != nil || errCount != nil || errCounted != nil || count != counted {
+		above, below := elements(over), elements(base)
+		if len(above) != len(below) && !holes {
 			return over
 		}
 		items := []cue.Value{}
-		for above.Next() && below.Next() {
-			items = append(items, lay(above.Value(), below.Value()))
+		for at := 0; at < len(above) || holes && at < len(below); at++ {
+			switch {
+			case at >= len(above) || holes && at < len(below) && above[at].IncompleteKind() == cue.NullKind:
+				items = append(items, below[at])
+			case at >= len(below):
+				items = append(items, above[at])
+			default:
+				items = append(items, lay(above[at], below[at], holes))
+			}
 		}
 		return base.Context().NewList(items...)
 	}
 	return over
+}
+
+func elements(list cue.Value) []cue.Value {
+	found := []cue.Value{}
+	items, err := list.List()
+	for err == nil && items.Next() {
+		found = append(found, items.Value())
+	}
+	return found
 }
 
 // locate gives each part of a merged value the position that it has in the layer that it comes from, so that what is wrong with it is

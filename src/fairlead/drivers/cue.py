@@ -213,7 +213,11 @@ def _request(evaluation: Evaluation) -> tuple[dict[str, Any], bytes]:
         names = []
         for index, overlay in enumerate(evaluation.merge.overlays):
             names.append(_layer(index, overlay))
-            add(names[-1], overlay.data, **{"layer": True, "as": overlay.called or overlay.name})
+            add(
+                names[-1],
+                overlay.data,
+                **{"layer": True, "holes": overlay.holes, "as": overlay.called or overlay.name},
+            )
         wanted = evaluation.merge
         merge = {"file": wanted.file, "path": wanted.path, "package": wanted.package, "layers": names}
     if sum(map(len, bodies)) > _LARGEST:

@@ -15,12 +15,14 @@ from typing import Any, Final
 class Overlay:
     """A file that is no part of a package, but laid over one: its bytes, what messages call it, and how to read it by its suffix.
 
-    `name` ends with `.cue`, `.yaml`, `.yml` or `.json`; `called` is what the user wrote.
+    `name` ends with `.cue`, `.yaml`, `.yml` or `.json`; `called` is what the user wrote. With `holes` a null in a list stands for the element
+    below it, and a shorter list leaves the rest, as an option that sets `a[2]` means it.
     """
 
     name: str
     data: bytes
     called: str = ""
+    holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

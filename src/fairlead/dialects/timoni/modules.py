@@ -119,7 +119,7 @@ def overlays(values: Sequence[Layer]) -> tuple[Overlay, ...]:
     options = [layer for layer in values if layer.sort != "file"]
     if options:
         given = json.dumps({"values": overrides.merged(options)}, ensure_ascii=False)
-        found.append(Overlay("options.json", given.encode(), options[0].name))
+        found.append(Overlay("options.json", given.encode(), options[0].name, holes=True))
     return tuple(found)
 
 

@@ -6,7 +6,8 @@ then the module's own, then what it vendors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from fairlead.render.evaluations import Place, Problem
@@ -14,13 +15,16 @@ from fairlead.render.packages import Mistake, Mistaken
 from fairlead.words import Where
 
 _MOST_PLACES: Final = 6
+_DISJUNCTION: Final = re.compile(r"\d+ errors in empty disjunction:\Z")
+_IN_WORDS: Final = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+): ")
+_INDEX: Final = re.compile(r"\.(\d+)(?=\.|\Z)")
 _VENDORED: Final = "cue.mod/"
 _OWN: Final = ("timoni.schema.cue", "bundle.schema.cue", "runtime.schema.cue")
 """What this dialect adds to the files; a person has nothing to put right there."""
 
 
 def mistaken(
-    problems: tuple[Problem, ...],
+    problems: Sequence[Problem],
     files: Mapping[str, bytes],
     values: Mapping[str, bytes],
     *,
@@ -30,27 +34,57 @@ def mistaken(
 
     `about` is what a problem without a place is about: the module, as the user named it.
     """
-    return Mistaken(*(_mistake(problem, files, values, about) for problem in problems))
+    return Mistaken(
+        *(_mistake(_placed(problem, values, files), files, values, about) for problem in _joined(problems))
+    )
+
+
+def _joined(problems: Sequence[Problem]) -> Iterator[Problem]:
+    """Yield the problems; those of the parts of a disjunction, which CUE tells after a heading, as one."""
+    rest = list(problems)
+    while rest:
+        head = rest.pop(0)
+        parts = []
+        if _DISJUNCTION.search(head.message):
+            while rest and rest[0].path == head.path:
+                parts.append(rest.pop(0))
+        if not parts:
+            yield head
+            continue
+        words = "; ".join(dict.fromkeys(part.message for part in parts))
+        places = dict.fromkeys(place for part in parts for place in part.places)
+        yield Problem(f"{head.message} {words}", head.path, tuple(places))
+
+
+def _placed(problem: Problem, *known: Mapping[str, bytes]) -> Problem:
+    """Return a problem whose place is only in its words, as those of YAML are, with it as a place."""
+    found = None if problem.places else _IN_WORDS.match(problem.message)
+    if found is None or not any(found["file"] in names for names in known):
+        return problem
+    place = Place(found["file"], int(found["line"]), 0)
+    return Problem(problem.message[found.end() :], problem.path, (place,))
 
 
 def _mistake(
     problem: Problem, files: Mapping[str, bytes], values: Mapping[str, bytes], about: str
 ) -> Mistake:
     places = sorted(dict.fromkeys(problem.places), key=lambda place: _distance(place, values))
-    path = f".{problem.path}" if problem.path else ""
+    path = _INDEX.sub(r"[\1]", f".{problem.path}") if problem.path else ""
     if not places:
         return Mistake(problem.message, Where(about, 0, path), hint=_hint(problem.message))
     first = places[0]
+    if first.file.startswith("--"):  # an option has no lines
+        first = Place(first.file, 0, 0)
     source = values.get(first.file, files.get(first.file, b""))
+    others = (Where(place.file, place.line) for place in places[1:] if not place.file.endswith(_OWN))
+    trail = [where for where in dict.fromkeys(others) if (where.file, where.line) != (first.file, first.line)]
     return Mistake(
         problem.message,
         Where(first.file, first.line, path),
         first.column,
         _line(source, first.line),
         _hint(problem.message),
-        tuple(
-            Where(place.file, place.line) for place in places[1:_MOST_PLACES] if not place.file.endswith(_OWN)
-        ),
+        tuple(trail[:_MOST_PLACES]),
     )
 
 
@@ -70,8 +104,8 @@ def _line(source: bytes, number: int) -> str:
 def _hint(message: str) -> str:
     if message == "field not allowed":
         return "the schema has no such field: look for a misspelling"
-    if message.startswith("incomplete value"):
+    if message.startswith("incomplete value") or message == "field is required but not present":
         return "it has to be given a value"
-    if "mismatched types" in message:
-        return "the schema wants another type"
+    if "cannot find package" in message:
+        return "what a module imports is below its cue.mod: nothing is fetched"
     return ""
