@@ -37,6 +37,14 @@ _YOUNG: Final = (
     "no API token found for service account",
 )
 """What servers say for a moment about what has just been made or changed."""
+_TYPED: Final = (
+    "failed to create typed patch object",
+    "failed to create typed live object",
+    "field not declared in schema",
+)
+"""What servers say, with a code of 500, of an object that does not fit its schema."""
+_FAULTS: Final = 3
+"""So often is a request sent again that the server itself has failed at."""
 _SCOPES: Final = {(one.group, one.kind): one.namespaced for one in BUILT_IN}
 
 
@@ -284,6 +292,8 @@ def raise_first(results: Iterable[Any]) -> None:
 def _pause(refusal: Refusal, attempt: int) -> float | None:
     """Return how long to wait before a refused request is sent again, None where that is of no use."""
     details: Mapping[str, Any] = refusal.details or {}
+    if refusal.code == 500 and (attempt >= _FAULTS or any(one in refusal.message for one in _TYPED)):
+        return None
     if refusal.code in _BUSY:
         asked = details.get("retryAfterSeconds")
         return min(float(asked), 30.0) if isinstance(asked, int | float) and asked > 0 else _backoff(attempt)
