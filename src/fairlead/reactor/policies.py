@@ -29,6 +29,7 @@ GROUPS: Mapping[str, str] = {
     "policies.kubewarden.io": "kubewarden",
     "policies.kyverno.io": "kyverno",
     "policy.jspolicy.com": "jspolicy",
+    "policy.sigstore.dev": "imagepolicy",
     "syncset.gatekeeper.sh": "gatekeeper",
     "templates.gatekeeper.sh": "gatekeeper",
 }

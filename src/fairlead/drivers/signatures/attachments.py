@@ -29,7 +29,7 @@ from fairlead.drivers.signatures.bundles import (
     read_layer,
 )
 from fairlead.drivers.signatures.faults import BadProof
-from fairlead.drivers.signatures.statements import SIGNING
+from fairlead.judge.signatures import SIGNING
 
 MOST: Final = 128
 """Signatures of one artifact that are looked at. What comes after is not: it is one reason more to refuse."""

@@ -18,7 +18,8 @@ from fairlead.drivers.oci.stores import Store
 from fairlead.drivers.signatures.attachments import attach_bundle, attach_layer, signature_annotation, tag_of
 from fairlead.drivers.signatures.bundles import BUNDLE, ENVELOPE, IN_TOTO, SIMPLE, encoding
 from fairlead.drivers.signatures.keys import Private, public_of, sign
-from fairlead.drivers.signatures.statements import SIGNING, simple_signing, statement
+from fairlead.drivers.signatures.statements import simple_signing, statement
+from fairlead.judge.signatures import SIGNING
 
 Form: TypeAlias = Literal["bundle", "legacy"]
 

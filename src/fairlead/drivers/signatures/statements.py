@@ -11,40 +11,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from fairlead.drivers.signatures.bundles import IN_TOTO, SIMPLE, parse
 from fairlead.drivers.signatures.faults import BadProof
+from fairlead.judge.signatures import SIGNING
 
-SIGNING: Final = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate type by which a statement is a signature, and attests nothing else."""
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 STATEMENT_OLD: Final = "https://in-toto.io/Statement/v0.1"
 _SIMPLE_TYPE: Final = "cosign container image signature"
 _MOST_SUBJECTS: Final = 4096
-
-PREDICATES: Final[dict[str, str]] = {
-    "slsaprovenance": "https://slsa.dev/provenance/v0.2",
-    "slsaprovenance02": "https://slsa.dev/provenance/v0.2",
-    "slsaprovenance1": "https://slsa.dev/provenance/v1",
-    "spdx": "https://spdx.dev/Document",
-    "spdxjson": "https://spdx.dev/Document",
-    "cyclonedx": "https://cyclonedx.org/bom",
-    "link": "https://in-toto.io/Link/v1",
-    "vuln": "https://cosign.sigstore.dev/attestation/vuln/v1",
-    "openvex": "https://openvex.dev/ns",
-    "custom": "https://cosign.sigstore.dev/attestation/v1",
-}
-"""cosign's short names of predicate types."""
-
-
-def predicate_type(text: str) -> str:
-    """Return the type that a short name or a URI means. Raises ValueError for neither."""
-    if text in PREDICATES:
-        return PREDICATES[text]
-    if not urlsplit(text).scheme:
-        raise ValueError(f"{text!r} is no predicate type: give a URI, or one of {', '.join(PREDICATES)}")
-    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ from fairlead.drivers.signatures.keys import Key
 from fairlead.drivers.signatures.logs import logged
 from fairlead.drivers.signatures.promises import check_promise
 from fairlead.drivers.signatures.roots import NOTHING, Chain, Root, named
-from fairlead.drivers.signatures.statements import SIGNING, Claim, lacking, read_claim
+from fairlead.drivers.signatures.statements import Claim, lacking, read_claim
 from fairlead.drivers.signatures.timestamps import stamped
+from fairlead.judge.signatures import SIGNING
 
 Logging: TypeAlias = Literal["require", "check", "ignore"]
 SKEW: Final = timedelta(minutes=5)
