@@ -163,6 +163,10 @@ class Converger:
         if drafted.idle and not back_to:
             outcome.state = "unchanged"
             outcome.revision = drafted.last.number if drafted.last is not None else 0
+            if any(one.state in {"deployed", "pending"} for one in drafted.history[:-1]):
+                await self._tidy(
+                    desired.instance, outcome.revision, options
+                )  # an earlier run ended just before it could
             if options.wait:
                 await self._await_all(drafted, options, outcome)
             return self._counted(outcome)
@@ -410,7 +414,12 @@ class Converger:
             patience=options.lock_seconds,
             told=self.told.says,
         ) as lock:
-            record = await records.opened(self.requests, last)
+            try:
+                record = await records.opened(self.requests, last)
+            except revisions.BadRecord:
+                if last.state != "deleting":
+                    raise
+                record = last  # its parts are gone already
             record = await records.update(
                 self.requests, record, state="deleting", updated=records.moment(self.now())
             )

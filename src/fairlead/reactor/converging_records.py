@@ -70,9 +70,14 @@ async def write(requests: Requests, record: Record) -> Record:
 async def update(requests: Requests, record: Record, **changes: object) -> Record:
     """Write down how it goes with a record; return it as it is kept. Raises Refusal(409) where somebody else has written it since."""
     record = replace(record, **changes)  # type: ignore[arg-type]
-    kept = await requests.patch(
-        "v1", _ref(record.instance, record.name), revisions.changed(record), "merge", MANAGER
-    )
+    ref, patch = _ref(record.instance, record.name), revisions.changed(record)
+    try:
+        kept = await requests.patch("v1", ref, patch, "merge", MANAGER)
+    except Refusal as refusal:
+        found = await requests.get("v1", ref) if refusal.code == 409 else None
+        if found is None or found.get("data") != patch["data"]:
+            raise
+        kept = found  # it was carried out, and only its answer was lost
     return replace(record, version=str(kept["metadata"].get("resourceVersion") or ""))
 
 

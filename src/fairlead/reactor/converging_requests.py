@@ -11,6 +11,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+import httpx
 import orjson
 
 from fairlead.converge.inventory import Entry
@@ -48,59 +49,61 @@ _FAULTS: Final = 3
 _SCOPES: Final = {(one.group, one.kind): one.namespaced for one in BUILT_IN}
 
 
-class Requests:
-    """Requests to one cluster. `renew` makes a client with fresh credentials when the old ones have expired."""
+class Patient(AsyncCluster):
+    """A client that shares another's connections, sends so many requests at a time, and sends again what did not get through.
+
+    Whatever is sent through it must do no harm twice. `renew` makes a client with fresh credentials when the old ones have expired.
+    """
 
     def __init__(
         self,
-        cluster: AsyncCluster,
+        inner: AsyncCluster,
         *,
         at_once: int = AT_ONCE,
         tries: int = TRIES,
         renew: Callable[[], AsyncCluster] | None = None,
     ) -> None:
-        self.cluster = cluster
+        self.access = inner.access
+        self._inner, self._plurals = inner, inner._plurals  # noqa: SLF001  it is one of its kind
         self._gate = asyncio.Semaphore(at_once)
         self._tries, self._renew = tries, renew
         self._met = False
         self._renewed: list[AsyncCluster] = []
         self.sent = 0
-        self._learn()
-
-    def _learn(self) -> None:
-        for one in BUILT_IN:
-            self.cluster.learn(one.api_version, one.kind, one.plural, one.namespaced)
 
     async def close(self) -> None:
-        """Close the clients that were made here."""
+        """Close the clients that were made here; the one that is shared stays open."""
         for one in self._renewed:
             await one.close()
 
-    async def each(self, items: Iterable[T], do: Callable[[T], Awaitable[Any]]) -> list[Any]:
-        """Do something for each item, all at once as far as requests may be; what is raised is among the results."""
-        return await asyncio.gather(*(do(one) for one in items), return_exceptions=True)
-
-    # --- one request
-
-    async def _tried(self, send: Callable[[AsyncCluster], Awaitable[T]]) -> T:
-        """Send until it gets through or is refused for good. Raises Refusal and Unreachable."""
-        renewed = False
+    async def raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> httpx.Response:
+        """Send a request until it gets through or is refused for good. Raises Refusal and Unreachable."""
+        renewed, applies = False, content_type == PATCH_TYPES["apply"]
         for attempt in range(self._tries):
             try:
                 async with self._gate:
                     self.sent += 1
-                    found = await send(self.cluster)
+                    found = await self._inner.raw(
+                        method, path, params=params, body=body, content_type=content_type
+                    )
                 self._met = True
                 return found
             except Refusal as refusal:
                 self._met = True
                 if refusal.code == 401 and self._renew is not None and not renewed:
                     renewed = True
-                    self.cluster = self._renew()
-                    self._renewed.append(self.cluster)
-                    self._learn()
+                    self._inner = self._renew()
+                    self._renewed.append(self._inner)
                     continue
-                wait = _pause(refusal, attempt)
+                wait = _pause(refusal, attempt, applies=applies)
                 if wait is None or attempt == self._tries - 1:
                     raise
             except Unreachable:
@@ -110,12 +113,39 @@ class Requests:
             await asyncio.sleep(wait)
         raise AssertionError("the last try has returned or raised")
 
+
+class Requests:
+    """Requests to one cluster, by a patient client."""
+
+    def __init__(
+        self,
+        cluster: AsyncCluster,
+        *,
+        at_once: int = AT_ONCE,
+        tries: int = TRIES,
+        renew: Callable[[], AsyncCluster] | None = None,
+    ) -> None:
+        self.cluster = Patient(cluster, at_once=at_once, tries=tries, renew=renew)
+        for one in BUILT_IN:
+            self.cluster.learn(one.api_version, one.kind, one.plural, one.namespaced)
+
+    @property
+    def sent(self) -> int:
+        """How many requests were sent."""
+        return self.cluster.sent
+
+    async def close(self) -> None:
+        """Close the clients that were made here."""
+        await self.cluster.close()
+
+    async def each(self, items: Iterable[T], do: Callable[[T], Awaitable[Any]]) -> list[Any]:
+        """Do something for each item, all at once as far as requests may be; what is raised is among the results."""
+        return await asyncio.gather(*(do(one) for one in items), return_exceptions=True)
+
     async def get(self, api_version: str, ref: Ref) -> Resource | None:
         """Return an object, or None where there is none, be it that nobody serves its kind."""
         try:
-            return await self._tried(
-                lambda cluster: cluster.get(api_version, ref.kind, ref.namespace, ref.name)
-            )
+            return await self.cluster.get(api_version, ref.kind, ref.namespace, ref.name)
         except Refusal as refusal:
             if refusal.code == 404:
                 return None
@@ -126,9 +156,7 @@ class Requests:
     ) -> tuple[list[Resource], bool]:
         """Return objects, and whether these are all. A kind that nobody serves has none."""
         try:
-            found, version = await self._tried(
-                lambda cluster: cluster.list(api_version, kind, namespace, labels=labels, cap=cap)
-            )
+            found, version = await self.cluster.list(api_version, kind, namespace, labels=labels, cap=cap)
         except Refusal as refusal:
             if refusal.code == 404:
                 return [], True
@@ -147,15 +175,12 @@ class Requests:
             "dryRun": "All" if dry_run else "",
         }
 
-        async def send(cluster: AsyncCluster) -> Resource:
-            path = await cluster.path(body["apiVersion"], ref.kind, ref.namespace, ref.name)
-            response = await cluster.raw(
-                "PATCH", path, params=params, body=orjson.dumps(body), content_type=PATCH_TYPES["apply"]
-            )
-            answer: Resource = orjson.loads(response.content)
-            return answer
-
-        return await self._tried(send)
+        path = await self.cluster.path(body["apiVersion"], ref.kind, ref.namespace, ref.name)
+        response = await self.cluster.raw(
+            "PATCH", path, params=params, body=orjson.dumps(body), content_type=PATCH_TYPES["apply"]
+        )
+        answer: Resource = orjson.loads(response.content)
+        return answer
 
     async def rehearse(self, body: Resource, manager: str, *, force: bool = False) -> Answer:
         """Return what the server would make of an apply. Raises Unreachable, and Refusal where nobody may ask."""
@@ -170,25 +195,21 @@ class Requests:
 
     async def patch(self, api_version: str, ref: Ref, patch: Any, how: str, manager: str) -> Resource:
         """Patch an object. Raises Refusal and Unreachable."""
-        return await self._tried(
-            lambda cluster: cluster.patch(
-                api_version,
-                ref.kind,
-                ref.namespace,
-                ref.name,
-                patch,
-                how="json" if how == "json" else "merge",
-                manager=manager,
-            )
+        return await self.cluster.patch(
+            api_version,
+            ref.kind,
+            ref.namespace,
+            ref.name,
+            patch,
+            how="json" if how == "json" else "merge",
+            manager=manager,
         )
 
     async def delete(self, api_version: str, ref: Ref, uid: str) -> bool:
         """Delete an object if it still is that one; return whether it was there. Raises Refusal and Unreachable."""
         try:
-            await self._tried(
-                lambda cluster: cluster.delete(
-                    api_version, ref.kind, ref.namespace, ref.name, uid=uid, propagation="Background"
-                )
+            await self.cluster.delete(
+                api_version, ref.kind, ref.namespace, ref.name, uid=uid, propagation="Background"
             )
         except Refusal as refusal:
             if refusal.code == 404 or (
@@ -221,7 +242,7 @@ class Requests:
                 asked.add((str(one.get("apiVersion") or ""), ref.group, ref.kind))
         for api_version, group, kind in sorted(asked):
             try:
-                path = await self._tried(lambda cluster, at=api_version, of=kind: cluster.path(at, of, "x"))  # type: ignore[misc]
+                path = await self.cluster.path(api_version, kind, "x")
             except Refusal as refusal:
                 if refusal.code != 404:
                     raise
@@ -289,7 +310,7 @@ def raise_first(results: Iterable[Any]) -> None:
             raise one
 
 
-def _pause(refusal: Refusal, attempt: int) -> float | None:
+def _pause(refusal: Refusal, attempt: int, *, applies: bool) -> float | None:
     """Return how long to wait before a refused request is sent again, None where that is of no use."""
     details: Mapping[str, Any] = refusal.details or {}
     if refusal.code == 500 and (attempt >= _FAULTS or any(one in refusal.message for one in _TYPED)):
@@ -297,7 +318,7 @@ def _pause(refusal: Refusal, attempt: int) -> float | None:
     if refusal.code in _BUSY:
         asked = details.get("retryAfterSeconds")
         return min(float(asked), 30.0) if isinstance(asked, int | float) and asked > 0 else _backoff(attempt)
-    if any(one in refusal.message for one in _YOUNG) and not details.get("causes"):
+    if applies and any(one in refusal.message for one in _YOUNG) and not details.get("causes"):
         return _backoff(attempt)
     return None
 
