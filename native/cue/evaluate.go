@@ -191,9 +191,9 @@ func current(data []byte, name string) []byte {
 	return data
 }
 
-// below returns the path of a file as the request has it.
+// below returns the path of a file as the request has it; what is called otherwise in messages stays as it is.
 func below(name string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(name, root), "/")
+	return strings.TrimPrefix(name, root+"/")
 }
 
 func (w *work) run(answer *Answer) error {

@@ -15,7 +15,7 @@ from fairlead.render.packages import Mistake, Mistaken
 from fairlead.words import Where
 
 _MOST_PLACES: Final = 6
-_DISJUNCTION: Final = re.compile(r"\d+ errors in empty disjunction:\Z")
+_DISJUNCTION: Final = re.compile(r"(\d+) errors in empty disjunction:")
 _IN_WORDS: Final = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+): ")
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|\Z)")
 _VENDORED: Final = "cue.mod/"
@@ -32,11 +32,17 @@ def mistaken(
 ) -> Mistaken:
     """Return the problems as an error. `files` are the package's, `values` what was laid over them, both by the names in messages.
 
-    `about` is what a problem without a place is about: the module, as the user named it.
+    `about` is what a problem without a place is about: the module, as the user named it. What CUE says of one place several times is
+    said once.
     """
-    return Mistaken(
-        *(_mistake(_placed(problem, values, files), files, values, about) for problem in _joined(problems))
-    )
+    found: dict[tuple[str, Where, int], Mistake] = {}
+    for problem in _joined(problems):
+        mistake = _mistake(_placed(problem, values, files), files, values, about)
+        key = (mistake.message, Where(mistake.where.file, mistake.where.line), mistake.column)
+        if key not in found or (mistake.where.path and not found[key].where.path):
+            found[key] = mistake
+    # What no part of a disjunction fits follows from other mistakes more often than they from it.
+    return Mistaken(*sorted(found.values(), key=lambda one: _DISJUNCTION.match(one.message) is not None))
 
 
 def _joined(problems: Sequence[Problem]) -> Iterator[Problem]:
@@ -44,13 +50,14 @@ def _joined(problems: Sequence[Problem]) -> Iterator[Problem]:
     rest = list(problems)
     while rest:
         head = rest.pop(0)
-        parts = []
-        if _DISJUNCTION.search(head.message):
-            while rest and rest[0].path == head.path:
-                parts.append(rest.pop(0))
+        heading = _DISJUNCTION.fullmatch(head.message)
+        parts = [one for one in rest if heading and one.path == head.path][
+            : int(heading[1]) if heading else 0
+        ]
         if not parts:
             yield head
             continue
+        rest = [one for one in rest if one not in parts]
         words = "; ".join(dict.fromkeys(part.message for part in parts))
         places = dict.fromkeys(place for part in parts for place in part.places)
         yield Problem(f"{head.message} {words}", head.path, tuple(places))
