@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING
 
 from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
-from fairlead.faces.cli.sources import SOURCES, source_argument, values_options
+from fairlead.faces.cli.sources import SOURCES, declare_source_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
     from fairlead.converge.stages import Desired, Moment
-    from fairlead.drivers.cluster import AsyncCluster
     from fairlead.reactor.converging import Converger
     from fairlead.reactor.rendering import Source
     from fairlead.render.packages import Layer
-    from fairlead.words import Need
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
@@ -50,8 +47,7 @@ def declare(verbs: Verbs) -> None:
         epilog=EXAMPLES + "\n" + SOURCES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    source_argument(parser)
-    values_options(parser)
+    declare_source_options(parser)
     parser.add_argument(
         "--name", default="", metavar="NAME", help="what the instance is called (default: as the package is)"
     )
@@ -87,16 +83,14 @@ def declare(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Apply, tell, and return the exit code."""
-    from fairlead.faces.cli import sources
-    from fairlead.render.packages import Mistaken
+    return asyncio.run(_run(args, *package(args)))
 
-    source = None
-    try:
-        source, given = sources.load(args.source), sources.layers(args)
-        return asyncio.run(_run(args, source, given))
-    except Mistaken as mistaken:
-        sources.say(mistaken, source)
-        return 2
+
+def package(args: argparse.Namespace) -> tuple[Source, Sequence[Layer]]:
+    """Return the package that is named, and the values that are given to it. Raises Problem."""
+    from fairlead.faces.cli import sources
+
+    return sources.loaded(args), sources.layers(args)
 
 
 async def _run(args: argparse.Namespace, source: Source, given: Sequence[Layer]) -> int:
@@ -142,16 +136,11 @@ async def _run(args: argparse.Namespace, source: Source, given: Sequence[Layer])
 async def wished(
     args: argparse.Namespace, worker: Converger, source: Source, given: Sequence[Layer]
 ) -> Desired:
-    """Return what a package asks to be, rendered for the instance on its cluster. Raises Mistaken, Problem, Refusal and Unreachable."""
-    from functools import partial
-
+    """Return what a package asks to be, rendered for the instance on its cluster. Raises Problem, Refusal and Unreachable."""
     from fairlead.faces.cli.converging import instance
-    from fairlead.faces.cli.sources import default_name
+    from fairlead.faces.cli.sources import default_name, rendered
     from fairlead.reactor.converging_records import last
     from fairlead.reactor.converging_rendered import desired
-    from fairlead.reactor.rendering import render_source_async
-    from fairlead.reactor.rendering_fetching import capabilities_of
-    from fairlead.render.packages import Context
 
     cluster = worker.requests.cluster
     where = instance(args, cluster, args.name or default_name(source))
@@ -159,20 +148,17 @@ async def wished(
     there = any(one.state in {"deployed", "superseded"} for one in history)
     number = (record.number if record is not None else 0) + (record is None or record.state != "pending")
     moment: Moment = "upgrade" if there else "install"
-    context = Context(where.name, where.namespace, number, moment, await capabilities_of(cluster))
-    made = await render_source_async(source, given, context, fetch=partial(_answers, cluster))
+    made = await rendered(
+        source,
+        given,
+        cluster,
+        name=where.name,
+        namespace=where.namespace,
+        revision=number,
+        moment=moment,
+        allow_fetch=args.allow_fetch,
+    )
     return desired(made, where, source=source.where, digest=source.digest, moment=moment)
-
-
-async def _answers(cluster: AsyncCluster, needs: Sequence[Need]) -> Mapping[Need, Any]:
-    """Answer what a rendering lacks: objects of the cluster, and packages from registries."""
-    from fairlead.reactor.rendering_fetching import cluster_answers, package_files
-
-    wanted = [need for need in needs if need.what == "package.files"]
-    return {
-        **await cluster_answers(cluster, needs),
-        **(await package_files(wanted) if wanted else {}),
-    }
 
 
 async def _asked(worker: Converger, desired: Desired, args: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
-from fairlead.faces.cli.sources import values_options
+from fairlead.faces.cli.sources import declare_source_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,10 +41,7 @@ def declare(verbs: Verbs) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "source", nargs="?", default="", metavar="SOURCE", help="the package, as `fairlead apply` takes it"
-    )
-    values_options(parser)
+    declare_source_options(parser, optional=True)
     parser.add_argument("--name", default="", metavar="NAME", help="what the instance is called")
     parser.add_argument(
         "--revision", type=int, default=0, metavar="N", help="compare with this revision instead of a package"
@@ -58,20 +55,14 @@ def declare(verbs: Verbs) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compare, tell, and return the exit code."""
-    from fairlead.faces.cli import sources
-    from fairlead.render.packages import Mistaken
+    from fairlead.faces.cli.apply import package
 
     if not args.source and not args.name:
         raise Problem("there is nothing to compare", "name a package, or an instance with --name", code=2)
     if args.source and args.revision:
         raise Problem("either a package or a revision is compared", "leave out one of them", code=2)
-    source = None
     try:
-        source = sources.load(args.source) if args.source else None
-        return asyncio.run(_run(args, source, sources.layers(args)))
-    except Mistaken as mistaken:
-        sources.say(mistaken, source)
-        return 2
+        return asyncio.run(_run(args, *(package(args) if args.source else (None, ()))))
     except Problem as problem:
         problem.code = 2
         raise
