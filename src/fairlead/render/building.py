@@ -231,12 +231,16 @@ class Building:
             self._run(
                 'load("@fairlead/prelude", _fairlead_built = "built")\n'
                 f'load({json.dumps(self.custom_types.name)}, _fairlead_types = "TYPES", _fairlead_kinds = "KINDS")\n'
-                '_fairlead_built(build, _fairlead_context, _fairlead_values["values"], _fairlead_values["tree"],'
-                " _fairlead_types, _fairlead_kinds)",
+                '_fairlead_out = _fairlead_built(build, _fairlead_context, _fairlead_values["values"], _fairlead_values["tree"],'
+                " _fairlead_types, _fairlead_kinds)\n_fairlead_out.stages",
                 [self._known.prelude, self.custom_types],
             )
         )
         return found
+
+    def stack(self, number: int) -> str:
+        """Return the calls that made an object, by its number among all that were built."""
+        return str(self._run(f"_fairlead_out.places[{number}]"))
 
     def _run(self, text: str, loads: Iterable[starlark.Library] = ()) -> Any:
         assert self._unit is not None
@@ -322,7 +326,11 @@ class Building:
             raise ValueError(
                 f'Kubernetes has no "{place}"' + (f'; did you mean "@kubernetes/{near}"?' if near else "")
             )
-        return self._known.library(path, tuple(self._named(path, types, symbols, self._known.groups)))
+        shared = {
+            **self._known.groups["meta/v1"],
+            **types,
+        }  # ObjectMeta and LabelSelector belong to every group
+        return self._known.library(path, tuple(self._named(path, shared, symbols, self._known.groups)))
 
     def _crd(self, path: str, symbols: Iterable[str]) -> starlark.Library:
         place = path.removeprefix("@crd/")

@@ -6,15 +6,13 @@ Only what is wrong for certain is told: what is not among the objects may be in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from fairlead.render.building import Told
 from fairlead.render.building_texts import nearest
 from fairlead.render.packages import Mistake
-from fairlead.tongues import starlark
-from fairlead.words import Ref, Resource
+from fairlead.words import Resource
 
 CLUSTER_WIDE: Final = frozenset(
     {
@@ -30,166 +28,219 @@ _TEMPLATES: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+Key: TypeAlias = tuple[str, str, str, str]
+Place: TypeAlias = Callable[[int, str, str, Sequence[str | int]], Mistake]
+Note: TypeAlias = Callable[..., None]
+MOST_MISTAKES: Final = 100
+
+
+@dataclass(slots=True)
 class Made:
-    """An object of a build, the stage that it is in, the call stack of the constructor, and whether its kind is not known."""
+    """An object of a build: its stage, its number among all, (group, kind, namespace, name), and whether its kind is not known."""
 
     object: Resource
     stage: str
-    stack: str
+    number: int
+    key: Key
     untyped: bool = False
-    moments: tuple[str, ...] = ()
 
 
-def mistakes(objects: Sequence[Made], namespace: str, told: Told) -> list[Mistake]:
-    """Return what is wrong between the objects."""
+def made(item: Resource, stage: str, number: int, namespace: str, *, untyped: bool = False) -> Made:
+    """Return an object of a build with its name; what has no namespace goes into that of the instance."""
+    kind = item["kind"]
+    meta = item.get("metadata") or {}
+    space = "" if kind in CLUSTER_WIDE else meta.get("namespace") or namespace
+    return Made(
+        item,
+        stage,
+        number,
+        (item["apiVersion"].rpartition("/")[0], kind, space, meta.get("name") or ""),
+        untyped,
+    )
+
+
+def mistakes(objects: Sequence[Made], place: Place) -> list[Mistake]:
+    """Return what is wrong between the objects; `place` makes a mistake of (number of an object, message, hint, path)."""
     out: list[Mistake] = []
 
-    def note(made: Made, message: str, hint: str, *keys: str | int) -> None:
-        out.append(told.mistake(message, hint, starlark.frames(made.stack), keys))
+    def note(one: Made, message: str, hint: str, *keys: str | int) -> None:
+        if len(out) < MOST_MISTAKES:
+            out.append(place(one.number, message, hint, keys))
 
-    _names(objects, namespace, note)
-    _selectors(objects, namespace, note)
-    _hashed(objects, namespace, note)
-    _scaled(objects, namespace, note)
+    _names(objects, place, note)
+    _selectors(objects, note)
+    _hashed(objects, note)
+    _scaled(objects, note)
     return out
 
 
-def _ref(made: Made, namespace: str) -> Ref:
-    ref = Ref.of(made.object)
-    if ref.kind in CLUSTER_WIDE:
-        return Ref(ref.group, ref.kind, "", ref.name)
-    return Ref(ref.group, ref.kind, ref.namespace or namespace, ref.name)
-
-
-def _names(objects: Sequence[Made], namespace: str, note: Any) -> None:
-    seen: dict[Ref, Made] = {}
-    for made in objects:
-        ref = _ref(made, namespace)
-        if not ref.name:
+def _names(objects: Sequence[Made], place: Place, note: Note) -> None:
+    seen: dict[Key, Made] = {}
+    for one in objects:
+        if not one.key[3]:
             continue
-        if "generateName" in (made.object.get("metadata") or {}) and "name" not in made.object["metadata"]:
-            continue
-        first = seen.get(ref)
-        if first is None:
-            seen[ref] = made
-            continue
-        own = [frame for frame in starlark.frames(first.stack) if not frame.file.startswith("@")]
-        place = f", the first at {own[-1].file}:{own[-1].line}" if own else ""
-        stages = f" (in the stages {first.stage} and {made.stage})" if first.stage != made.stage else ""
-        note(
-            made,
-            f"two objects are named {ref.kind} {ref.name}{stages}{place}",
-            "each must be another one",
-            "metadata",
-            "name",
-        )
+        first = seen.setdefault(one.key, one)
+        if first is not one:
+            where = place(first.number, "", "", ("metadata", "name")).where
+            stages = f" (in the stages {first.stage} and {one.stage})" if first.stage != one.stage else ""
+            said = f", the first at {where.file}:{where.line}" if where.line else ""
+            note(
+                one,
+                f"two objects are named {one.key[1]} {one.key[3]}{stages}{said}",
+                "each must be another one",
+                "metadata",
+                "name",
+            )
 
 
-def _templates(
-    objects: Sequence[Made], namespace: str
-) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], Made]]:
-    """Yield (namespace, labels, pod spec, object) of every pod and pod template."""
-    for made in objects:
-        item = made.object
-        kind = item.get("kind")
-        spec = item.get("spec") or {}
+@dataclass(slots=True)
+class Pods:
+    """Pods that an object is, or has a template of."""
+
+    made: Made
+    labels: Mapping[str, Any]
+    spec: Mapping[str, Any]
+
+    @property
+    def space(self) -> str:
+        """Their namespace."""
+        return self.made.key[2]
+
+
+def _pods(objects: Iterable[Made]) -> Iterator[Pods]:
+    for one in objects:
+        if one.untyped:
+            continue
+        kind = one.key[1]
+        spec = one.object.get("spec") or {}
         if kind == "Pod":
-            template: Any = item
+            template: Any = one.object
         elif kind in _TEMPLATES:
-            template = spec.get("template")
+            template = spec.get("template") or {}
         elif kind == "CronJob":
-            template = ((spec.get("jobTemplate") or {}).get("spec") or {}).get("template")
+            template = spec["jobTemplate"]["spec"]["template"]
         else:
             continue
-        if isinstance(template, Mapping):
-            labels = (template.get("metadata") or {}).get("labels") or {}
-            yield _ref(made, namespace).namespace, labels, template.get("spec") or {}, made
+        yield Pods(one, (template.get("metadata") or {}).get("labels") or {}, template.get("spec") or {})
 
 
-def _selectors(objects: Sequence[Made], namespace: str, note: Any) -> None:
-    """A Service whose selector fits no pod, though the module has pods that it misses by a little."""
-    pods = list(_templates(objects, namespace))
-    if not pods:
-        return
-    index: dict[str, dict[tuple[str, Any], list[int]]] = {}
-    for number, (space, labels, _, _) in enumerate(pods):
-        for pair in labels.items():
-            index.setdefault(space, {}).setdefault(pair, []).append(number)
-    for made in objects:
-        item = made.object
-        if item.get("kind") != "Service" or item.get("apiVersion") != "v1":
+def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from spec.get("containers") or ()
+    yield from spec.get("initContainers") or ()
+
+
+def _selectors(objects: Sequence[Made], note: Note) -> None:
+    """A Service whose selector fits no pod of the module, or names a port that those have not."""
+    pods = list(_pods(objects))
+    labelled: dict[tuple[str, str, Any], set[int]] = {}
+    spaces = {one.space for one in pods}
+    for number, pod in enumerate(pods):
+        for key, value in pod.labels.items():
+            labelled.setdefault((pod.space, key, value), set()).add(number)
+    for one in objects:
+        if one.key[:2] != ("", "Service") or one.key[2] not in spaces:
             continue
-        spec = item.get("spec") or {}
+        spec = one.object.get("spec") or {}
         selector = spec.get("selector")
         if not selector or spec.get("type") == "ExternalName":
             continue
-        space = _ref(made, namespace).namespace
-        known = index.get(space, {})
-        found = [set(known.get(pair, ())) for pair in selector.items()]
+        found = sorted((labelled.get((one.key[2], *pair), set()) for pair in selector.items()), key=len)
         fit = set.intersection(*found)
-        if not fit:
-            if space not in index:
-                continue
-            best = max(pods, key=lambda pod: sum(pod[1].get(key) == value for key, value in selector.items()))
-            wrong = [f"{key}={value}" for key, value in selector.items() if best[1].get(key) != value]
-            name = Ref.of(best[3].object)
-            note(
-                made,
-                f"the selector fits no pod of the module: {', '.join(wrong)} is no label of the pods of {name.kind} {name.name}",
-                "give both the same labels",
-                "spec",
-                "selector",
-            )
+        if fit:
+            _targets(one, spec, [pods[number] for number in fit], note)
+            continue
+        best = max(
+            pods, key=lambda each: sum(each.labels.get(key) == value for key, value in selector.items())
+        )
+        wrong = [f"{key}={value}" for key, value in selector.items() if best.labels.get(key) != value]
+        note(
+            one,
+            f"the selector fits no pod of the module: {', '.join(wrong)} is no label of the pods of {best.made.key[1]} {best.made.key[3]}",
+            "give both the same labels",
+            "spec",
+            "selector",
+        )
+
+
+def _targets(one: Made, spec: Mapping[str, Any], pods: Sequence[Pods], note: Note) -> None:
+    for index, port in enumerate(spec.get("ports") or ()):
+        target = port.get("targetPort")
+        if not isinstance(target, str):
             continue
         names = {
-            port.get("name")
-            for number in fit
-            for container in [
-                *(pods[number][2].get("containers") or ()),
-                *(pods[number][2].get("initContainers") or ()),
-            ]
-            for port in container.get("ports") or ()
+            has["name"]
+            for each in pods
+            for container in _containers(each.spec)
+            for has in container.get("ports") or ()
+            if has.get("name")
         }
-        for place, port in enumerate(spec.get("ports") or ()):
-            target = port.get("targetPort")
-            if isinstance(target, str) and target not in names:
-                near = nearest(target, [one for one in names if one])
-                have = ", ".join(f'"{one}"' for one in sorted(one for one in names if one)) or "none"
-                note(
-                    made,
-                    f'`targetPort` is "{target}", which is no port of the pods that are selected',
-                    f'did you mean "{near}"?' if near else f"they have {have}",
-                    "spec",
-                    "ports",
-                    place,
-                    "targetPort",
-                )
+        if target not in names:
+            near = nearest(target, names)
+            have = ", ".join(f'"{name}"' for name in sorted(names)) or "none that has a name"
+            note(
+                one,
+                f'`targetPort` is "{target}", which is no port of the pods that are selected',
+                f'did you mean "{near}"?' if near else f"they have {have}",
+                "spec",
+                "ports",
+                index,
+                "targetPort",
+            )
 
 
-def _hashed(objects: Sequence[Made], namespace: str, note: Any) -> None:
+def _hashed(objects: Sequence[Made], note: Note) -> None:
     """A reference by the plain name to what is named by its hash: it would find nothing."""
     hashed: dict[tuple[str, str, str], str] = {}
-    plain: set[tuple[str, str, str]] = set()
-    for made in objects:
-        ref = _ref(made, namespace)
-        if ref.kind in {"ConfigMap", "Secret"}:
-            plain.add((ref.namespace, ref.kind, ref.name))
-            found = _HASHED.fullmatch(ref.name) if made.object.get("immutable") else None
+    there: set[tuple[str, str, str]] = set()
+    for one in objects:
+        _, kind, space, name = one.key
+        if kind in {"ConfigMap", "Secret"}:
+            there.add((space, kind, name))
+            found = _HASHED.fullmatch(name) if one.object.get("immutable") else None
             if found is not None:
-                hashed[ref.namespace, ref.kind, found[1]] = ref.name
+                hashed[space, kind, found[1]] = name
     if not hashed:
         return
-    for space, _, spec, made in _templates(objects, namespace):
-        for kind, name in references(spec):
-            key = (space, kind, name)
-            if key in hashed and key not in plain:
+    for each in _pods(objects):
+        for kind, name in references(each.spec):
+            key = (each.space, kind, name)
+            if key in hashed and key not in there:
                 maker = "config_map" if kind == "ConfigMap" else "secret"
                 note(
-                    made,
+                    each.made,
                     f'the pods refer to the {kind} "{name}", which is named "{hashed[key]}" by its content',
                     f"refer to it by what {maker}() returns: name = its .metadata.name",
                 )
+
+
+def _scaled(objects: Sequence[Made], note: Note) -> None:
+    """A HorizontalPodAutoscaler of what the module has under another apiVersion."""
+    scalers = [one for one in objects if one.key[1] == "HorizontalPodAutoscaler" and not one.untyped]
+    if not scalers:
+        return
+    here = {one.key[1:]: one for one in objects}
+    for one in scalers:
+        target = one.object["spec"]["scaleTargetRef"]
+        found = here.get((target["kind"], one.key[2], target["name"]))
+        if found is not None and target.get("apiVersion") not in {None, found.object["apiVersion"]}:
+            note(
+                one,
+                f"`scaleTargetRef` names a {target['kind']} of {target['apiVersion']}, the module's is of {found.object['apiVersion']}",
+                "",
+                "spec",
+                "scaleTargetRef",
+                "apiVersion",
+            )
+
+
+def images(objects: Iterable[Made]) -> set[str]:
+    """Return the images that these objects run."""
+    return {
+        container["image"]
+        for each in _pods(objects)
+        for container in _containers(each.spec)
+        if container.get("image")
+    }
 
 
 def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -202,7 +253,7 @@ def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 given = found.get(name) or found.get("name")
                 if given and not found.get("optional"):
                     yield kind, given
-    for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
+    for container in _containers(spec):
         for source in container.get("envFrom") or ():
             for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
                 found = source.get(field) or {}
@@ -214,34 +265,3 @@ def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 found = given.get(field) or {}
                 if found.get("name") and not found.get("optional"):
                     yield kind, found["name"]
-
-
-def _scaled(objects: Sequence[Made], namespace: str, note: Any) -> None:
-    """A HorizontalPodAutoscaler beside a fixed number of replicas of what it scales."""
-    here = {
-        (_ref(made, namespace).namespace, made.object.get("kind"), Ref.of(made.object).name): made
-        for made in objects
-    }
-    for made in objects:
-        if made.object.get("kind") != "HorizontalPodAutoscaler":
-            continue
-        target = (made.object.get("spec") or {}).get("scaleTargetRef") or {}
-        found = here.get((_ref(made, namespace).namespace, target.get("kind"), str(target.get("name"))))
-        if found is not None and target.get("apiVersion") not in {None, found.object.get("apiVersion")}:
-            note(
-                made,
-                f"`scaleTargetRef` names a {target.get('kind')} of {target.get('apiVersion')}, the module's is of {found.object.get('apiVersion')}",
-                "",
-                "spec",
-                "scaleTargetRef",
-                "apiVersion",
-            )
-
-
-def images(item: Resource) -> Iterator[str]:
-    """Yield the images that an object runs."""
-    for _, _, spec, _ in _templates([Made(item, "", "")], ""):
-        for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
-            image = container.get("image")
-            if isinstance(image, str):
-                yield image

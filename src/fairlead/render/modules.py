@@ -126,12 +126,13 @@ def render(
             for where, said in values.deprecations(made, layers)
         ]
     stages = module.build(_context(manifest, context), settled, tree)
-    objects = [
-        building_objects.Made(item, stage["name"], stack, untyped, tuple(stage["moments"] or ()))
-        for stage in stages
-        for item, stack, untyped in zip(stage["objects"], stage["stacks"], stage["untyped"], strict=True)
-    ]
-    module.refuse(building_objects.mistakes(objects, context.namespace, module.told))
+    objects: list[building_objects.Made] = []
+    for stage in stages:
+        for item, untyped in zip(stage["objects"], stage["untyped"], strict=True):
+            objects.append(
+                building_objects.made(item, stage["name"], len(objects), context.namespace, untyped=untyped)
+            )
+    module.refuse(building_objects.mistakes(objects, module.placed))
     if len(objects) > MOST_OBJECTS:
         raise Mistaken(
             Mistake(
@@ -142,8 +143,8 @@ def render(
         _finding(
             "module.untyped",
             f"the package has no definition of {made.object.get('apiVersion')} {made.object.get('kind')}: its fields are not checked here",
-            module.told.mistake("", "", starlark.frames(made.stack)).where,
-            Ref.of(made.object),
+            module.placed(made.number, "").where,
+            Ref(*made.key),
         )
         for made in _first_of_kind(objects)
     ]
@@ -154,7 +155,7 @@ def render(
         version=manifest.version,
         stages=tuple(_stage(stage) for stage in stages),
         findings=tuple(findings),
-        images=tuple(sorted({image for made in objects for image in building_objects.images(made.object)})),
+        images=tuple(sorted(building_objects.images(objects))),
         values=settled,
     )
 
@@ -238,6 +239,10 @@ class _Module:
             raise self._failed(error) from None
         self.refuse(())
         return stages
+
+    def placed(self, number: int, message: str, hint: str = "", keys: Sequence[str | int] = ()) -> Mistake:
+        """Return a mistake at the call that made an object, by its number."""
+        return self.told.mistake(message, hint, starlark.frames(self._building.stack(number)), keys)
 
     def refuse(self, more: Sequence[Mistake]) -> None:
         """Raise Mistaken if anything was told, or is told now."""
@@ -526,7 +531,7 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
 def _first_of_kind(objects: Sequence[building_objects.Made]) -> Iterator[building_objects.Made]:
     seen = set()
     for made in objects:
-        key = (made.object.get("apiVersion"), made.object.get("kind"))
+        key = (made.object["apiVersion"], made.object["kind"])
         if made.untyped and key not in seen:
             seen.add(key)
             yield made

@@ -308,7 +308,7 @@ def flat(objects, out, depth = 0):
     return out
 
 def built(build, context, values, description, types, kinds):
-    """Run a build and return what it makes, as JSON: stages of plain objects, each object with where it was made."""
+    """Run a build and return what it makes: stages of plain objects, as JSON, and for each object where it was made."""
     result = build(asked_by(context), opened(values, description))
     parts = flat(result, [])
     stages = []
@@ -326,16 +326,17 @@ def built(build, context, values, description, types, kinds):
         stages.append(stage("main", bare))
     seen = {}
     out = []
+    places = []
     for part in stages:
         if part.name in seen:
             mistake_at(part.stack, "two stages are named %s" % json.encode(part.name), "each must be another one")
         seen[part.name] = True
-        objects, stacks, untyped = [], [], []
+        objects, untyped = [], []
         for item in flat(part.objects, []):
             final, stack, typed = finished(item, part, types, kinds)
             if final != None:
                 objects.append(final)
-                stacks.append(stack)
+                places.append(stack)
                 untyped.append(not typed)
         checks = []
         for check in flat(part.checks, []):
@@ -344,8 +345,8 @@ def built(build, context, values, description, types, kinds):
             else:
                 checks.append({k: getattr(check, k) for k in dir(check) if k})
         out.append({"name": part.name, "wait": part.wait, "moments": part.moments, "one_off": part.one_off,
-            "cleanup": part.cleanup, "checks": checks, "objects": objects, "stacks": stacks, "untyped": untyped, "stack": part.stack})
-    return json.encode(out)
+            "cleanup": part.cleanup, "checks": checks, "objects": objects, "untyped": untyped})
+    return struct(stages = json.encode(out), places = places)
 
 def finished(item, part, types, kinds):
     t = type(item)
@@ -367,7 +368,11 @@ def finished(item, part, types, kinds):
         return None, "", True
     known = kinds.get(api + " " + name) or KINDS.get(api + " " + name)
     if known == None:
-        return loose(item, None), part.stack, False
+        meta = item.get("metadata")
+        if type(meta) != "dict" or type(meta.get("name")) != "string" or not meta["name"]:
+            mistake_at(part.stack, "%s of %s needs a name" % (name, api), 'write metadata = {"name": ...}')
+            return None, "", True
+        return ordered(loose(item, None)), part.stack, False
     return ordered(proven(known, kind(known, item), None)), part.stack, True
 
 def ordered(item):

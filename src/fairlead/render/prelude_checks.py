@@ -16,6 +16,7 @@ DIGITS = "0123456789"
 LABEL = LOWER + DIGITS + "-"
 SUBDOMAIN = LABEL + "."
 WORD = LOWER + UPPER + DIGITS + "-_."
+IMAGE = LOWER + DIGITS + "./-"
 ALNUM = LOWER + UPPER + DIGITS
 SUFFIXES = {"": 1, "m": 1, "k": 1, "M": 1, "G": 1, "T": 1, "P": 1, "E": 1, "n": 1, "u": 1,
             "Ki": 1, "Mi": 1, "Gi": 1, "Ti": 1, "Pi": 1, "Ei": 1}
@@ -339,8 +340,9 @@ def make(t, given, at):
 
 def kind(t, given):
     """A whole object, with where it was made."""
-    for k, want in (("apiVersion", t.api_version), ("kind", t.kind)):
+    for k in ("apiVersion", "kind"):
         have = given.get(k)
+        want = t.kind if k == "kind" else t.api_version
         if have != None and have != want:
             oops((None, k), "the %s of a %s is %s, not %s" % (k, t.short, json.encode(want), json.encode(have) if type(have) == "string" else said(have)), "leave it out")
     out, fine = filled(t, given, None)
@@ -354,11 +356,10 @@ def kind(t, given):
         space = getattr(meta, "namespace", None) if meta != None else None
         if space != None:
             fine = FORMS["dns-label"](space, (None, "metadata"), "namespace") and fine
-    result = {"": (t.name, call_stack()), "apiVersion": t.api_version, "kind": t.kind}
-    for k, v in out.items():
-        result[k] = v
-    result["apiVersion"], result["kind"] = t.api_version, t.kind
-    final = struct(**result)
+    out[""] = (t.name, call_stack())
+    out["apiVersion"] = t.api_version
+    out["kind"] = t.kind
+    final = struct(**out)
     if fine:
         for rule in t.rules:
             rule(final, None)
@@ -367,29 +368,24 @@ def kind(t, given):
 # --- the last look: everything once more, as plain data without marks
 
 def proven(t, v, at):
-    fields = t.fields
+    """What a constructor made, as plain data. Structs cannot change; mappings and lists can, so they are checked as they are now."""
+    if type(v) != "struct" or made(v) != t.name:
+        v = obj((obj, t), v, at[0], at[1]) if at != None else None
+        if v == None:
+            return {}
+    deep = t.deep
+    if not deep and not t.loose:
+        return {k: getattr(v, k) for k in dir(v) if k}
     out = {}
-    given = v
-    if type(v) == "struct":
-        for rule in t.rules:
-            rule(v, at)
-        given = {k: getattr(v, k) for k in dir(v) if k}
-    elif type(v) != "dict":
-        oops(at, "must be a %s, is %s" % (t.short, said(v)))
-        return {}
-    for k, x in given.items():
-        if x == None:
-            continue
-        shape = fields.get(k)
-        if shape != None:
-            out[k] = shape[-1](shape, x, at, k)
-        elif t.loose:
-            out[k] = loose(x, (at, k))
-        else:
-            unknown_field(keys_of((at, k)), str(k), t.short, fields.keys(), call_stack())
-    for k in t.required:
-        if k not in out:
-            oops(at, "%s needs `%s`" % (t.short, k))
+    for k in dir(v):
+        if k:
+            x = getattr(v, k)
+            shape = deep.get(k)
+            if shape != None:
+                x = shape[-1](shape, x, at, k)
+            elif t.loose and k not in t.fields:
+                x = loose(x, (at, k))
+            out[k] = x
     return out
 
 def obj_again(shape, v, at, key):
@@ -400,7 +396,7 @@ def listing_again(shape, v, at, key):
         return wrong(at, key, "a list", v)
     here = (at, key)
     item = shape[1]
-    check = item[-1]
+    check = item[-1] or item[0]
     if shape[2] != None and len(v) > 1:
         repeated(v, shape[2], here, key)
     return [check(item, x, here, i) for i, x in enumerate(v)]
@@ -410,7 +406,7 @@ def mapping_again(shape, v, at, key):
         return wrong(at, key, "a mapping", v)
     here = (at, key)
     item = shape[1]
-    check = item[-1]
+    check = item[-1] or item[0]
     form = shape[2]
     if form != None:
         for k in v:
@@ -422,7 +418,7 @@ def mapping_again(shape, v, at, key):
 def shape_of(raw, types, more):
     sort = raw[0]
     if sort == "text":
-        return (text, FORMS[raw[1]] if raw[1] else None, text)
+        return (text, FORMS[raw[1]] if raw[1] else None, None)
     if sort == "object":
         return (obj, types.get(raw[1]) or more[raw[1]], obj_again)
     if sort == "list":
@@ -430,23 +426,23 @@ def shape_of(raw, types, more):
     if sort == "map":
         return (mapping, shape_of(raw[1], types, more), FORMS[raw[2]] if raw[2] else None, mapping_again)
     if sort == "enum":
-        return (one_of, {word: True for word in raw[1]}, one_of)
+        return (one_of, {word: True for word in raw[1]}, None)
     if sort == "int":
-        return (integer, raw[1], raw[2], integer)
+        return (integer, raw[1], raw[2], None)
     if sort == "number":
-        return (number, raw[1], raw[2], number)
+        return (number, raw[1], raw[2], None)
     if sort == "bool":
-        return (boolean, boolean)
+        return (boolean, None)
     if sort == "quantity":
-        return (quantity, quantity)
+        return (quantity, None)
     if sort == "port":
-        return (port_or_name, port_or_name)
+        return (port_or_name, None)
     if sort == "share":
-        return (count_or_share, count_or_share)
+        return (count_or_share, None)
     if sort == "matching":
-        return (matching, raw[1], raw[2], raw[3], FORMS[raw[4]] if raw[4] else None, matching)
+        return (matching, raw[1], raw[2], raw[3], FORMS[raw[4]] if raw[4] else None, None)
     if sort == "int-or-text":
-        return (int_or_text, int_or_text)
+        return (int_or_text, None)
     return (anything, anything)
 
 def linked(text, more = {}):
@@ -459,6 +455,7 @@ def linked(text, more = {}):
             api_version = raw["api"],
             kind = raw["kind"],
             fields = {},
+            deep = {},
             required = raw["required"],
             loose = raw["loose"],
             hints = raw["hints"],
@@ -470,7 +467,10 @@ def linked(text, more = {}):
     for name, raw in table.items():
         fields = types[name].fields
         for field, shape in raw["fields"].items():
-            fields[field] = shape_of(shape, types, more)
+            shape = shape_of(shape, types, more)
+            fields[field] = shape
+            if shape[-1] != None:
+                types[name].deep[field] = shape
     return types, {raw["api"] + " " + raw["kind"]: types[name] for name, raw in table.items() if raw["kind"]}
 
 def constructor(t):

@@ -17,6 +17,8 @@ def is_label(v):
     return v != "" and len(v) <= 63 and not v.strip(LABEL) and v[0] != "-" and v[-1] != "-"
 
 def is_subdomain(v):
+    if is_label(v):
+        return True
     if v == "" or len(v) > 253 or v.strip(SUBDOMAIN):
         return False
     for part in v.split("."):
@@ -100,7 +102,19 @@ def relative_path(v, at, key):
         return True
     return bad(at, key, "a path that does not begin with / and has no ..", v)
 
+def is_plain_image(v):
+    """Whether a text is an image's reference for certain: most are, and need no closer reading."""
+    path, colon, tag = v.rpartition(":")
+    if not path or not tag or path.strip(IMAGE) or tag.strip(WORD) or len(tag) > 128 or tag[0] not in ALNUM:
+        return False
+    for part in path.split("/"):
+        if not part or ".." in part or part[0] in ".-" or part[-1] in ".-" or ".-" in part or "-." in part:
+            return False
+    return True
+
 def image(v, at, key):
+    if is_plain_image(v):
+        return True
     fault = image_fault(v)
     if not fault[0]:
         return True
