@@ -60,6 +60,9 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     ("mcp", "mcp", "serve the diagnosis to assistants (Model Context Protocol)"),
     ("judge", "judge", "judge manifests or a cluster by Kyverno, Gatekeeper, CEL and other policies"),
     ("judge-test", "judgetests", ""),
+    ("sign", "sign", "sign an artifact, or make a key to sign with"),
+    ("verify", "verify", "say by whom an artifact is signed, and what is attested of it"),
+    ("attest", "attest", "sign a statement about an artifact: provenance, an SBOM, a scan"),
     ("sense", "sense", "see what every process does, judged by Falco, Tetragon and Tracee rules"),
     (
         "serve",
