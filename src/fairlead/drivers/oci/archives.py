@@ -17,6 +17,7 @@ from typing import IO, Final
 
 from fairlead.drivers.oci.descriptors import Descriptor
 from fairlead.drivers.oci.errors import RegistryError
+from fairlead.drivers.oci.unpacking import safe_name
 
 _PIECE: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -60,6 +61,8 @@ def tar_pieces(files: Mapping[str, Content], under: str = "") -> Iterator[bytes]
     total = 0
     for name in sorted(files):
         content = files[name]
+        if safe_name(name, "to be packed") != name:
+            raise RegistryError(f"{name!r} is not a plain relative path, and cannot be packed")
         try:
             size = content.size
             info = tarfile.TarInfo(f"{under}/{name}" if under else name)

@@ -32,6 +32,8 @@ SOURCE: Final = "org.opencontainers.image.source"
 REVISION: Final = "org.opencontainers.image.revision"
 VERSION: Final = "org.opencontainers.image.version"
 TITLE: Final = "org.opencontainers.image.title"
+UNKNOWN: Final = "application/vnd.unknown.artifact.v1"
+"""The type of an artifact that nobody gave one, by the name that other tools use."""
 _ZERO: Final = "0001-01-01T00:00:00Z"
 _LARGEST_CONFIG: Final = 4 << 20
 
@@ -155,7 +157,7 @@ def pack(
     made = Descriptor.of(body, config_type)
     typed = artifact_type or (form.config if form.typed and config_type == form.config else "")
     if made.media_type == EMPTY and typed in {"", EMPTY}:
-        typed = layer_type  # the specification asks for a type where the config is empty
+        typed = UNKNOWN  # the specification asks for a type where the config is empty
     return _manifest(
         kind, made, body, [(layer.descriptor, layer.path) for layer in layers], annotations or {}, typed
     )

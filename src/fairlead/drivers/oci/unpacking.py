@@ -133,7 +133,7 @@ def members(
     seen: dict[str, bool] = {}
     total, count = 0, 0
     while (head := _next(stream, what, limits)) is not None:
-        name = _safe(head.name, what)
+        name = safe_name(head.name, what)
         folder = head.kind == b"5" or (head.kind in {b"0", b"\0", b"7"} and head.name.endswith("/"))
         if not folder and head.kind not in {b"0", b"\0", b"7"}:
             sort = _OTHERS.get(head.kind, f"an entry of the unknown type {head.kind!r}")
@@ -182,8 +182,8 @@ def _shown(name: str) -> str:
     return visible(name if len(name) <= 200 else f"{name[:200]}…")
 
 
-def _safe(name: str, what: str) -> str:
-    """Return an entry's name without `./` and a last slash ("" for the top itself), if it stays inside."""
+def safe_name(name: str, what: str) -> str:
+    """Return an entry's name without `./` and a last slash ("" for the top itself), if it stays inside. Raises Unpackable."""
     shown = f"{what}: {_shown(name)!r}"
     if len(name) > _LONGEST_NAME:
         raise Unpackable(f"{shown} has more than {_LONGEST_NAME} characters")
@@ -311,7 +311,7 @@ def unpacked(data: IO[bytes] | Path, what: str, limits: Limits = USUAL) -> dict[
 
 def file_name(title: str, what: str) -> str:
     """Return the name of a file that a title means, which has to be a plain one. Raises Unpackable."""
-    name = _safe(title, what)
+    name = safe_name(title, what)
     if not name or "/" in name:
         raise Unpackable(f"{what}: {_shown(title)!r} is no plain name of a file")
     return name

@@ -361,7 +361,10 @@ class Wire:
     async def _refused(self, response: httpx.Response, ref: Reference) -> RegistryError:
         said = await self._said(response, ref)
         status = response.status_code
-        if status in {401, 403} or "DENIED" in said:
+        if status == 401:
+            hint = f"log in: fairlead registry login {ref.host}"
+            return Denied(f"{ref.url}: the registry wants to know who is asking ({said}); {hint}")
+        if status == 403 or "DENIED" in said:
             return Denied(f"{ref.url}: the registry does not allow this ({said})")
         if status == 404:
             return NotFound(f"{ref.url}: not found ({said})")

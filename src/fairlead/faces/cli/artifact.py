@@ -43,7 +43,6 @@ examples:
 
 Artifacts are named oci://host/repository:tag, or layout:FOLDER:tag for a local OCI layout.
 """
-UNKNOWN: Final = "application/vnd.unknown.artifact.v1"
 _TYPES: Final = {
     ".json": "application/json",
     ".yaml": "application/yaml",
@@ -223,7 +222,7 @@ def _packed(args: argparse.Namespace, scratch: Path) -> Packed:
     origin = {artifacts.CREATED: artifacts.created_at(os.environ)}
     return artifacts.pack_blobs(
         blobs,
-        artifact_type=args.artifact_type or UNKNOWN,
+        artifact_type=args.artifact_type or artifacts.UNKNOWN,
         annotations={**origin, **notes},
         **({"config_type": args.config_type} if args.config_type else {}),
     )
