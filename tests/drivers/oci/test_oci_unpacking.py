@@ -31,9 +31,7 @@ def entry(
     return info, data
 
 
-def archive(
-    entries: Iterable[tuple[tarfile.TarInfo, bytes]], form: Any = tarfile.PAX_FORMAT
-) -> bytes:
+def archive(entries: Iterable[tuple[tarfile.TarInfo, bytes]], form: Any = tarfile.PAX_FORMAT) -> bytes:
     made = b""
     for info, data in entries:
         made += info.tobuf(form, encoding="utf-8", errors="surrogateescape")

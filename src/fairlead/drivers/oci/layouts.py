@@ -318,10 +318,11 @@ class Layout:
     ) -> Descriptor:
         """See Store. Blobs that are missing are refused, as a registry does."""
         manifest = Manifest.read(body, media_type, str(self.path))
-        await self.push_blob(repository, body, media_type, algorithm=algorithm)
+        self._make()
         for needed in (*manifest.blobs, *manifest.manifests):
             if not await self.has_blob(repository, needed.digest):
                 raise NotFound(f"{self.path}: the manifest names {needed.digest}, which is not there")
+        await self.push_blob(repository, body, media_type, algorithm=algorithm)
         found = Descriptor(
             media_type, digest_of(body, algorithm), len(body), manifest.annotations, manifest.artifact_type
         )
