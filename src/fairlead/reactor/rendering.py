@@ -8,6 +8,8 @@ line that prints ten objects has no time for all of them.
 from __future__ import annotations
 
 import importlib
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -165,7 +167,10 @@ def _new(source: Source, needs: Sequence[Need], answers: Answers) -> list[Need]:
 
 
 def _take(answers: dict[Need, Any], needs: Sequence[Need], fetched: Mapping[Need, Any]) -> None:
-    """Add what was fetched. Objects that nobody fetched are absent; files that nobody fetched cannot be done without."""
+    """Add what was fetched. Objects that nobody fetched are absent; files that nobody fetched cannot be done without.
+
+    Randomness and the moment are answered here: templates may make passwords and dates, and have no dice and no clock themselves.
+    """
     missing = []
     for need in needs:
         if need in fetched:
@@ -174,6 +179,10 @@ def _take(answers: dict[Need, Any], needs: Sequence[Need], fetched: Mapping[Need
             answers[need] = None
         elif need.what == "cluster.list":
             answers[need] = []
+        elif need.what == "render.seed":
+            answers[need] = secrets.token_hex(32)
+        elif need.what == "render.moment":
+            answers[need] = time.time()
         else:
             missing.append(
                 Mistake(

@@ -99,7 +99,8 @@ _GROUP = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 
 def _replace_all(must: bool, literal: bool) -> Callable[[State, str, str, str], str]:
     def replace_all(state: State, pattern: str, text: str, replacement: str) -> str:
-        parts, end = [], 0
+        parts: list[str] = []
+        end = 0
         plain = literal or "$" not in replacement
         for match in _spans(pattern, text, must):
             made = (
@@ -113,6 +114,10 @@ def _replace_all(must: bool, literal: bool) -> Callable[[State, str, str, str], 
         return "".join(parts) + text[end:]
 
     return replace_all
+
+
+def _filled(replacement: str, match: Any) -> str:
+    return _GROUP.sub(lambda name: _group(name, match), replacement)
 
 
 def _group(name: re.Match[str], match: Any) -> str:

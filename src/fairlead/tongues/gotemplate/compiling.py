@@ -48,7 +48,7 @@ class Compiled:
 
     def run(self, state: State, data: Any, write: Callable[[str], Any]) -> None:
         """Write the template's output for the data. Raises ExecError, and Exhausted of the state."""
-        frame = [None] * self.size
+        frame: list[Any] = [None] * self.size
         frame[0], frame[1], frame[2] = state, write, data
         self.body(data, frame)
 
@@ -338,8 +338,10 @@ class _Making:
     def _method(self, node: Any, args: list[nodes.Node], before: Expression | None) -> Expression:
         """A field that is given arguments: a method, or a mistake."""
         failing = self._failing(node)
+        start: Expression = _dot
+        loose = self._loose
         if isinstance(node, nodes.Field):
-            start, loose = _dot, self._loose
+            pass
         elif isinstance(node, nodes.Variable):
             place, loose = self._find(node.name)
             start = _slot(place)

@@ -31,9 +31,9 @@ from fairlead.tongues.gotemplate.states import ExecError
 Failing = Callable[[str], ExecError]
 Expression = Callable[[Any, list[Any]], Any]
 
-_PLAIN: Final = frozenset({dict, Named, NilMap})
+_PLAIN: Final[frozenset[Any]] = frozenset({dict, Named, NilMap})
 """Maps in which a key that is not there gives nil."""
-_FITS: Final[dict[str, frozenset[type]]] = {
+_FITS: Final[dict[str, frozenset[Any]]] = {
     "s": frozenset({str}),
     "i": frozenset({int}),
     "I": frozenset({Int64}),
@@ -111,7 +111,7 @@ def read(held: Any, name: str, failing: Failing, concrete: bool) -> Any:
         return held.get(name, "") if type(held) is StringMap else held.get(name)
     if isinstance(held, Struct) and name in held.fields:
         return held.fields[name]
-    shown = type_name(held) if concrete or isinstance(held, Struct) else "interface {}"
+    shown = type_name(held) if concrete else "interface {}"
     raise failing(f"can't evaluate field {name} in type {shown}")
 
 
@@ -129,7 +129,7 @@ def method(held: Any, name: str, failing: Failing, concrete: bool) -> Function |
         raise failing(f"{name} is not a method but has arguments")
     if isinstance(held, Struct) and name in held.fields:
         raise failing(f"{name} has arguments but cannot be invoked as function")
-    shown = type_name(held) if concrete or isinstance(held, Struct) else "interface {}"
+    shown = type_name(held) if concrete else "interface {}"
     raise failing(f"can't evaluate field {name} in type {shown}")
 
 

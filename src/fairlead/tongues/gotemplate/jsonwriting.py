@@ -131,7 +131,14 @@ class _Writing:
         elif isinstance(value, list):
             self.members([("", item) for item in value], "[]", depth)
         else:
-            self.value(plain(value), depth + 1)
+            made = plain(value)
+            if type(made) is dict:
+                self.members([(self.key(key), item) for key, item in made.items()], "{}", depth)
+            else:
+                self.value(made, depth + 1)
+
+    def key(self, key: str) -> str:
+        return f"{self.text(key)}:{' ' if self._indent else ''}"
 
     def members(self, items: list[tuple[str, Any]], around: str, depth: int) -> None:
         if not items:

@@ -172,7 +172,7 @@ def sprintf(form: str, values: Sequence[Any]) -> str:
     """Return the text that the form makes of the values (fmt.Sprintf), with Go's remarks where they do not fit."""
     result: list[str] = []
     end, taken, reordered = 0, 0, False
-    for match in iter(lambda: _DIRECTIVE.search(form, end), None):
+    for match in _DIRECTIVE.finditer(form):
         result.append(form[end : match.start()])
         end = match.end()
         signs, index_width, width, point, index_point, precision, index, verb = match.groups()
@@ -182,15 +182,18 @@ def sprintf(form: str, values: Sequence[Any]) -> str:
         flags.zero = "0" in signs
         bad = False
         good_index = True
-        for written, number, which in ((index_width, width, "width"), (index_point, precision, "precision")):
-            if written and number != "*":
-                index, written = written, None
-            if written:
-                chosen = _chosen(written, len(values))
+        for bracketed, number, which in (
+            (index_width, width, "width"),
+            (index_point, precision, "precision"),
+        ):
+            if bracketed and number != "*":
+                index = bracketed
+            elif bracketed:
+                chosen = _chosen(bracketed, len(values))
                 good_index, reordered = chosen is not None, True
                 taken = chosen if chosen is not None else taken
             if number == "*":
-                star = values[taken] if taken < len(values) else None
+                star: Any = values[taken] if taken < len(values) else None
                 if type(star) in INTEGERS and abs(star) <= WIDEST:
                     if which == "width" and star < 0:
                         flags.minus, flags.zero, star = True, False, -star

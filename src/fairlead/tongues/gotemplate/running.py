@@ -157,12 +157,15 @@ class Templates:
     def state(
         self,
         *,
-        moment: int = 0,
-        seed: bytes = b"",
+        moment: int | None = 0,
+        seed: bytes | None = b"",
         lookup: Lookup | None = None,
         budget: Budget | None = None,
     ) -> State:
-        """Return what one rendering shares over all its files: the budget, the moment in nanoseconds, the seed of randomness."""
+        """Return what one rendering shares over all its files: the budget, the moment in nanoseconds, the seed of randomness.
+
+        With None for either, a template that wants it raises Wanting.
+        """
         return State(self.compiled, budget or Budget(), moment, seed, lookup)
 
     def run(self, name: str, data: Any, state: State) -> str:

@@ -79,10 +79,10 @@ def parse(text: str) -> Version:
         raise GoError(f"version string is too long (max {LONGEST} bytes)")
     match = _VERSION.match(text)
     if match is None:
-        raise GoError("invalid semantic version" if text else "invalid semantic version")
+        raise GoError("invalid semantic version")
     major, minor, patch, prerelease, metadata = match.groups()
-    numbers = [int(part or 0) for part in (major, minor, patch)]
-    if any(number >= 1 << 64 for number in numbers):
+    numbers = (int(major), int(minor or 0), int(patch or 0))
+    if max(numbers) >= 1 << 64:
         raise GoError("error parsing version segment: value out of range")
     if any(part.isdigit() and len(part) > 1 and part[0] == "0" for part in (prerelease or "").split(".")):
         raise GoError("version segment starts with 0")
