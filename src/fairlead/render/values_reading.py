@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -200,6 +200,20 @@ def _spelt(key: str) -> str:
     return "null" if value is None else str(value)
 
 
-def explain(values: Mapping[str, Any]) -> str:
-    """Return values as a YAML text, for people."""
-    return yamls.dump(dict(values))
+def located(file: str, text: str, path: Path, *, key: bool = False) -> tuple[Where, int, str]:
+    """Return where a path of a YAML text is written (or the nearest above it): the place, the column from 1, and the line itself."""
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except (yaml.YAMLError, RecursionError):
+        return Where(file, 0, dotted(path)), 0, ""
+    mark = node.start_mark if node is not None else None
+    for depth, step in enumerate(path):
+        found = _inner(node, step)
+        if found is None:
+            break
+        mark = found[0] if key and depth == len(path) - 1 else found[1].start_mark
+        node = found[1]
+    lines = text.splitlines()
+    line = mark.line + 1 if mark is not None else 0
+    excerpt = lines[line - 1] if 0 < line <= len(lines) else ""
+    return Where(file, line, dotted(path)), mark.column + 1 if mark is not None else 0, excerpt
