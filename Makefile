@@ -20,6 +20,7 @@ COMPUTING := $(addprefix tests/,conformance converge diagnose dialects judge kee
 test: setup     ## everything that CI checks
 	@sh tools/setup.sh kubectl
 	@sh tools/setup.sh cue
+	@sh tools/setup.sh registries
 	@$(MAKE) --no-print-directory --output-sync=line --keep-going -j2 test-living test-computing
 
 test-living:

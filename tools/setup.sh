@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes this checkout ready: Debian packages (as root on Debian or Ubuntu), the virtual environment with the locked
-# dependencies, and on request a kubectl for the tests (`setup.sh kubectl`) or the evaluator of CUE (`setup.sh cue`). Quick when all is there.
+# dependencies, and on request a kubectl for the tests (`setup.sh kubectl`), the evaluator of CUE (`setup.sh cue`) or other registries (`setup.sh registries`). Quick when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -96,8 +96,33 @@ build_cue() {
     touch "$stamp"
 }
 
+# Debian's registry and skopeo, for the tests of interoperation. The registry is unpacked and not installed: its package would start it.
+registries() {
+    [ -x .venv/bin/docker-registry ] || command -v docker-registry >/dev/null 2>&1 || registry=docker-registry
+    command -v skopeo >/dev/null 2>&1 || copier=skopeo
+    [ -n "${registry:-}${copier:-}" ] || return 0
+    if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        say "left out, as this is not root on Debian: ${registry:-} ${copier:-} (tests of interoperation will be skipped)"
+        return 0
+    fi
+    say "fetching ${registry:-} ${copier:-}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null
+    if [ -n "${copier:-}" ]; then
+        apt-get install -y -qq --no-install-recommends skopeo >/dev/null
+    fi
+    if [ -n "${registry:-}" ]; then
+        made=$(mktemp -d)
+        (cd "$made" && apt-get download -qq docker-registry 2>/dev/null && dpkg-deb -x docker-registry_*.deb .)
+        mv "$made/usr/bin/docker-registry" .venv/bin/docker-registry
+        rm -rf "$made"
+    fi
+}
+
 if [ "${1:-}" = kubectl ]; then
     build_kubectl
+elif [ "${1:-}" = registries ]; then
+    registries
 elif [ "${1:-}" = cue ]; then
     build_cue
 else

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fairlead.faces.cli import verifying
 from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.shipping import (
     RAW,
@@ -92,6 +93,7 @@ def declare(verbs: Verbs) -> None:
     )
     limit_options(pull)
     store_options(pull)
+    verifying.declare_options(pull)
     pull.set_defaults(run=run_pull)
 
     declare_looking(actions)
@@ -275,6 +277,7 @@ def run_pull(args: argparse.Namespace) -> int:
         async with reached(args, args.ref) as (place,):
             descriptor, manifest = await artifacts.read_manifest(place.store, place.ref)
             pinned = Place(place.store, place.ref.with_digest(descriptor.digest))
+            await verifying.required(args, place.store, pinned.ref, descriptor.digest)
             titled = [one for one in manifest.layers if artifacts.TITLE in one.annotations]
             packed = any(one.media_type.endswith(("tar+gzip", "tar.gzip")) for one in manifest.layers)
             if titled and not packed:

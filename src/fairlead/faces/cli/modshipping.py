@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from fairlead.faces.cli import verifying
 from fairlead.faces.cli.artifact import (
     limit_options,
     limits,
@@ -41,6 +42,7 @@ from fairlead.faces.cli.shipping import (
 
 if TYPE_CHECKING:
     from fairlead.drivers.oci.artifacts import Kind, Packed
+    from fairlead.drivers.oci.descriptors import Descriptor
     from fairlead.drivers.oci.references import Reference
     from fairlead.drivers.oci.versions import Version
     from fairlead.faces.cli.shipping import Verbs
@@ -49,6 +51,7 @@ PUSH: Final = """\
 examples:
   fairlead mod push ./podinfo oci://ghcr.io/org/modules/podinfo --version 1.2.3 --latest
   fairlead mod push ./podinfo oci://ghcr.io/org/modules/podinfo -v 2.0.0-rc.1 -a org.opencontainers.image.licenses=Apache-2.0
+  fairlead mod push ./podinfo oci://ghcr.io/org/modules/podinfo -v 1.2.3 --sign --key fairlead.key
   fairlead mod push ./charts/podinfo oci://ghcr.io/org/charts/podinfo      the version is the chart's own
   fairlead mod push ./podinfo layout:./offline -v 1.2.3 -o json
 
@@ -93,7 +96,7 @@ def declare(actions: Verbs) -> None:
     pull.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     limit_options(pull)
     store_options(pull)
-    _verifying_options(pull)
+    verifying.declare_options(pull)
     pull.set_defaults(run=run_pull)
 
     listing = actions.add_parser("list", help="list the versions of a module")
@@ -121,23 +124,43 @@ def declare(actions: Verbs) -> None:
         "part", nargs="?", choices=("module", "values", "resources", "manifest"), default="module"
     )
     inspect.add_argument("-v", "--version", default="", metavar="RANGE")
+    verifying.declare_options(inspect)
     output_option(inspect)
     store_options(inspect)
     inspect.set_defaults(run=run_inspect)
 
 
 def _signing_options(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(sign=False)
-
-
-def _verifying_options(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(policy=[])
+    group = parser.add_argument_group("signature")
+    group.add_argument("--sign", action="store_true", help="sign what was pushed, with --key or keyless")
+    group.add_argument(
+        "--key", default="", metavar="PEM", help="a private key: cosign's or PKCS#8 (env://NAME: a variable)"
+    )
+    group.add_argument(
+        "--identity-token", default="", metavar="TOKEN", help="an OpenID Connect token, or a file with one"
+    )
+    group.add_argument(
+        "--trust-config",
+        default="",
+        metavar="FILE",
+        help="a client trust configuration, in place of sigstore's",
+    )
+    group.add_argument(
+        "--format",
+        choices=("bundle", "legacy", "both"),
+        default="bundle",
+        help="how a signature is attached (default: %(default)s)",
+    )
 
 
 def run_push(args: argparse.Namespace) -> int:
-    """Pack a module and push it under its version."""
+    """Pack a module and push it under its version; with --sign, sign it before `latest` is moved to it."""
     from fairlead.drivers.oci import artifacts
     from fairlead.drivers.oci.versions import tag_of
+
+    if not args.sign and (args.key or args.identity_token or args.trust_config):
+        raise Problem("--key, --identity-token and --trust-config are for --sign", code=2)
+    signing = _signing(args) if args.sign else None
 
     async def work() -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="fairlead-push-") as scratch:
@@ -146,13 +169,47 @@ def run_push(args: argparse.Namespace) -> int:
                 if place.ref.tag or place.ref.digest:
                     raise Problem(f"{args.to}: the version is the tag; give the address without one", code=2)
                 done = await artifacts.push(place.store, place.ref, packed, tag_of(version))
+                signatures = await signing(place, done) if signing else []
                 if args.latest:
                     await place.store.tag(place.ref.at(done.digest), "latest")
-        return described(place.ref, done.digest, version=str(version), kind=packed.kind)
+        signed = {"signatures": [one.digest for one in signatures]} if signatures else {}
+        return described(place.ref, done.digest, version=str(version), kind=packed.kind, **signed)
 
     document = run(work())
-    emit(args.output, document, told(document))
+    shown = {**document, "signatures": ", ".join(document.get("signatures", ()))}
+    emit(args.output, document, told(shown))
     return 0
+
+
+def _signing(args: argparse.Namespace) -> Callable[[Place, Descriptor], Awaitable[list[Descriptor]]]:
+    """Return what signs an artifact, as the options say; what they lack is told before anything is pushed. Raises Problem."""
+    from datetime import UTC, datetime
+
+    from fairlead.drivers.signatures.keyless import Unsignable
+    from fairlead.drivers.signatures.signing import sign_artifact
+    from fairlead.faces.cli.sign import forms_of, signer_of
+
+    forms, signer = forms_of(args), signer_of(args)
+
+    async def sign(place: Place, artifact: Descriptor) -> list[Descriptor]:
+        try:
+            return list(
+                await sign_artifact(
+                    place.store,
+                    place.ref.at(artifact.digest),
+                    artifact,
+                    signer,
+                    datetime.now(UTC),
+                    forms=forms,
+                )
+            )
+        except Unsignable as error:
+            where = place.ref.at(artifact.digest).url
+            raise Problem(
+                f"{where} was pushed, and could not be signed: {error}", f"fairlead sign {where}"
+            ) from error
+
+    return sign
 
 
 def _packed(args: argparse.Namespace, scratch: Path) -> tuple[Packed, Version]:
@@ -353,6 +410,7 @@ def run_inspect(args: argparse.Namespace) -> int:
                 document["version"] = manifest.annotations.get(artifacts.VERSION) or at.ref.tag
                 document["config"] = await artifacts.read_config(at.store, pinned, manifest)
                 return document, summary_lines(document, manifest, [])
+            await verifying.required(args, at.store, pinned, descriptor.digest)
             found = await artifacts.unpack(at.store, pinned)
             return await _rendered(found.package, at.ref.url, args.part)
 
