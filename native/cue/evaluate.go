@@ -31,9 +31,7 @@ type Request struct {
 	Vars    map[string]string `json:"vars"`    // for @tag(key, var=name)
 	Merge   *Merge            `json:"merge"`
 	Inject  *Inject           `json:"inject"`
-	Fill    []Fill            `json:"fill"`
 	Seek    []Seek            `json:"seek"`
-	Tests   bool              `json:"tests"`
 }
 
 // File is a file's path and size. A layer is no part of the package, but named by Merge.
@@ -47,12 +45,6 @@ type File struct {
 	Support bool `json:"support"`
 	// As is what messages call it, where that is not the path.
 	As string `json:"as"`
-}
-
-// Fill puts JSON at a path of the built value, once it was evaluated without.
-type Fill struct {
-	Path string          `json:"path"`
-	JSON json.RawMessage `json:"json"`
 }
 
 // Seek asks for the value at a path. What must be there is concrete, final JSON; what is Optional is left out when it is not there or
@@ -208,13 +200,6 @@ func (w *work) run(answer *Answer) error {
 	if err != nil {
 		return err
 	}
-	for _, fill := range w.request.Fill {
-		expression, err := parser.ParseExpr(fill.Path, []byte(fill.JSON))
-		if err != nil {
-			return err
-		}
-		value = value.FillPath(cue.ParsePath(fill.Path), w.context.BuildExpr(expression))
-	}
 	for _, seek := range w.request.Seek {
 		found, err := w.seek(value, seek)
 		if err != nil {
@@ -233,7 +218,6 @@ func (w *work) build() (cue.Value, error) {
 		Package:             w.request.Package,
 		AcceptLegacyModules: true,
 		DataFiles:           true,
-		Tests:               w.request.Tests,
 		ParseFile:           w.parse,
 		Registry:            nowhere{},
 		Env:                 []string{},

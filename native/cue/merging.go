@@ -89,12 +89,14 @@ func (w *work) layer(name string, field cue.Path) (cue.Value, error) {
 	}
 	found := value.LookupPath(field)
 	switch {
+	case found.Exists() && isData(name) && found.IncompleteKind() == cue.NullKind:
+		return w.context.CompileString("{}"), nil
 	case found.Exists():
 		return found, found.Err()
 	case isData(name) && value.IncompleteKind() == cue.StructKind:
 		return value, nil
-	case isData(name) && value.IncompleteKind() == cue.NullKind:
-		return w.context.CompileString("{}"), nil
+	case isData(name) && (value.IncompleteKind() == cue.NullKind || value.IncompleteKind() == cue.TopKind):
+		return w.context.CompileString("{}"), nil // an empty document
 	}
 	return cue.Value{}, errors.Newf(value.Pos(), "%s has no field %s", w.called(name), field)
 }

@@ -171,7 +171,7 @@ def _started(seconds: float) -> Iterator[_Worker]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd="/",
-            env={"GOTRACEBACK": "none"},
+            env={"GOTRACEBACK": "none", "GOMAXPROCS": "2"},
             start_new_session=True,
         )
     except OSError as error:
@@ -232,7 +232,6 @@ def _request(evaluation: Evaluation) -> tuple[dict[str, Any], bytes]:
         "merge": merge,
         "inject": inject
         and {"attribute": inject.attribute, "kind": inject.kind, "values": dict(inject.values)},
-        "fill": [{"path": path, "json": value} for path, value in evaluation.fill.items()],
         "seek": [
             {
                 "path": seek.path,
@@ -243,7 +242,6 @@ def _request(evaluation: Evaluation) -> tuple[dict[str, Any], bytes]:
             }
             for seek in evaluation.seek
         ],
-        "tests": evaluation.tests,
     }, b"".join(bodies)
 
 
@@ -270,7 +268,9 @@ def _answer(evaluation: Evaluation, body: bytes) -> Evaluated:
             elif one["there"] and not seek.check:
                 values[seek.path] = one["json"]
     except orjson.JSONDecodeError as error:
-        raise CueFailed("the result nests too deeply to be read", "depth") from error
+        if "depth" in str(error) or "recursion" in str(error):
+            raise CueFailed("the result nests too deeply to be read", "depth") from error
+        raise CueFailed(f"the result cannot be read: {error}", "worker") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CueFailed("the evaluator's answer cannot be read", "worker") from error
     return Evaluated(values, rows)

@@ -67,8 +67,8 @@ class Evaluation:
     """A question. `files` are those of a CUE module by relative path; `package` is what is built, from the root or from `entry`.
 
     `entry` names files to build instead of a package (`package` is then `_`): CUE, YAML or JSON. `tags` are for `@tag(key)`, `variables`
-    for `@tag(key, var=name)`. `called` gives files other names in messages. `fill` are JSON values for paths of the result. `support` are files
-    that the user did not write, and is not told of in Rows.
+    for `@tag(key, var=name)`. `called` gives files other names in messages. `support` are files that the user did not write,
+    and is not told of in Rows.
     """
 
     files: Mapping[str, bytes]
@@ -78,11 +78,9 @@ class Evaluation:
     variables: Mapping[str, str] = field(default_factory=dict)
     merge: Merge | None = None
     inject: Inject | None = None
-    fill: Mapping[str, Any] = field(default_factory=dict)
     seek: tuple[Seek, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
     support: frozenset[str] = frozenset()
-    tests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

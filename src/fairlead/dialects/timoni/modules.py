@@ -28,6 +28,7 @@ SCHEMA: Final = "timoni.schema.cue"
 UNRELEASED: Final = "0.0.0-devel"
 """The version of a module that is in no registry."""
 
+API_VERSION: Final = "timoni.apiVersion"
 INSTANCE: Final = "timoni.instance"
 CONFIG: Final = "timoni.instance.config"
 APPLY: Final = "timoni.apply"
@@ -49,6 +50,7 @@ _SCHEMA: Final = b"""package main
 timoni: #FairleadInstance
 """
 _MODULE: Final = re.compile(r'^\s*module:\s*"([^"@]+)', re.MULTILINE)
+_MAIN: Final = re.compile(r"^\s*package[ \t]+main\b", re.MULTILINE)
 _SEMVER: Final = re.compile(r"v?\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?\Z")
 _IMAGE: Final = ("repository", "tag", "digest", "reference")
 """The fields by which a struct of the configuration is known to be an image."""
@@ -83,6 +85,10 @@ def prepare(
     files = files_of(package)
     if NAME not in files:
         raise Mistaken(Mistake(f"there is no {NAME}", Where(package.where), hint="a Timoni module has one"))
+    if not _MAIN.search(files[NAME].decode(errors="replace")):
+        raise Mistaken(
+            Mistake("it is not of the package main", Where(NAME), hint="a module is: package main")
+        )
     files[SCHEMA] = _SCHEMA
     layers = overlays(values)
     return Evaluation(
@@ -95,6 +101,7 @@ def prepare(
         },
         merge=Merge(VALUES, "values", "main", layers) if layers else None,
         seek=(
+            Seek(API_VERSION),
             Seek(INSTANCE, check=True),
             Seek(APPLY),
             Seek(CONFIG, optional=True),

@@ -18,6 +18,9 @@ _MOST_PLACES: Final = 6
 _DISJUNCTION: Final = re.compile(r"(\d+) errors in empty disjunction:")
 _IN_WORDS: Final = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+): ")
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|\Z)")
+_SCHEMAS: Final = re.compile(r"\A#Fairlead\w+")
+_FIELDS: Final = {"#FairleadInstance": "timoni", "#FairleadBundle": "bundle", "#FairleadRuntime": "runtime"}
+"""What the schemas of this dialect are for, as CUE may name one instead of the field that it is of."""
 _VENDORED: Final = "cue.mod/"
 _OWN: Final = ("timoni.schema.cue", "bundle.schema.cue", "runtime.schema.cue")
 """What this dialect adds to the files; a person has nothing to put right there."""
@@ -75,15 +78,16 @@ def _placed(problem: Problem, *known: Mapping[str, bytes]) -> Problem:
 def _mistake(
     problem: Problem, files: Mapping[str, bytes], values: Mapping[str, bytes], about: str
 ) -> Mistake:
-    places = sorted(dict.fromkeys(problem.places), key=lambda place: _distance(place, values))
-    path = _INDEX.sub(r"[\1]", f".{problem.path}") if problem.path else ""
+    known = (place for place in problem.places if not place.file.endswith(_OWN))
+    places = sorted(dict.fromkeys(known), key=lambda place: _distance(place, values))
+    path = _INDEX.sub(r"[\1]", f".{_SCHEMAS.sub(_schema, problem.path)}") if problem.path else ""
     if not places:
         return Mistake(problem.message, Where(about, 0, path), hint=_hint(problem.message))
     first = places[0]
     if first.file.startswith("--"):  # an option has no lines
         first = Place(first.file, 0, 0)
     source = values.get(first.file, files.get(first.file, b""))
-    others = (Where(place.file, place.line) for place in places[1:] if not place.file.endswith(_OWN))
+    others = (Where(place.file, place.line) for place in places[1:])
     trail = [where for where in dict.fromkeys(others) if (where.file, where.line) != (first.file, first.line)]
     return Mistake(
         problem.message,
@@ -95,11 +99,13 @@ def _mistake(
     )
 
 
+def _schema(found: re.Match[str]) -> str:
+    return _FIELDS.get(found[0], found[0])
+
+
 def _distance(place: Place, values: Mapping[str, bytes]) -> int:
     if place.file in values:
         return 0
-    if place.file.endswith(_OWN):
-        return 3
     return 2 if place.file.startswith(_VENDORED) else 1
 
 
