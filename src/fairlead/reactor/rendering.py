@@ -66,7 +66,7 @@ class Source:
 def sort_of(files: Mapping[str, bytes], target: str = "") -> Sort | None:
     """Return what the files below `target` are written in, by the file that describes a package; None: nothing that can be rendered."""
     at = f"{target}/" if target else ""
-    if f"{at}module.yaml" in files and f"{at}module.star" in files:
+    if f"{at}module.yaml" in files and (f"{at}module.star" in files or f"{at}library.star" in files):
         return "module"
     if f"{at}timoni.cue" in files:
         return "timoni"

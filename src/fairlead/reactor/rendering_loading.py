@@ -114,7 +114,7 @@ def _folder(path: Path, text: str) -> Source:
         names = {one.name for one in path.iterdir()}
     except OSError as error:
         _refuse(f"cannot be read: {error.strerror}", text)
-    if "module.yaml" in names and "module.star" not in names and not names & {"Chart.yaml", "timoni.cue"}:
+    if "module.yaml" in names and not names & {"module.star", "library.star", "Chart.yaml", "timoni.cue"}:
         _refuse("has a module.yaml but no module.star", text, hint="fairlead mod init writes both")
     sort: Sort | None = sort_of(dict.fromkeys(names, b""))
     if sort == "kustomization":

@@ -19,6 +19,8 @@ from fairlead.words import Finding, Severity, Where
 if TYPE_CHECKING:
     from fairlead.render.values import ValuesType
 
+DEFAULTS: Final = "the defaults"
+_WITH: Final = ", with "
 _UNTOLD: Final = frozenset({"object.foreign", "document.foreign", "document.doubled"})
 """What is said of files, and is no matter where objects were built."""
 
@@ -41,14 +43,14 @@ def vet(
     if source.sort == "module":
         made = _described(source, found)
         _lint(source, found)
-        if made is None:
+        if made is None or _is_library(source):
             return found
     try:
         cases = [case for case in cases_of(source) if not case.fails]
     except Mistaken as mistaken:
         found.mistakes += mistaken.mistakes
         cases = []
-    trials: list[tuple[str, Sequence[Layer], Context]] = [("the defaults", layers, Context(name))]
+    trials: list[tuple[str, Sequence[Layer], Context]] = [(DEFAULTS, layers, Context(name))]
     for case in cases:
         try:
             trials.append((f'the test "{case.name}"', layers_of(case, source), context_of(case, name)))
@@ -59,7 +61,7 @@ def vet(
         try:
             rendered = render_source(source, values, context, worker=worker)
         except Mistaken as mistaken:
-            if what == "the defaults" and not layers and len(trials) > 1 and _only_lacks(mistaken):
+            if what == DEFAULTS and not layers and len(trials) > 1 and _only_lacks(mistaken):
                 first = mistaken
                 continue
             found.mistakes += [one for one in mistaken.mistakes if one not in found.mistakes]
@@ -69,6 +71,14 @@ def vet(
     if first is not None and not found.builds:
         found.mistakes += first.mistakes
     return found
+
+
+def _is_library(source: Source) -> bool:
+    """Return whether a module is there for others to load, and has nothing to build."""
+    from fairlead.render.modules_manifest import read
+
+    at = f"{source.package.target}/" if source.package.target else ""
+    return read({path.removeprefix(at): body for path, body in source.package.files.items()}, at).library
 
 
 def _only_lacks(mistaken: Mistaken) -> bool:
@@ -172,14 +182,17 @@ def _built(source: Source, rendered: Rendered, what: str, now: datetime, found: 
     for finding in (*examined.findings, *rendered.findings):
         if finding.rule in _UNTOLD or finding.where.file in files:
             continue
-        one = _told(finding, what)
         known = found.mistakes if finding.severity == Severity.CRITICAL else found.notes
-        if all((other.message, other.where.path) != (one.message, one.where.path) for other in known):
-            known.append(one)
+        said = f"{finding.subject}: {finding.message}"
+        if all(
+            (one.message.partition(_WITH)[0], one.where.path) != (said, finding.where.path) for one in known
+        ):
+            known.append(_told(finding, said if what == DEFAULTS else f"{said}{_WITH}{what}"))
 
 
-def _told(finding: Finding, what: str) -> Mistake:
-    cause = f" ({finding.cause.rstrip('.')})" if finding.cause else ""
-    hint = finding.fixes[0].title if finding.fixes else ""
+def _told(finding: Finding, said: str) -> Mistake:
+    cause, _, hint = finding.cause.partition("Would pass: ")
+    if finding.severity == Severity.CRITICAL and cause:
+        said += f" ({cause.strip().rstrip('.')})"
     where = Where("" if finding.where.file == "rendered.yaml" else finding.where.file, 0, finding.where.path)
-    return Mistake(f"{finding.subject}: {finding.message}{cause}, with {what}", where, hint=hint)
+    return Mistake(said, where, hint=f"write {hint.rstrip('.')}" if hint else "")
