@@ -73,14 +73,14 @@ class Tables:
     def __init__(self, found: dict[str, Any]) -> None:
         self.definitions = found
         self.types: dict[str, dict[str, tuple[tuple[str, ...] | None, str]]] = {}
-        self._names: dict[str, str] = {}
+        self.names: dict[str, str] = {}
         self.types[ALONE] = {"metadata": (None, self.type(META))}
 
     def type(self, name: str) -> str:
         """Return the short name of a definition's type; "" where no list below it merges."""
-        if name in self._names:
-            return self._names[name]
-        self._names[name] = ""  # a type within itself
+        if name in self.names:
+            return self.names[name]
+        self.names[name] = ""  # a type within itself
         fields = {}
         short = name.rpartition(".")[2]
         for field, schema in sorted(self.definitions[name].get("properties", {}).items()):
@@ -89,13 +89,10 @@ class Tables:
                 fields[field] = found
         if not fields:
             return ""
-        same = [known for known, there in self.types.items() if there == fields]
-        if same:
-            short = same[0]
-        elif short in self.types:
+        if short in self.types:
             short = ".".join(name.split(".")[-2:])
         self.types[short] = fields
-        self._names[name] = short
+        self.names[name] = short
         return short
 
     def _field(
@@ -148,6 +145,11 @@ def text() -> str:
         *(f"    {_shown(name)}: {_shown(fields)}," for name, fields in sorted(tables.types.items())),
         "}",
         '"""By type and field: the keys of a list that merges (none: it holds scalars), None for what is no such list; and the type below."""',
+        "",
+        "DEFINITIONS: dict[str, str] = {",
+        *(f"    {_shown(name)}: {_shown(found)}," for name, found in sorted(tables.names.items()) if found),
+        "}",
+        '"""The type of each OpenAPI definition."""',
         "",
         "KINDS: dict[str, str] = {",
         *(f"    {_shown(path)}: {_shown(found)}," for path, found in sorted(kinds.items())),

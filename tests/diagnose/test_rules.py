@@ -21,7 +21,8 @@ NAME = re.compile(r'"([a-z]+\.[a-z]+)"')
 
 def names() -> set[str]:
     files = [*SOURCE.glob("diagnose/**/*.py"), *SOURCE.glob("dialects/manifests/*.py")]
-    files += [SOURCE / "dialects" / "kustomization.py", SOURCE / "reactor" / "examine.py"]
+    files += [SOURCE / "dialects" / "kustomize" / "__init__.py"]
+    files += [SOURCE / "reactor" / name for name in ("examine.py", "trees.py")]
     found = {name for path in files if path.name != "rules.py" for name in NAME.findall(path.read_text())}
     return found - NO_RULES
 

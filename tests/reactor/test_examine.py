@@ -110,13 +110,38 @@ def test_a_chart_is_told_of_once_and_its_templates_are_left_alone() -> None:
     assert len(found.view) == 1
 
 
-def test_patches_of_a_kustomization_are_no_objects() -> None:
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a}
+spec:
+  selector: {matchLabels: {app: a}}
+  template:
+    metadata: {labels: {app: a}}
+    spec: {containers: [{name: a, image: a:1}]}
+"""
+
+
+def test_of_a_kustomize_tree_the_built_objects_are_examined_and_places_are_those_of_the_files() -> None:
     found = examined(
-        base__kustomization_yaml="resources: [a.yaml]\npatches: [{path: patch.yaml}]\n",
+        base__kustomization_yaml="resources: [a.yaml]\n",
+        base__a_yaml=DEPLOYMENT,
+        over__kustomization_yaml="resources: [../base]\nnamePrefix: x-\npatches: [{path: patch.yaml}]\n",
+        over__patch_yaml="apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replics: 3}\n",
+    )
+    assert [(one.subject.name, str(one.where)) for one in found.findings] == [
+        ("x-a", "base/a.yaml:4 .spec.replics")
+    ]
+    assert len(found.view) == 1
+
+
+def test_a_tree_that_cannot_be_built_is_told_of_and_its_files_are_looked_at() -> None:
+    found = examined(
+        base__kustomization_yaml="resources: [a.yaml, gone.yaml]\npatches: [{path: patch.yaml}]\n",
         base__a_yaml="apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
         base__patch_yaml="apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: 3}\n",
     )
-    assert told(found) == ["kustomization.field File base/kustomization.yaml base/kustomization.yaml:2"]
+    assert told(found) == ["kustomization.build File base/kustomization.yaml base/kustomization.yaml:1"]
+    assert len(found.view) == 1
 
 
 EXPECTED = {

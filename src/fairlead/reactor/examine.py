@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import posixpath
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,14 +17,14 @@ from pathlib import Path, PurePosixPath
 from fairlead.diagnose.examining import examine, findings_in, needs_in
 from fairlead.diagnose.inventories import Inventory
 from fairlead.diagnose.likening import nearest
-from fairlead.dialects import kustomization, manifests
+from fairlead.dialects import manifests
 from fairlead.dialects.manifests import Document, about_file
 from fairlead.drivers.cluster import AsyncCluster
 from fairlead.drivers.definitions import load
 from fairlead.keep.errors import Refusal
 from fairlead.keep.requests import Request
 from fairlead.keep.worlds import World
-from fairlead.reactor import gathering
+from fairlead.reactor import gathering, trees
 from fairlead.reactor.gathering import Told, answer
 from fairlead.reactor.laying import overlay
 from fairlead.reactor.practising import advise
@@ -158,16 +157,20 @@ async def examine_cluster(
 
 
 def files_in(path: Path) -> list[Path]:
-    """Return the manifests under a folder by their names, or the file itself whatever its name. Raises OSError."""
+    """Return the manifests under a folder by their names, or the file itself whatever its name. Raises OSError.
+
+    What Kustomize trees in the folder refer to belongs to it, also where it is no manifest or lies beside the folder.
+    """
     if not path.is_dir():
         return [path]
-    return sorted(
+    found = sorted(
         one
         for one in path.rglob("*")
         if one.suffix in manifests.READS
         and one.is_file()
         and not any(part.startswith(".") for part in one.relative_to(path).parts)
     )
+    return sorted({*found, *trees.beside(found, path)})
 
 
 def charts(names: Iterable[str]) -> dict[str, list[str]]:
@@ -187,8 +190,11 @@ def charts(names: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def read_files(files: Mapping[str, str]) -> tuple[list[Document], list[Finding]]:
-    """Return the objects in texts by their file's name, and a Finding for all that could not be read as one."""
+def read_files(files: Mapping[str, str], *, built: bool = False) -> tuple[list[Document], list[Finding]]:
+    """Return the objects in texts by their file's name, and a Finding for all that could not be read as one.
+
+    With `built` those of Kustomize trees are as they would be applied, otherwise as their files have them.
+    """
     documents: list[Document] = []
     findings: list[Finding] = []
     in_charts = charts(files)
@@ -203,30 +209,21 @@ def read_files(files: Mapping[str, str]) -> tuple[list[Document], list[Finding]]
                 f"is a Helm chart with {templates} templates, which are not rendered yet: nothing in it is examined",
             )
         )
-    for name, text in files.items():
-        if PurePosixPath(name).name in kustomization.NAMES and name not in passed:
-            parts, more = _kustomization(name, text)
-            passed |= {name, *parts}
-            findings += more
+    tree_files = {name: text for name, text in files.items() if name not in passed}
+    if built:
+        found = trees.build(tree_files)
+        documents += found.documents
+        findings += found.findings
+        passed |= found.parts
+    else:
+        passed |= trees.parts_of(tree_files)
+    plain: list[Document] = []
     for name, text in files.items():
         if name not in passed:
             objects, more = manifests.read(name, text)
-            documents += objects
+            plain += objects
             findings += more
-    return documents, findings + manifests.doubles(documents)
-
-
-def _kustomization(name: str, text: str) -> tuple[set[str], list[Finding]]:
-    """Return the files that a kustomization uses as patches and settings, and what of it is not understood."""
-    documents, findings = manifests.parse(name, text)
-    parts: set[str] = set()
-    for document in documents:
-        if isinstance(document.content, dict):
-            model, more = kustomization.read(document.content, name, document.where)
-            findings += more
-            folder = posixpath.dirname(name)
-            parts |= {posixpath.normpath(posixpath.join(folder, one)) for one in model.parts}
-    return parts, findings
+    return documents + plain, findings + manifests.doubles(documents + plain)
 
 
 def examine_files(files: Mapping[str, str], now: datetime, *, advice: bool = False) -> Examined:
@@ -234,7 +231,7 @@ def examine_files(files: Mapping[str, str], now: datetime, *, advice: bool = Fal
 
     `advice` asks for hygiene too.
     """
-    documents, findings = read_files(files)
+    documents, findings = read_files(files, built=True)
     places: dict[Ref, Document] = {}
     for document in documents:
         places[document.ref] = document

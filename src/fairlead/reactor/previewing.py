@@ -40,7 +40,7 @@ async def preview(
     told: Told | None = None,
 ) -> Preview:
     """Return what would be wrong if the files (text by name) were applied. Raises Unreachable and Refusal."""
-    documents, _ = read_files(texts)
+    documents, _ = read_files(texts, built=True)
     moment = now()
     view, unseen = await gather(cluster, namespace, told=told)
     answers = await answer(cluster, needs(view, now=moment))

@@ -37,7 +37,7 @@ def render(package: Package, values: Values, context: Context, answers: Answers)
                 hint="write an overlay: a kustomization.yaml that names this tree as a resource and patches it",
             )
         )
-    items, findings = build(package, answers)
+    items, findings, _ = build(package, answers)
     objects = tuple(item.data for item in items)
     return Rendered(
         sort="kustomization",
@@ -47,10 +47,18 @@ def render(package: Package, values: Values, context: Context, answers: Answers)
     )
 
 
-def build(package: Package, answers: Answers) -> tuple[list[Item], list[Finding]]:
-    """Return the items of a tree, finished, each with the file that it came from; and what there is to say. Raises Mistaken, Lacking."""
+def build(package: Package, answers: Answers) -> tuple[list[Item], list[Finding], set[str]]:
+    """Return the items of a tree, finished, each with the file that it came from; what there is to say; and the files that were used.
+
+    Raises Mistaken and Lacking.
+    """
+    tree = Tree(package.files, answers)
     try:
-        return _build(Root(Tree(package.files, answers), clean(package.target)))
+        return (*_build(Root(tree, clean(package.target))), tree.used)
+    except Mistaken as mistaken:
+        from fairlead.dialects.kustomize.locating import located  # only where something is wrong
+
+        raise Mistaken(*(located(one, tree.files) for one in mistaken.mistakes)) from None
     except RecursionError:
         raise Mistaken(Mistake("is nested too deeply", Where(package.where))) from None
 

@@ -220,7 +220,7 @@ class Reader:
             name = key if key in shape.fields else shape.folded.get(key.lower(), "")
             if not name:
                 if self._strict:
-                    self._say(f'unknown field "{key}"', path or f".{key}", _near(key, shape))
+                    self._say(f'unknown field "{key}"', f"{path}.{key}", _near(key, shape))
                 continue
             read = self.read(one, shape.fields[name], f"{path}.{name}")
             if read is not None:

@@ -24,7 +24,23 @@ _INTERNAL: Final = frozenset(
     {
         *(
             f"{_BUILD}{name}"
-            for name in ["previousKinds", "previousNames", "prefixes", "suffixes", "previousNamespaces", "allowNameChange", "allowKindChange", "refBy", "generatorBehavior", "needsHashSuffix", "path", "index", "seqindent", "id", "annotations-migration-resource-id"]
+            for name in [
+                "previousKinds",
+                "previousNames",
+                "prefixes",
+                "suffixes",
+                "previousNamespaces",
+                "allowNameChange",
+                "allowKindChange",
+                "refBy",
+                "generatorBehavior",
+                "needsHashSuffix",
+                "path",
+                "index",
+                "seqindent",
+                "id",
+                "annotations-migration-resource-id",
+            ]
         ),
         "config.kubernetes.io/path",
         "config.kubernetes.io/index",
@@ -232,6 +248,14 @@ class Item:
             first = self.former[0]
             return Id(self.api_version, first.kind, first.namespace, first.name)
         return self.id(schemas)
+
+    @property
+    def written(self) -> tuple[str, str, str]:
+        """The kind, the namespace and the name that it was read with; the namespace is `default` where it had none."""
+        if self.former:
+            namespace, name, kind = self.former[0]
+            return kind, "default" if namespace == CLUSTER else namespace, name
+        return self.kind, self.namespace or "default", self.name
 
     def remember(self, schemas: Schemas) -> None:
         """Note what it is called now, as it is about to be called something else."""

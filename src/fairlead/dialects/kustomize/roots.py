@@ -54,6 +54,8 @@ class Tree:
     def __init__(self, files: Mapping[str, bytes], answers: Answers) -> None:
         self.files = {clean(path): body for path, body in files.items()}
         self.answers = answers
+        self.used: set[str] = set()
+        """The files that were loaded."""
         self._folders: set[str] | None = None
         self._fetched: dict[str, str] = {}
 
@@ -109,6 +111,7 @@ class Root:
             inside = [file for file in self.tree.files if file.startswith(f"{at}/")]
             if len(inside) != 1 or inside[0].rpartition("/")[2] in NAMES:
                 raise Refused(f"{path} is no file")
+            self.tree.used.add(inside[0])
             return inside[0]
         place = clean(path if path.startswith("/") else f"{self.path}/{path}")
         if place not in self.tree.files:
@@ -119,6 +122,7 @@ class Root:
                 f"security; file '{shown(place)}' is not in or below '{shown(self.path)}'",
                 "a kustomization may load files of its own directory only: refer to a directory with a kustomization instead",
             )
+        self.tree.used.add(place)
         return place
 
     def load(self, path: str) -> bytes:
@@ -169,7 +173,9 @@ class Root:
                     hint="one directory has one",
                 )
             )
-        return found[0], self.tree.files[f"{self.path}/{found[0]}" if self.path else found[0]]
+        place = f"{self.path}/{found[0]}" if self.path else found[0]
+        self.tree.used.add(place)
+        return found[0], self.tree.files[place]
 
 
 def shown(path: str) -> str:

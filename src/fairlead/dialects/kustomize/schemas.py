@@ -48,9 +48,17 @@ class Schemas:
     def use(self, document: Mapping[str, Any]) -> None:
         """Take an OpenAPI document instead of what is known, or beside it where that was used already."""
         kinds, types = _read(document)
-        keep = self._loaded or self._delayed
-        self.types = {**mergekeys.TYPES, **types} if keep else types
-        self.kinds = {**mergekeys.KINDS, **kinds} if keep else kinds
+        if self._loaded or self._delayed:
+            builtin = {f"#{name}": mergekeys.TYPES[known] for name, known in mergekeys.DEFINITIONS.items()}
+            replaced = {
+                mergekeys.DEFINITIONS[name[1:]]: fields
+                for name, fields in types.items()
+                if name[1:] in mergekeys.DEFINITIONS
+            }
+            self.types = {**mergekeys.TYPES, **builtin, **types, **replaced}
+            self.kinds = {**mergekeys.KINDS, **kinds}
+        else:
+            self.types, self.kinds = types, kinds
         self._custom = True
         scopes = _scopes(document)
         self._cluster = {*mergekeys.CLUSTER, *(kind for kind, cluster in scopes.items() if cluster)} - {
