@@ -297,9 +297,9 @@ def run_pull(args: argparse.Namespace) -> int:
         async with reached(args, args.ref) as (place,):
             chosen = Place(place.store, await chosen_version(place, args.version))
             descriptor, _ = await artifacts.read_manifest(chosen.store, chosen.ref)
-            found = await artifacts.unpack(
-                chosen.store, chosen.ref.with_digest(descriptor.digest), limits(args)
-            )
+            pinned = chosen.ref.with_digest(descriptor.digest)
+            await verifying.required(args, chosen.store, pinned, descriptor.digest)
+            found = await artifacts.unpack(chosen.store, pinned, limits(args))
             if found.kind not in _MARKS:
                 raise Problem(
                     f"{chosen.ref.url}: no module",
