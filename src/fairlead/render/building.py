@@ -36,6 +36,8 @@ class Told:
     places: Places
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fallback: tuple[str, int] = ("", 0)
+    """The place of what no call of the author's own made: the definition of `build`."""
 
     def add(self, message: str, hint: str, stack: str, keys: Sequence[str | int] = ()) -> None:
         """Note a mistake at a path of the arguments of the innermost call that is the author's own."""
@@ -52,7 +54,8 @@ class Told:
         own = [frame for frame in frames if not frame.file.startswith(OURS)]
         path = dotted(tuple(keys))
         if not own:
-            return Mistake(message, Where(path=path), hint=hint)
+            file, line = self.fallback
+            return Mistake(message, Where(file, line, path), 0, self.places.line(file, line), hint)
         last = own[-1]
         line, column = self.places.find(last.file, last.line, keys)
         return Mistake(
@@ -77,12 +80,13 @@ def _mistake_at(stack: str, message: str, hint: str) -> None:
     _TOLD.get().add(message, hint, stack)
 
 
-def _unknown_field(keys: list[str | int], key: str, short: str, fields: list[str], stack: str) -> None:
+def _unknown_field(keys: list[str | int], key: str, short: str, fields: list[str], stack: str) -> str:
     near = building_texts.nearest(key, fields)
     hint = f"did you mean `{near}`?" if near else ""
     if not near and len(fields) <= 12:
         hint = f"it has {', '.join(sorted(fields))}" if fields else "it has none"
     _TOLD.get().add(f"{short} has no field `{key}`", hint, stack, keys[::-1])
+    return near
 
 
 def _unknown_word(keys: list[str | int], name: str, value: str, options: list[str], stack: str) -> None:
@@ -109,6 +113,7 @@ def _or(words: Sequence[str]) -> str:
 _TELLING: Final[Mapping[str, Callable[..., Any]]] = {
     "report": _report,
     "mistake_at": _mistake_at,
+    "told_any": lambda: bool(_TOLD.get().mistakes),
     "unknown_field": _unknown_field,
     "unknown_word": _unknown_word,
     "unknown_reference": _unknown_reference,
@@ -189,7 +194,8 @@ class Building:
         self._entry = entry
         texts = {name: _text(data) for name, data in files.items() if name.endswith(".star")}
         self._texts = texts
-        self.told = Told(Places(texts))
+        places = Places(texts)
+        self.told = Told(places, fallback=(entry, places.definition(entry, "build")))
         table, self._custom = constructors.custom(custom)
         self.custom_types = (
             _linked("@fairlead/custom", table, [_checks(), known.types], "BELOW") if table else known.types

@@ -27,6 +27,13 @@ class Places:
         lines = self._texts.get(file, "").splitlines()
         return lines[number - 1].rstrip() if 0 < number <= len(lines) else ""
 
+    def definition(self, file: str, name: str) -> int:
+        """Return the line on which a file defines a function; 0 where it does not."""
+        for number, line in enumerate(self._texts.get(file, "").splitlines(), 1):
+            if line.startswith(f"def {name}("):
+                return number
+        return 0
+
     def find(self, file: str, line: int, keys: Sequence[str | int]) -> tuple[int, int]:
         """Return line and column (from 1; 0: unknown) of what is at a path of the arguments of a call on that line."""
         calls = self._on(file, line)

@@ -100,11 +100,8 @@ def image_fault(text: str) -> Fault:
     elif not _TAG.fullmatch(tag):
         return [f"has the tag {quoted(tag)}, which is none: letters, digits, _, . and - are", ""]
     if not _NAME.fullmatch(path):
-        lower = path.lower()
-        hint = f'did you mean "{lower}"?' if lower != path and _NAME.fullmatch(lower) else ""
-        stripped = re.sub(r"\Ahttps?://", "", path)
-        if stripped != path and _NAME.fullmatch(stripped):
-            hint = f'write "{stripped}", without the scheme'
+        meant = re.sub(r"\A(?:https?|oci|docker)://", "", path).lower()
+        hint = f'did you mean "{meant}{text.removeprefix(path)}"?' if _NAME.fullmatch(meant) else ""
         return [f"must name an image, is {quoted(text)}", hint]
     if not tag and not at:
         return [
@@ -147,7 +144,7 @@ def _cron(text: str) -> Fault:
     try:
         cron.parse(text)
     except ValueError as error:
-        return [f"is no schedule: {error}", 'five fields are, such as "0 3 * * *"']
+        return [f"is {quoted(text)}, which is no schedule: {error}", 'five fields are, such as "0 3 * * *"']
     return _FINE
 
 
@@ -228,7 +225,10 @@ def cel_fault(text: str) -> str:
             libraries=cel.kubernetes.LIBRARIES,
         ).compile(text, check=False)
     except cel.BadExpression as error:
-        return str(error)
+        first = str(error).splitlines()[0]
+        return re.sub(r"\AERROR: <input>:\d+:(\d+): ", r"at character \1: ", first).partition(" expecting {")[
+            0
+        ]
     return ""
 
 

@@ -6,14 +6,13 @@ is told at once, each with its line. Must never depend on anything but the packa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
-from fairlead.render import building_objects, values
+from fairlead.render import building_objects, building_words, modules_manifest, values
 from fairlead.render.building import Building, kubernetes
-from fairlead.render.building_texts import nearest
+from fairlead.render.modules_manifest import MANIFEST, Manifest, version_of
 from fairlead.render.packages import (
     Answers,
     Check,
@@ -29,51 +28,13 @@ from fairlead.render.packages import (
 from fairlead.tongues import starlark, yamls
 from fairlead.words import Finding, Need, Ref, Severity, Where
 
-MANIFEST: Final = "module.yaml"
 CODE: Final = "module.star"
-API_VERSION: Final = "fairlead.dev/v1alpha1"
 LIBRARY: Final = "library.star"
 """What `load("@name")` of a dependency means where no file is named."""
 
 MOST_OBJECTS: Final = 20_000
 LARGEST_OBJECT: Final = 1_500_000
 """Characters of one object as JSON: what etcd takes, with room for what the cluster adds."""
-
-_SEMVER: Final = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?(?:\+[0-9A-Za-z.-]+)?",
-    re.ASCII,
-)
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)", re.ASCII)
-_RANGE: Final = re.compile(r"\s*(>=|<=|>|<|=|==)?\s*v?(\d+)\.(\d+)(?:\.(\d+|x))?\s*", re.ASCII)
-_FIELDS: Final = {
-    "": ("apiVersion", "kind", "metadata", "spec"),
-    "metadata": ("name", "annotations", "labels"),
-    "spec": ("version", "description", "kubernetes", "library", "dependencies", "home", "sources", "icon", "keywords", "license", "maintainers"),
-    "dependencies": ("name", "source", "version", "digest"),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """A package of Starlark files that a module loads from: by which name, and where it is fetched from."""
-
-    name: str
-    source: str
-    version: str = ""
-    digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What `module.yaml` says."""
-
-    name: str
-    version: str
-    description: str = ""
-    kubernetes: str = ""
-    library: bool = False
-    dependencies: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +66,7 @@ def render(
                 hint="load it from another module, as one of its dependencies",
             )
         )
-    _runs_on(manifest, context, module.file(MANIFEST))
+    modules_manifest.runs_on(manifest, context.capabilities.version, module.file(MANIFEST))
     tree = module.open()
     if not module.unit.has("build"):
         raise Mistaken(
@@ -187,7 +148,7 @@ class _Module:
             name.removeprefix(prefix): data for name, data in package.files.items() if name.startswith(prefix)
         }
         self._prefix = prefix
-        self.manifest = manifest(files, prefix)
+        self.manifest = modules_manifest.read(files, prefix)
         for name in (CODE,) if not self.manifest.library else ():
             if name not in files:
                 raise Mistaken(Mistake(f"the module has no {name}", Where(self.file(name))))
@@ -257,11 +218,13 @@ class _Module:
         if file.startswith("@") and own:
             file, line, column = own[-1].file, own[-1].line, 0
             own = own[:-1]
+        message, hint = building_words.said(error.message)
         told = Mistake(
-            _said(error.message),
+            message,
             Where(file, line),
             column,
             places.line(file, line),
+            hint,
             trail=tuple(Where(frame.file, frame.line) for frame in own),
         )
         if error.reason == "error" and self.told.mistakes:
@@ -280,157 +243,6 @@ class _Module:
             mistake.hint,
             tuple(Where(self.file(where.file), where.line, where.path) for where in mistake.trail),
         )
-
-
-_SAID: Final = (
-    (re.compile(r"Missing named-only parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
-    (re.compile(r"Missing positional-only parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
-    (re.compile(r"Missing parameter `(\w+)` for call to `?(\w+)`?"), r"\2() needs `\1`"),
-    (re.compile(r"Found `([^`]+)` extra named parameter\(s\) for call to `?(\w+)`?"), r"\2() takes no `\1`"),
-    (
-        re.compile(r"Object of type `struct` has no attribute `(\w+)`(, did you mean `\w+`\?)?"),
-        r"there is no `\1` here\2",
-    ),
-)
-
-
-def _said(message: str) -> str:
-    """Put the evaluator's words for what authors often meet into ours."""
-    for pattern, words in _SAID:
-        found = pattern.search(message)
-        if found is not None:
-            return found.expand(words)
-    return message
-
-
-# --- the manifest
-
-
-def manifest(files: Mapping[str, bytes], prefix: str = "") -> Manifest:
-    """Read a module's manifest. Raises Mistaken with all that is wrong with it."""
-    data = files.get(MANIFEST)
-    where = f"{prefix}{MANIFEST}"
-    if data is None:
-        raise Mistaken(Mistake(f"the module has no {MANIFEST}", Where(where)))
-    try:
-        document = yamls.load(data.decode())
-    except (yamls.BadYaml, UnicodeDecodeError) as error:
-        raise Mistaken(Mistake(f"the manifest is no YAML: {error}", Where(where))) from None
-    reader = _Reading(where)
-    top = reader.mapping(document, "", _FIELDS[""])
-    for field_, want in (("apiVersion", API_VERSION), ("kind", "Module")):
-        if top.get(field_) != want:
-            reader.note(f'must be "{want}", is {_shown(top.get(field_))}', f".{field_}")
-    meta = reader.mapping(top.get("metadata"), ".metadata", _FIELDS["metadata"])
-    spec = reader.mapping(top.get("spec"), ".spec", _FIELDS["spec"])
-    name = meta.get("name")
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        reader.note(
-            f"must be at most 63 lowercase letters, digits and -, is {_shown(name)}", ".metadata.name"
-        )
-    version = spec.get("version")
-    if not isinstance(version, str) or not _SEMVER.fullmatch(version):
-        reader.note(f"must be a version such as 1.2.3, is {_shown(version)}", ".spec.version")
-    allowed = spec.get("kubernetes", "")
-    if not isinstance(allowed, str) or (allowed and _bounds(allowed) is None):
-        reader.note(f'must be a range such as ">=1.28", is {_shown(allowed)}', ".spec.kubernetes")
-    library = spec.get("library", False)
-    if not isinstance(library, bool):
-        reader.note(f"must be true or false, is {_shown(library)}", ".spec.library")
-    dependencies: list[Dependency] = []
-    listed = spec.get("dependencies") or []
-    if not isinstance(listed, list):
-        reader.note(f"must be a list, is {_shown(listed)}", ".spec.dependencies")
-        listed = []
-    for index, item in enumerate(listed):
-        at = f".spec.dependencies[{index}]"
-        one = reader.mapping(item, at, _FIELDS["dependencies"])
-        texts = {key: one.get(key, "") for key in _FIELDS["dependencies"]}
-        for key, value in texts.items():
-            if not isinstance(value, str):
-                reader.note(f"must be a text, is {_shown(value)}", f"{at}.{key}", "write it in quotes")
-        own = texts["name"]
-        if isinstance(own, str) and (not _NAME.fullmatch(own) or own in {"kubernetes", "crd", "fairlead"}):
-            reader.note(f"must be a name of its own, is {_shown(own)}", f"{at}.name")
-        elif any(own == known.name for known in dependencies):
-            reader.note(f"two dependencies are named {_shown(own)}", f"{at}.name")
-        if not texts["source"]:
-            reader.note("a dependency needs a source", f"{at}.source", "write oci://...")
-        dependencies.append(Dependency(**texts))
-    if reader.mistakes:
-        raise Mistaken(*reader.mistakes)
-    return Manifest(
-        str(name), str(version), str(spec.get("description") or ""), allowed, library, tuple(dependencies)
-    )
-
-
-@dataclass(slots=True)
-class _Reading:
-    """Collects what is wrong with a manifest."""
-
-    file: str
-    mistakes: list[Mistake] = field(default_factory=list)
-
-    def note(self, message: str, path: str, hint: str = "") -> None:
-        """Note a mistake at a path."""
-        self.mistakes.append(Mistake(message, Where(self.file, 0, path), hint=hint))
-
-    def mapping(self, value: Any, path: str, fields: Sequence[str]) -> Mapping[str, Any]:
-        """Return a mapping that has no other fields than these."""
-        if not isinstance(value, dict):
-            self.note(f"must be a mapping, is {_shown(value)}", path)
-            return {}
-        for key in value:
-            if key not in fields:
-                near = nearest(str(key), fields)
-                self.note("there is no such field", f"{path}.{key}", f"did you mean {near}?" if near else "")
-        return value
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == "":
-        return "missing" if value is None else "empty"
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _bounds(text: str) -> list[tuple[str, tuple[int, int]]] | None:
-    """Return the conditions of a range of versions: `>=1.28 <1.33`, `>=1.28, <1.33`; None for what is none."""
-    out = []
-    for part in re.sub(r"(?<=\d)\s+(?=[<>=])", ",", text).split(","):
-        found = _RANGE.fullmatch(part)
-        if found is None:
-            return None
-        out.append((found[1] or "=", (int(found[2]), int(found[3]))))
-    return out
-
-
-def _runs_on(wanted: Manifest, context: Context, file: str) -> None:
-    """Refuse a cluster that the module does not run on."""
-    major, minor = _version(context.capabilities.version)
-    for sign, bound in _bounds(wanted.kubernetes) or () if wanted.kubernetes else ():
-        have = (major, minor)
-        fine = {
-            ">=": have >= bound,
-            ">": have > bound,
-            "<=": have <= bound,
-            "<": have < bound,
-            "=": have == bound,
-            "==": have == bound,
-        }[sign]
-        if not fine:
-            raise Mistaken(
-                Mistake(
-                    f"the module wants Kubernetes {wanted.kubernetes}, the cluster is {context.capabilities.version}",
-                    Where(file, 0, ".spec.kubernetes"),
-                )
-            )
-
-
-def _version(text: str) -> tuple[int, int]:
-    found = _VERSION.match(text)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 # --- what the package holds
@@ -507,7 +319,7 @@ def _context(own: Manifest, context: Context) -> dict[str, Any]:
         "moment": context.moment,
         "module": own.name,
         "version": own.version,
-        "kubernetes": list(_version(context.capabilities.version)),
+        "kubernetes": list(version_of(context.capabilities.version)),
         "kubernetes_version": context.capabilities.version,
         "serves": sorted(context.capabilities.serves),
     }

@@ -327,13 +327,14 @@ def built(build, context, values, description, types, kinds):
     seen = {}
     out = []
     places = []
+    spoiled = told_any()
     for part in stages:
         if part.name in seen:
             mistake_at(part.stack, "two stages are named %s" % json.encode(part.name), "each must be another one")
         seen[part.name] = True
         objects, untyped = [], []
         for item in flat(part.objects, []):
-            final, stack, typed = finished(item, part, types, kinds)
+            final, stack, typed = finished(item, part, types, kinds, spoiled)
             if final != None:
                 objects.append(final)
                 places.append(stack)
@@ -348,11 +349,13 @@ def built(build, context, values, description, types, kinds):
             "cleanup": part.cleanup, "checks": checks, "objects": objects, "untyped": untyped})
     return struct(stages = json.encode(out), places = places)
 
-def finished(item, part, types, kinds):
+def finished(item, part, types, kinds, spoiled):
     t = type(item)
     if t == "struct":
         mark = getattr(item, "", None)
         if type(mark) == "tuple":
+            if spoiled:  # what is wrong has been told, with its line
+                return None, "", True
             known = types.get(mark[0]) or TYPES.get(mark[0])
             return ordered(proven(known, item, None)), mark[1], True
         if made(item):

@@ -37,6 +37,9 @@ def oops(at, message, hint = ""):
 def short(text):
     return text if len(text) <= 60 else text[:57] + "..."
 
+def a(name):
+    return ("an " if name[0] in "AEIOUaeiou" else "a ") + name
+
 def said(v):
     t = type(v)
     if t == "string":
@@ -51,7 +54,7 @@ def said(v):
         return "a mapping"
     if t == "struct":
         name = made(v)
-        return "a " + name.rpartition(".")[2] if name else "a group of values"
+        return a(name.rpartition(".")[2]) if name else "a group of values"
     if t == "function":
         return "a function that is not called"
     return "None" if v == None else "a " + t
@@ -290,17 +293,18 @@ def obj(shape, v, at, key):
             if name == shape[1].name:
                 return v
             if name.rpartition(".")[2] != shape[1].short:
-                return wrong(at, key, "a " + shape[1].short, v)
+                return wrong(at, key, a(shape[1].short), v)
         return make(shape[1], {k: getattr(v, k) for k in dir(v) if k}, (at, key))
     if t == "dict":
         return make(shape[1], v, (at, key))
     hint = "write a mapping, or call %s(...)" % shape[1].short if t != "list" else "it is one, not a list of them"
-    return wrong(at, key, "a " + shape[1].short, v, hint)
+    return wrong(at, key, a(shape[1].short), v, hint)
 
 def filled(t, given, at):
     """Check what is given for a type. Returns the fields that are kept and whether all is well."""
     fields = t.fields
     out = {}
+    meant = []
     fine = True
     for k, v in given.items():
         if v == None:
@@ -314,7 +318,7 @@ def filled(t, given, at):
                     out[k] = loose(v, (at, k))
                 else:
                     fine = False
-                    unknown_field(keys_of((at, k)), str(k), t.short, fields.keys(), call_stack())
+                    meant.append(unknown_field(keys_of((at, k)), str(k), t.short, fields.keys(), call_stack()))
                 continue
             k = bare
         kept = shape[0](shape, v, at, k)
@@ -323,7 +327,7 @@ def filled(t, given, at):
         else:
             out[k] = kept
     for k in t.required:
-        if k not in out and given.get(k) == None and given.get(k + "_") == None:
+        if k not in out and given.get(k) == None and given.get(k + "_") == None and k not in meant:
             fine = False
             oops(at, "%s needs `%s`" % (t.short, k), t.hints.get(k, ""))
     return out, fine

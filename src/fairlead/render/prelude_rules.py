@@ -277,7 +277,7 @@ def selecting(what):
         have = (getattr(meta, "labels", None) or {}) if meta != None else {}
         for k, v in wanted.items():
             if have.get(k) != v:
-                what_is = "has %s" % json.encode(have[k]) if k in have else "has no such label"
+                what_is = "has %s for it" % json.encode(have[k]) if k in have else "lacks"
                 oops((((at, "selector"), "matchLabels"), k), "the selector wants the label %s=%s, which the template %s" % (k, v, what_is), "give both the same labels")
         for i, e in enumerate(items(selector, "matchExpressions")):
             here = have.get(e.key)
