@@ -17,17 +17,25 @@ from fairlead.dialects.kyverno.celpolicies_evaluating import CelPolicy, Head, Me
 from fairlead.dialects.kyverno.celpolicies_exceptions import CelException
 from fairlead.dialects.kyverno.celpolicies_refusing import refusal_of_images
 from fairlead.dialects.kyverno.celpolicies_validating import Part, concerned, evaluate, part_of
+from fairlead.dialects.kyverno.imageattestors import NOTARY, BadAttestor, credentials_of, read_attestor
 from fairlead.judge.expressions import Compiler, Expression
 from fairlead.judge.policies import Outcome, Rule
 from fairlead.judge.reading import Source, broken, unsupported
+from fairlead.judge.signatures import (
+    SIGNING,
+    AuthorityAsked,
+    Found,
+    data_need,
+    read_answer,
+    verification_need,
+)
 from fairlead.judge.subjects import Subject, Target
 from fairlead.judge.surroundings import Surroundings
 from fairlead.tongues import cel
 from fairlead.tongues.cel import syntax, types
 from fairlead.tongues.globs import matches as glob_matches
-from fairlead.tongues.jmespath import to_json
 from fairlead.tongues.paths import mapping
-from fairlead.words import Finding, Need, Page, Ref, Severity, Where
+from fairlead.words import Finding, Page, Severity, Where
 
 _ATTESTORS = ("cosign", "notary")
 _VERIFIER = "__verifier"
@@ -36,13 +44,14 @@ _VERIFIER = "__verifier"
 class Verifier:
     """What verifies images, for one policy and one subject: the images that count, and whom to ask."""
 
-    __slots__ = ("_around", "_policy", "_seen", "verified")
+    __slots__ = ("_around", "_policy", "_said", "_seen", "verified")
     cel_type = types.opaque("kyverno.imageverify")
 
     def __init__(self, policy: ImagePolicy, around: Surroundings, bindings: Mapping[str, Any]) -> None:
         self._policy = policy
         self._around = around
         self._seen = bindings
+        self._said: dict[tuple[str, str], Any] = {}
         self.verified: dict[str, bool] = {}
 
     def meant(self, image: str) -> bool:
@@ -54,39 +63,63 @@ class Verifier:
         """Return by how many of the attestors an image is signed."""
         if not self.meant(image):
             return 0
-        return self._verified(image, self._ask(image, attestors, "signature"))
+        return self._count(image, attestors)
 
     def attestations(self, image: str, attestation: str, attestors: Any) -> int:
         """Return by how many of the attestors an attestation of an image is signed."""
         if not self.meant(image):
             return 0
-        return self._verified(image, self._ask(image, attestors, "attestation", attestation))
+        return self._count(image, attestors, attestation)
 
     def payload(self, image: str, attestation: str) -> Any:
-        """Return what an attestation says."""
-        return self._ask(image, [], "payload", attestation)
+        """Return what an attestation says that was verified before: its predicate."""
+        for (about, named), predicate in self._said.items():
+            if (about, named) == (image, attestation):
+                return predicate
+        raise cel.Failed(
+            f"attestation {attestation} of {image} has not been verified: call verifyAttestationSignatures first"
+        )
 
     def data(self, image: str) -> Any:
         """Return what a registry says of an image."""
-        return asked(self._around, Need("image.data", Ref("", "", "", image)), "failed to get imagedata")
+        return asked(self._around, data_need(image), "failed to get imagedata")
 
-    def _verified(self, image: str, count: Any) -> int:
-        if count.__class__ is not int:
-            raise cel.Failed("the answer to an image verification must be a number")
-        self.verified[image] = self.verified.get(image, False) or count > 0
-        return int(count)
-
-    def _ask(self, image: str, attestors: Any, what: str, attestation: str = "") -> Any:
-        detail = [("what", what), ("attestors", to_json(cel.to_json(attestors)))]
+    def _count(self, image: str, attestors: Any, attestation: str = "") -> int:
+        """Return by how many attestors an image is signed, or attested, and keep what they said."""
+        predicate = SIGNING
         if attestation:
             found = self._policy.attestations.get(attestation)
             if found is None:
                 raise cel.Failed(f"attestation not found in policy: {attestation}")
-            detail.append(("attestation", to_json(found)))
-        if self._policy.credentials:
-            detail.append(("credentials", to_json(self._policy.credentials)))
-        need = Need("image.verification", Ref("", "", "", image), tuple(detail))
-        return asked(self._around, need, "failed to verify image")
+            if mapping(found, "referrer"):
+                raise cel.Failed(f"attestation {attestation}: {NOTARY}")
+            predicate = str(mapping(found, "intoto").get("type") or "")
+            if not predicate:
+                raise cel.Failed(f"attestation {attestation}: no type is given")
+        listed = cel.to_json(attestors)
+        try:
+            asked = [
+                read_attestor(mapping(one), self._look, predicate)
+                for one in (listed if isinstance(listed, list) else [])
+            ]
+        except BadAttestor as error:
+            raise cel.Failed(f"failed to verify image: {error}") from None
+        found_ = self._answers(image, asked) if asked else ()
+        good = [one for one in found_ if one.proven]
+        if attestation and good:
+            self._said[image, attestation] = mapping(good[0].proven[0].get("statement")).get("predicate")
+        self.verified[image] = self.verified.get(image, False) or bool(good)
+        return len(good)
+
+    def _look(self, namespace: str, name: str) -> Any:
+        return self._around.view.get("", "Secret", namespace, name)
+
+    def _answers(self, image: str, attestors: list[AuthorityAsked]) -> Sequence[Found]:
+        need = verification_need(image, attestors, credentials_of(self._policy.credentials))
+        found = read_answer(asked(self._around, need, "failed to verify image")).found
+        if len(found) != len(attestors):
+            raise cel.Failed("failed to verify image: the answer is not about what was asked")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,40 @@
 """verifyImages: which images of a subject a rule is about, and what must hold of each: a digest, signatures, attestations.
 
-Parsed in full; signatures are verified by whoever answers the Need `image.verification`, never here. Until somebody does, a rule that
-asks for signatures is an error for every image that it is about, and a finding says so when the policy is read.
+Signatures are verified by whoever answers the Need `image.verification` (judge/signatures.py), never here; where nobody does, a rule that asks
+for them is an error for every image that it is about, and a finding says so when the policy is read. Tags become digests in a rule of
+their own, before anything is judged.
 Source: kyverno/kyverno api/kyverno/v1/image_verification_types.go, pkg/engine/handlers/validation/validate_image.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from fairlead.dialects.kyverno.conditions import BadCondition, Conditions, compile_conditions
 from fairlead.dialects.kyverno.contexts import Context, Unresolved
 from fairlead.dialects.kyverno.fields import Fields, take
+from fairlead.dialects.kyverno.imageattestors import (
+    NOTARY,
+    Group,
+    Usual,
+    credentials_of,
+    missed,
+    old_fields,
+    questions,
+    read_sets,
+)
 from fairlead.dialects.kyverno.rules import AUDIT, Actions, read_actions
 from fairlead.dialects.kyverno.templates import compile_template
 from fairlead.dialects.kyverno.validating import BadRule
 from fairlead.judge.policies import Outcome
 from fairlead.judge.reading import Source, unsupported
+from fairlead.judge.signatures import Found, digest_need, verified
 from fairlead.judge.surroundings import Lacking
-from fairlead.tongues import globs
-from fairlead.tongues.jmespath import to_json
+from fairlead.tongues import globs, jsonpatch
 from fairlead.tongues.paths import dotted, mapping
-from fairlead.words import Finding, Need, Page, Ref, Severity, Where
+from fairlead.words import Finding, Need, Page, Severity, Where
 
 Verification: TypeAlias = Callable[[Context], "Outcome | None"]
 """Judge the images of one subject. None: it has no image that the rule is about. Raises Lacking."""
@@ -73,13 +85,15 @@ _SIGNED = ("attestors", "attestations", "key", "roots", "subject", "issuer")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry: the images it is about, and what it asks of them."""
+    """One entry: the images it is about, and what it asks of them. `conditions` are those of each attestation."""
 
     meant: tuple[Callable[[str], bool], ...]
     spared: tuple[Callable[[str], bool], ...]
     signed: bool
     digest: bool
+    pinned: bool
     fill: Callable[[Context], Any]
+    conditions: tuple[Conditions, ...]
     actions: Actions
 
     def about(self, image: str) -> bool:
@@ -102,10 +116,10 @@ def doubts(document: Mapping[str, Any], source: Source, path: str) -> list[Findi
         lacks = []
         if any(entry.get(name) for name in _SIGNED):
             lacks.append(
-                "signatures cannot be verified yet: the rule is an error for the images that it is about"
+                "signatures are verified where something answers for them; elsewhere images that the rule is about are an error"
             )
-        if entry.get("mutateDigest") is not False:
-            lacks.append("tags are not replaced by digests (mutateDigest)")
+        if entry.get("type") == "Notary":
+            lacks.append(NOTARY)
         found += [
             Finding(
                 rule="policy.unsupported",
@@ -122,8 +136,7 @@ def doubts(document: Mapping[str, Any], source: Source, path: str) -> list[Findi
 def compile_verification(rule: Mapping[str, Any], source: Source, path: str) -> Verification:
     """Compile a rule's `verifyImages` (`path` is the rule's place in the document). Raises BadRule.
 
-    The Need is `image.verification` about the image, whose detail has `what` = `entry` and the entry, its variables filled in, as
-    JSON. Its answer is a mapping: `verified`, and a `message` where that is false.
+    What is asked has its variables filled in; conditions over what was attested see the predicate's fields.
     """
     listed = rule.get("verifyImages")
     path = f"{path}.verifyImages"
@@ -162,14 +175,26 @@ def _entry(document: Mapping[str, Any], source: Source, path: str) -> _Entry:
         Actions(AUDIT),
         ".spec.validationFailureActionOverrides",
     )
+    attestations = [mapping(one) for one in _listed(document.get("attestations"))]
+    bare = [{key: value for key, value in one.items() if key != "conditions"} for one in attestations]
+    try:
+        conditions = tuple(compile_conditions(one.get("conditions")) for one in attestations)
+    except BadCondition as error:
+        raise BadRule(f"{path}.attestations", str(error)) from None
     return _Entry(
         tuple(globs.compile(one) for one in names),
         tuple(globs.compile(one) for one in _texts(document.get("skipImageReferences"))),
         any(document.get(name) for name in _SIGNED),
         document.get("verifyDigest") is not False,
-        compile_template(dict(document)),
+        document.get("mutateDigest") is not False,
+        compile_template({**document, "attestations": bare}),
+        conditions,
         read_actions(document.get("failureAction"), None, usual, path),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _texts(value: Any) -> list[str]:
@@ -193,17 +218,15 @@ def _verify(entry: _Entry, image: str, pointer: str, context: Context) -> Outcom
     actions = entry.actions.of(context.subject, context.around)
     if entry.signed:
         try:
-            asked = (("what", "entry"), ("entry", to_json(entry.fill(context))))
-            answer = context.around.ask(Need("image.verification", Ref("", "", "", image), asked))
+            why = _unsigned(entry, image, context)
         except (Lacking, RecursionError):
             raise
         except Unresolved as error:
             return Outcome(result="error", message=str(error), actions=actions, paths=where)
         except Exception as error:  # noqa: BLE001  whatever the one who was asked gave as the reason
-            message = f"failed to verify image {image}: signatures cannot be verified yet: {error}"
+            message = f"failed to verify image {image}: {error}"
             return Outcome(result="error", message=message, actions=actions, paths=where)
-        if not mapping(answer).get("verified"):
-            why = str(mapping(answer).get("message") or f"unverified image {image}")
+        if why:
             return Outcome(
                 result="fail", message=f"failed to verify image {image}: {why}", actions=actions, paths=where
             )
@@ -216,3 +239,111 @@ def _verify(entry: _Entry, image: str, pointer: str, context: Context) -> Outcom
             wanted="an image with its digest: name@sha256:...",
         )
     return None
+
+
+def _unsigned(entry: _Entry, image: str, context: Context) -> str:
+    """Return why an image is not signed, or not attested, as the entry wants; "" where it is. Raises Lacking."""
+    document = mapping(entry.fill(context))
+    if document.get("type") == "Notary":
+        raise ValueError(NOTARY)
+    around = context.around
+
+    def look(namespace: str, name: str) -> Any:
+        return around.view.get("", "Secret", namespace, name)
+
+    usual = Usual(
+        str(document.get("repository") or ""),
+        document.get("type") == "SigstoreBundle",
+        {str(key): str(value) for key, value in mapping(document, "annotations").items()},
+    )
+    credentials = credentials_of(document.get("imageRegistryCredentials"))
+    needs: list[Need] = []
+
+    def proven(groups: Sequence[Group]) -> tuple[str, list[Mapping[str, Any]]]:
+        asked = questions(groups)
+        found: Sequence[Found] = ()
+        if asked:
+            found = verified(around, image, asked, credentials).found
+        return missed(groups, found)
+
+    sets = [*_listed(document.get("attestors")), *old_fields(document)]
+    if sets:
+        try:
+            why, _ = proven(read_sets(sets, ".attestors", usual, look))
+            if why:
+                return why
+        except Lacking as lacking:
+            needs += lacking.needs
+    for index, one in enumerate(_listed(document.get("attestations"))):
+        attestation = mapping(one)
+        kind = str(attestation.get("type") or attestation.get("predicateType") or "")
+        if not kind:
+            return f".attestations[{index}].type: a type is required"
+        path = f".attestations[{index}].attestors"
+        try:
+            why, said = proven(read_sets(attestation.get("attestors"), path, usual, look, kind))
+        except Lacking as lacking:
+            needs += lacking.needs
+            continue
+        why = why or _unmet(entry.conditions[index], said, kind, image, context)
+        if why:
+            return why
+    if needs:
+        raise Lacking(*dict.fromkeys(needs))
+    return ""
+
+
+def _unmet(
+    conditions: Conditions, proven: Sequence[Mapping[str, Any]], kind: str, image: str, context: Context
+) -> str:
+    """Return which condition what was attested does not meet: each statement must meet all."""
+    if not conditions:
+        return ""
+    for one in proven:
+        predicate = mapping(one.get("statement")).get("predicate")
+        if not isinstance(predicate, Mapping):
+            return f"attestation checks failed for {image} and predicate {kind}: the predicate is no object"
+        with context.scope(predicate):
+            held, message = conditions.explain(context)
+        if not held:
+            return f"attestation checks failed for {image} and predicate {kind}: {message}".rstrip(": ")
+    return ""
+
+
+def compile_pinning(rule: Mapping[str, Any], source: Source, path: str) -> Verification | None:
+    """Compile what puts digests in place of tags (mutateDigest); None where no entry of the rule does. Raises BadRule."""
+    listed = rule.get("verifyImages")
+    entries = [
+        _entry(one, source, f"{path}.verifyImages[{index}]")
+        for index, one in enumerate(_listed(listed))
+        if isinstance(one, Mapping)
+    ]
+    if not any(one.pinned and one.signed for one in entries):
+        return None
+
+    def run(context: Context) -> Outcome | None:
+        changed: Any = context.subject.object
+        if changed is None:
+            return None
+        needs: list[Need] = []
+        for image, pointer in _images(context):
+            if "@" in image or not any(one.pinned and one.signed and one.about(image) for one in entries):
+                continue
+            try:
+                digest = str(mapping(context.around.ask(digest_need(image))).get("digest") or "")
+            except Lacking as lacking:
+                needs += lacking.needs
+                continue
+            except Exception:  # noqa: BLE001, S112  whatever the reason, the tag stays, and the rule itself says so
+                continue
+            if digest and pointer:
+                changed = jsonpatch.apply(
+                    changed, [{"op": "replace", "path": pointer, "value": f"{image}@{digest}"}]
+                )
+        if needs:
+            raise Lacking(*dict.fromkeys(needs))
+        if changed == context.subject.object:
+            return None
+        return Outcome(result="pass", message="mutated image digest", object=changed)
+
+    return run

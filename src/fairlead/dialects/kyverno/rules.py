@@ -355,7 +355,7 @@ def _compile(
     properties = document.get("reportProperties")
     if isinstance(properties, Mapping):
         whose = replace(whose, properties={str(key): str(value) for key, value in properties.items()})
-    return [
+    models = [
         RuleModel(
             name=name,
             phase=phase,
@@ -372,6 +372,13 @@ def _compile(
             skip_background=document.get("skipBackgroundRequests") is not False,
         )
     ]
+    if bodies[0] == "verifyImages":
+        from fairlead.dialects.kyverno.images import compile_pinning
+
+        pinning = compile_pinning(document, source, path)
+        if pinning is not None:
+            models.insert(0, replace(models[0], phase="mutate", act=pinning, actions=Actions(DENY)))
+    return models
 
 
 def _validation(
