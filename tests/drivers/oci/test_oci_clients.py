@@ -14,7 +14,7 @@ from tests.drivers.oci.conftest import Asked, Said, client, run, scripted
 from fairlead.drivers.oci.clients import Client
 from fairlead.drivers.oci.credentials import Credentials, Login
 from fairlead.drivers.oci.descriptors import EMPTY, INDEX, MANIFEST, Descriptor, digest_of
-from fairlead.drivers.oci.errors import Denied, NotFound, RegistryError
+from fairlead.drivers.oci.errors import Denied, NotFound, RegistryError, Unreachable
 from fairlead.drivers.oci.layouts import Layout
 from fairlead.drivers.oci.references import Reference
 from fairlead.drivers.oci.stores import Store, copy, fallback_tag
@@ -190,6 +190,27 @@ def test_what_fails_for_a_moment_is_asked_again_after_the_time_that_it_wants() -
 
     assert run(work()) == ["1"]
     assert waits[1] == 7
+
+
+def test_a_registry_that_wants_to_be_left_for_long_is_left() -> None:
+    async def work() -> None:
+        async with (
+            scripted(lambda _: Said(429, headers={"Retry-After": "3600"})) as registry,
+            client() as store,
+        ):
+            await store.tags(f"{registry.host}/a/b")
+
+    with pytest.raises(Unreachable, match="asked again in 3600 s"):
+        run(work())
+
+
+def test_a_blob_that_lies_elsewhere_is_there() -> None:
+    async def work() -> None:
+        gone = {"Location": "https://blobs.example.com/x"}
+        async with scripted(lambda _: Said(307, headers=gone)) as registry, client() as store:
+            assert await store.has_blob(f"{registry.host}/a/b", digest_of(b"x"))
+
+    run(work())
 
 
 def test_pages_are_followed() -> None:

@@ -93,7 +93,7 @@ def test_a_module_is_pushed_listed_tagged_and_pulled(fairlead: Run, tmp_path: Pa
         "module.yaml",
     ]
     code, _, err = fairlead("mod", "pull", "layout:store", "-v", "^2", "-o", "none")
-    assert (code, "no version in ^2; the newest are 1.10.0, 1.2.3" in err) == (1, True)
+    assert (code, "there is no version in ^2; the newest are 1.10.0, 1.2.3" in err) == (1, True)
     assert not (tmp_path / "none").exists()
 
 

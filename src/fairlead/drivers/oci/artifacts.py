@@ -18,10 +18,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 from fairlead.drivers.oci.archives import Content, Layer, write_layer
 from fairlead.drivers.oci.descriptors import EMPTY, INDEXES, MANIFEST, Descriptor, Manifest
-from fairlead.drivers.oci.errors import NotFound, RegistryError, TooLarge
+from fairlead.drivers.oci.errors import BadReference, NotFound, RegistryError, TooLarge
 from fairlead.drivers.oci.references import Reference
 from fairlead.drivers.oci.stores import Store, gathering
 from fairlead.drivers.oci.unpacking import USUAL, Limits, Member, unpacked
+from fairlead.drivers.oci.versions import newest, parse_range, tag_of, version_of
 
 Kind: TypeAlias = Literal["module", "timoni", "flux", "chart", "files"]
 """What an artifact is: a native module, a Timoni module or artifact, a Flux artifact, a Helm chart, or any other."""
@@ -249,6 +250,29 @@ class Pulled:
     def package(self) -> dict[str, bytes]:
         """The files' bytes by their names within the package."""
         return {name: self.files[inside].data for name, inside in self.inner.items()}
+
+
+async def choose_version(store: Store, ref: Reference, wanted: str = "") -> Reference:
+    """Return the name of the version that is wanted: a version, `latest`, or the newest in a range.
+
+    With "", what the name says itself, else `latest`, else the newest version. Raises NotFound, BadVersion for what is no range, and
+    BadReference where the name says another one already.
+    """
+    if not wanted and (ref.tag or ref.digest):
+        return ref
+    if ref.tag or ref.digest:
+        raise BadReference(f"{ref.url} names a version, and {wanted} is wanted: give one of them")
+    exact = version_of(wanted)
+    if exact is not None or wanted == "latest":
+        return ref.with_tag(tag_of(exact) if exact else wanted)
+    parse_range(wanted or "*")
+    tags = await store.tags(ref)
+    found = "latest" if not wanted and "latest" in tags else newest(tags, wanted or "*")
+    if not found:
+        known = sorted((version for tag in tags if (version := version_of(tag)) is not None), reverse=True)
+        shown = ", ".join(str(version) for version in known[:5]) or "none"
+        raise NotFound(f"{ref.url}: there is no version in {wanted or '*'}; the newest are {shown}")
+    return ref.with_tag(found)
 
 
 async def read_manifest(store: Store, ref: Reference) -> tuple[Descriptor, Manifest]:

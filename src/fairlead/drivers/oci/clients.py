@@ -33,7 +33,7 @@ from fairlead.drivers.oci.references import Reference, check_digest
 from fairlead.drivers.oci.stores import LARGEST_BLOB, Progress, fallback_tag
 from fairlead.drivers.oci.tokens import scope_of
 from fairlead.drivers.oci.uploads import Source, Upload, measure
-from fairlead.drivers.oci.wire import Body, Manners, Wire
+from fairlead.drivers.oci.wire import TURNS, Body, Manners, Wire
 
 _PAGES: Final = 1000
 _WITHOUT_REFERRERS: Final = frozenset({400, 404, 405, 406, 501})
@@ -69,8 +69,9 @@ class Client:
     async def ping(self, host: str) -> None:
         """Ask whether a registry is there and lets us in. Raises Denied, Unreachable, NotFound."""
         ref = Reference(host, "")
-        async with self._wire.exchange("GET", "/v2/", ref, actions=""):
-            pass
+        async with self._wire.exchange("GET", "/v2/", ref, actions="", accept={404}) as answer:
+            if answer.status_code == 404:
+                raise NotFound(f"{host}: there is no registry (nothing at /v2/)")
 
     # --- manifests
 
@@ -208,8 +209,10 @@ class Client:
         """See Store."""
         ref = Reference.of(repository)
         path = f"/v2/{ref.repository}/blobs/{check_digest(digest)}"
-        async with self._wire.exchange("HEAD", path, ref, accept={404}) as answer:
-            return answer.status_code == 200
+        async with self._wire.exchange("HEAD", path, ref, accept=TURNS | {404}) as answer:
+            return (
+                answer.status_code != 404
+            )  # what leads to where it lies is there; that place may not know HEAD
 
     async def mount(self, repository: str | Reference, digest: str, origin: str | Reference) -> bool:
         """See Store."""

@@ -35,7 +35,8 @@ _LONGEST_WAIT: Final = 60.0
 _SLOWEST: Final = 1024
 """Bytes that have to come in each `read_seconds`, so that a trickle counts as a stall."""
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_TURNS: Final = frozenset({301, 302, 303, 307, 308})
+TURNS: Final = frozenset({301, 302, 303, 307, 308})
+"""Statuses that lead elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +172,7 @@ class Wire:
         while answer is None:
             tried += 1
             try:
-                answer = await self._follow(method, url, ref, scopes, headers or {}, body)
+                answer = await self._follow(method, url, ref, scopes, headers or {}, body, accept)
             except httpx.TransportError as error:
                 waits += isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout)
                 if not repeat or waits > 1 or tried >= self.manners.tries or _certificate(error):
@@ -187,8 +188,12 @@ class Wire:
                     break
                 wait = retry_after(answer.headers.get("retry-after", ""), time.time())
                 await answer.aclose()
+                if wait is not None and wait > _LONGEST_WAIT:
+                    raise Unreachable(
+                        f"{ref.url}: the registry wants to be asked again in {wait:.0f} s ({answer.status_code})"
+                    )
                 answer = None
-                await self.manners.pause(_backoff(tried) if wait is None else min(wait, _LONGEST_WAIT))
+                await self.manners.pause(_backoff(tried) if wait is None else wait)
         try:
             if not answer.is_success and answer.status_code not in accept:
                 raise await self._refused(answer, ref)
@@ -206,8 +211,9 @@ class Wire:
         scopes: str,
         headers: Mapping[str, str],
         body: Body | None,
+        accept: Collection[int],
     ) -> httpx.Response:
-        """Send one request and follow where it leads; the login stays with the registry."""
+        """Send one request and follow where it leads, unless that is `accept`able as it is; the login stays with the registry."""
         home = await self.origin(ref)
         place = self.joined(home + "/", url, ref)
         seen: set[str] = set()
@@ -226,7 +232,11 @@ class Wire:
                 await answer.aclose()
                 await self._enter(ref, scopes, offered, used, home.startswith("https:"), said)
                 continue
-            if answer.status_code not in _TURNS or "location" not in answer.headers:
+            if (
+                answer.status_code in accept
+                or answer.status_code not in TURNS
+                or "location" not in answer.headers
+            ):
                 return answer
             target = answer.headers["location"]
             await answer.aclose()

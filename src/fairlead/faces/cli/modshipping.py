@@ -318,34 +318,14 @@ def run_pull(args: argparse.Namespace) -> int:
 
 
 async def chosen_version(place: Place, wanted: str) -> Reference:
-    """Return the name of the version that is wanted: a version, a range, or with "" what the name says, `latest`, or the newest.
+    """Return the name of the version that is wanted, as `choose_version` does. Raises Problem for what is no range, RegistryError."""
+    from fairlead.drivers.oci.artifacts import choose_version
+    from fairlead.drivers.oci.versions import BadVersion
 
-    Raises Problem, BadVersion.
-    """
-    from fairlead.drivers.oci.versions import newest, parse_range, tag_of, version_of
-
-    ref = place.ref
-    if wanted and (ref.tag or ref.digest):
-        raise Problem(f"{ref.url} names a version, and --version another", "give one of them", code=2)
-    if not wanted:
-        if ref.tag or ref.digest:
-            return ref
-        tags = await place.store.tags(ref)
-        found = "latest" if "latest" in tags else newest(tags, "*")
-        if not found:
-            raise Problem(f"{ref.url}: there is no version; there is {', '.join(tags[:10]) or 'nothing'}")
-        return ref.with_tag(found)
-    exact = version_of(wanted)
-    if exact is not None or wanted == "latest":
-        return ref.with_tag(tag_of(exact) if exact else wanted)
-    parse_range_or_problem(wanted, parse_range)
-    tags = await place.store.tags(ref)
-    found = newest(tags, wanted)
-    if not found:
-        known = sorted((version for tag in tags if (version := version_of(tag)) is not None), reverse=True)
-        shown = ", ".join(str(version) for version in known[:5]) or "none"
-        raise Problem(f"{ref.url}: no version in {wanted}; the newest are {shown}")
-    return ref.with_tag(found)
+    try:
+        return await choose_version(place.store, place.ref, wanted)
+    except BadVersion as error:
+        raise Problem(str(error), code=2) from error
 
 
 def run_list(args: argparse.Namespace) -> int:
