@@ -47,9 +47,10 @@ def ignoring(text: str, *, helm: bool = False) -> Ignored:
         pattern = pattern.rstrip("/")
         if not pattern:
             continue
+        expression = _expression(pattern, line=number)
         try:
-            compiled = regexes.compile(_expression(pattern, line=number))
-        except ValueError as error:
+            compiled = regexes.compile(expression)
+        except regexes.BadPattern as error:
             raise BadPattern(f'"{line}" is no pattern', number) from error
         rules.append((taken_back, folders_only, compiled.fullmatch))
 

@@ -55,7 +55,7 @@ def formatted(text: str, file: str = "module.star") -> str:
     try:
         starlark.starlark_parse(file, plain)
     except starlark.Failed as failed:
-        raise BadCode(failed.message, failed.line, failed.column) from failed
+        raise _open_bracket(plain) or BadCode(failed.message, failed.line, failed.column) from failed
     try:
         tokens = _tokens(plain)
         made = _written(_lines(tokens))
@@ -63,6 +63,22 @@ def formatted(text: str, file: str = "module.star") -> str:
     except (tokenize.TokenError, SyntaxError, ValueError, IndexError):
         return text  # Starlark that Python reads otherwise
     return made if _meaning(tokens) == _meaning(again) else text
+
+
+def _open_bracket(text: str) -> BadCode | None:
+    """Return where a bracket is opened that nothing closes, which the parser tells of as the first line."""
+    opened: list[tokenize.TokenInfo] = []
+    try:
+        for token in tokenize.generate_tokens(iter([f"{line}\n" for line in text.split("\n")]).__next__):
+            if token.type == tokenize.OP and token.string in _OPEN:
+                opened.append(token)
+            elif token.type == tokenize.OP and token.string in _CLOSE and opened:
+                opened.pop()
+    except (tokenize.TokenError, SyntaxError):
+        if opened:
+            line, column = opened[-1].start
+            return BadCode(f"nothing closes this {opened[-1].string}", line, column + 1)
+    return None
 
 
 def _tokens(text: str) -> list[tokenize.TokenInfo]:
@@ -101,10 +117,9 @@ def _lines(tokens: list[tokenize.TokenInfo]) -> list[_Line]:
             line.level = _comment_level(tokens, index, widths)
         else:
             line.level = len(widths) - 1
-        hanging = len(set(opened[:-1] if opened and token.string in _CLOSE else opened))
-        if opened and token.string in _CLOSE:
-            hanging = len(set(opened) - {opened[-1]}) if opened.count(opened[-1]) >= 1 else hanging
-        line.indent = 4 * (line.level + hanging) + (4 if joined and not opened else 0)
+        line.indent = 4 * line.level + (4 if joined else 0)
+        if opened:  # below the line that opened the bracket, or with it where this one closes it
+            line.indent = lines[opened[-1]].indent + (0 if token.string in _CLOSE else 4)
         return line
 
     for index, token in enumerate(tokens):
