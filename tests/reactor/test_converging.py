@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
+import gzip
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -285,6 +289,22 @@ def test_objects_of_kubectl_helm_and_other_instances_are_taken_over_only_when_as
         }
         await cluster.create(theirs, manager="helm")
         await apply(cluster, shop("owned", config("by-other"), name="other"))
+        manifest = "\n---\n".join(json.dumps(config(name)) for name in ("by-helm", "more"))
+        packed = base64.b64encode(
+            base64.b64encode(gzip.compress(json.dumps({"manifest": manifest}).encode()))
+        )
+        record = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "sh.helm.release.v1.rel.v1",
+                "namespace": "owned",
+                "labels": {"owner": "helm", "name": "rel", "version": "1"},
+            },
+            "type": "helm.sh/release.v1",
+            "data": {"release": packed.decode()},
+        }
+        await cluster.create(record)
         wanted = shop("owned", config("by-kubectl", k="new"), config("by-helm", k="new"), config("by-other"))
         refused = await apply(cluster, wanted)
         assert refused.state == "blocked"
@@ -295,12 +315,21 @@ def test_objects_of_kubectl_helm_and_other_instances_are_taken_over_only_when_as
         taken = await apply(cluster, wanted, Options(policy=Policy(take_over=True)))
         assert taken.state == "deployed"
         assert set(actions(taken).values()) == {"take over"}
-        assert "helm uninstall" in taken.notes[0]
+        assert "still has 1 objects that this package lacks (ConfigMap owned/more)" in taken.notes[0]
+        assert await cluster.get("v1", "Secret", "owned", "sh.helm.release.v1.rel.v1")
         live = await cluster.get("v1", "ConfigMap", "owned", "by-kubectl")
         assert live["data"] == {"k": "new"}  # what is no longer applied is gone, as it was applied before
         assert [one["manager"] for one in live["metadata"]["managedFields"]] == ["fairlead/shop"]
         assert not live["metadata"].get("annotations")
         assert (await apply(cluster, wanted)).state == "unchanged"
+        again = {
+            "annotations": {"meta.helm.sh/release-name": "rel", "meta.helm.sh/release-namespace": "owned"}
+        }
+        await cluster.patch("v1", "ConfigMap", "owned", "by-helm", {"metadata": again}, manager="helm")
+        whole = replace(wanted, stages=(*wanted.stages, Stage("more", (config("more"),))))
+        taken = await apply(cluster, whole, Options(policy=Policy(take_over=True)))
+        assert taken.notes == ["Helm release owned/rel is taken over whole: its records are deleted"]
+        assert not (await cluster.list("v1", "Secret", "owned", labels="owner=helm"))[0]
 
     do(work)
 

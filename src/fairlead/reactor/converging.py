@@ -24,6 +24,7 @@ from fairlead.keep.errors import Refusal
 from fairlead.reactor import converging_records as records
 from fairlead.reactor.converging_locking import Lock
 from fairlead.reactor.converging_planning import Draft, draft, ready
+from fairlead.reactor.converging_releases import release
 from fairlead.reactor.converging_requests import Requests, raise_first
 from fairlead.reactor.converging_stages import Failed, Writer
 from fairlead.reactor.converging_waiting import Target, targets, wait
@@ -253,7 +254,7 @@ class Converger:
             for one in stage.objects
         )
         outcome.plan = writer.plan()
-        outcome.notes += [*writer.notes, *_released(drafted)]
+        outcome.notes += writer.notes
         await records.update(
             self.requests,
             writer.record,
@@ -264,6 +265,10 @@ class Converger:
             updated=records.moment(self.now()),
         )
         outcome.state = "deployed"
+        taken = [one.live for one in drafted.plan.steps if one.action == "take over" and one.live is not None]
+        outcome.notes += await release(
+            self.requests, owning.helm_releases(taken), kept, drafted.desired.instance.namespace
+        )
         await self._tidy(drafted.desired.instance, record.number, options)
         return outcome
 
@@ -500,13 +505,3 @@ def _as_desired(record: Record, moment: stages.Moment = "rollback") -> Desired:
 def _going(step: Step) -> Target:
     uid = str(((step.live or {}).get("metadata") or {}).get("uid") or "")
     return Target(Entry(step.ref, step.api_version), gone=True, uid=uid)
-
-
-def _released(drafted: Draft) -> list[str]:
-    """Return what is to be said of Helm releases whose objects were taken over."""
-    taken = [one.live for one in drafted.plan.steps if one.action == "take over" and one.live is not None]
-    return [
-        f"{release} no longer owns these objects, but its records are still there, and `helm uninstall` would delete what they list: "
-        f"kubectl delete secret -n {release.namespace or drafted.desired.instance.namespace} -l owner=helm,name={release.name}"
-        for release in owning.helm_releases(taken)
-    ]
