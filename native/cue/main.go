@@ -4,8 +4,8 @@
 // no other programs; time is kept by the parent, which ends the process. It answers one request after another and ends when its
 // input ends. It must never read a path, a variable of the environment or a clock on behalf of a request.
 //
-// A frame is two lengths of four bytes, big-endian (header, body), then a header of JSON and a body of bytes, as in
-// fairlead/drivers/guests/framing.py.
+// A frame is two lengths of four bytes, big-endian (header, body), then a header of JSON and a body of bytes, as the other side has it,
+// fairlead/drivers/cue.py.
 package main
 
 import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from fairlead.drivers import confining, cue
-from fairlead.drivers.guests.framing import pack, read
 from fairlead.render.evaluations import Evaluated, Evaluation, Inject, Merge, Overlay, Place, Seek
 
 pytestmark = pytest.mark.skipif(
@@ -148,15 +148,16 @@ def test_the_program_has_given_up_what_it_can_before_it_hears_a_question() -> No
     assert process.stdout is not None
     try:
         user = 65534 if os.geteuid() == 0 else 0
-        process.stdin.write(pack({"filter": cue._filter(), "user": user, "memory": FEW, "data": 2 * FEW}))
+        process.stdin.write(
+            cue.frame({"filter": cue._filter(), "user": user, "memory": FEW, "data": 2 * FEW})
+        )
         process.stdin.flush()
-        found = read(process.stdout)  # type: ignore[arg-type]  # a pipe
-        assert found is not None
+        found, _ = cue.heard(process.stdout)
         status = dict(
             line.split(":\t", 1)
             for line in Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
         )
-        assert found[0]["lacking"] == [one for one in confining.lacking() if "no Landlock" in one]
+        assert found["lacking"] == [one for one in confining.lacking() if "no Landlock" in one]
         assert status["Seccomp"] == "2"
         assert status["NoNewPrivs"] == "1"
         if user:
@@ -169,13 +170,30 @@ def test_the_program_has_given_up_what_it_can_before_it_hears_a_question() -> No
         process.stdout.close()
 
 
-def test_a_program_that_breaks_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+LYING = {
+    "echo it cannot be >&2; exit 1": "the evaluator failed: it cannot be",
+    "exit 0": "the evaluator failed: it ended with 0",
+    "echo 'panic: a bug' >&2; printf abc": "the evaluator failed: panic: a bug",
+    r"printf '\377\377\377\377\0\0\0\0'": "the evaluator failed",
+    r"printf '\0\0\0\2\0\0\0\0[]'": "the evaluator failed",
+    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\2\0\0\0\0{}'; cat >/dev/null": "the evaluator failed: None",
+    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\15\0\0\0\2{\42fine\42:true}{}'; cat >/dev/null": "answer cannot be read",
+    "echo 'fatal error: runtime: out of memory' >&2; exit 2": "more than the 256 MiB",
+    "exec sleep 60": "did not end within 0.5 s",
+}
+
+
+@pytest.mark.parametrize("script", LYING)
+def test_a_program_that_breaks_hangs_or_lies_is_told(
+    script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho it cannot be >&2\nexit 1\n")
+    broken.write_text(f"#!/bin/sh\n{script}\n")
     broken.chmod(0o755)
     monkeypatch.setattr(cue, "program", lambda: str(broken))
-    with pytest.raises(cue.CueFailed, match="the evaluator failed: it cannot be"):
-        asked("a: 1")
+    files = {"x.cue": b"package main\n", "large.txt": bytes(1 << 20)}
+    with pytest.raises(cue.CueFailed, match=re.escape(LYING[script])):
+        cue.evaluate(Evaluation(files, seek=ALL), seconds=0.5, memory=FEW)
 
 
 def test_without_the_package_there_is_no_cue(monkeypatch: pytest.MonkeyPatch) -> None:

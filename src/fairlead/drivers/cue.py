@@ -11,17 +11,17 @@ import base64
 import errno
 import importlib
 import os
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import IO, Any, BinaryIO, Final, Literal, cast
+from typing import IO, Any, Final, Literal
 
 import orjson
 
 from fairlead.drivers import confining
-from fairlead.drivers.guests.framing import BadFrame, pack, read
 from fairlead.render.evaluations import SUFFIXES, Evaluated, Evaluation, Overlay, Place, Problem, Row
 
 SECONDS: Final = 30.0
@@ -33,6 +33,8 @@ _NOBODY: Final = 65534
 _RUNTIME: Final = 160 << 20
 """Bytes that the program may map beyond what it is granted: what Go's runtime sets aside before it does anything."""
 _LARGEST: Final = 200 << 20
+_LARGEST_HEADER: Final = 1 << 20
+_LENGTHS: Final = struct.Struct(">II")
 _LONGEST_WORDS: Final = 64 << 10
 _LAYERS: Final = "fairlead-layers"
 
@@ -84,15 +86,39 @@ def evaluate(evaluation: Evaluation, *, seconds: float = SECONDS, memory: int = 
             "data": memory + memory // 4 + _RUNTIME,
         }
         try:
-            worker.send(pack(welcome))
+            worker.send(frame(welcome))
             worker.hear()
-            worker.send(pack(header, body))
+            worker.send(frame(header, body))
             said, found = worker.hear()
-        except (BadFrame, OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, TypeError, ValueError) as error:
             raise worker.failure(seconds, memory) from error
     if said.get("fine") is not True:
         raise CueFailed(f"the evaluator failed: {str(said.get('error'))[:400]}", "worker")
     return _answer(evaluation, found)
+
+
+def frame(header: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """Return what goes over a pipe: the lengths of a header and a body, four bytes each, and then both. The header is JSON."""
+    text = orjson.dumps(header)
+    return _LENGTHS.pack(len(text), len(body)) + text + body
+
+
+def heard(stream: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+    """Return the header and the body of the next frame. Raises EOFError when it is not whole, and ValueError for what is no frame."""
+    header, body = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
+    if header > _LARGEST_HEADER or body > _LARGEST:
+        raise ValueError(f"a frame of {header} and {body} bytes is too large")
+    found = orjson.loads(_exactly(stream, header))
+    if not isinstance(found, dict):
+        raise TypeError("a header is an object")
+    return found, _exactly(stream, body)
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
 
 
 class _Worker:
@@ -135,10 +161,7 @@ class _Worker:
         self._hears.flush()
 
     def hear(self) -> tuple[dict[str, Any], bytes]:
-        found = read(cast("BinaryIO", self._says))
-        if found is None:
-            raise EOFError
-        return found
+        return heard(self._says)
 
     def failure(self, seconds: float, memory: int) -> CueFailed:
         """Return why it ended, in words for the author of what it was evaluating."""

@@ -17,6 +17,9 @@ from fairlead.words import Where
 _MOST_PLACES: Final = 6
 _DISJUNCTION: Final = re.compile(r"(\d+) errors in empty disjunction:")
 _IN_WORDS: Final = re.compile(r"(?P<file>[^:\n]+):(?P<line>\d+): ")
+_NOT_GIVEN: Final = re.compile(
+    r"\Aincomplete value|field is required but not present|required field missing|cannot reference optional field"
+)
 _INDEX: Final = re.compile(r"\.(\d+)(?=\.|\Z)")
 _SCHEMAS: Final = re.compile(r"\A#Fairlead\w+")
 _FIELDS: Final = {"#FairleadInstance": "timoni", "#FairleadBundle": "bundle", "#FairleadRuntime": "runtime"}
@@ -117,7 +120,7 @@ def _line(source: bytes, number: int) -> str:
 def _hint(message: str) -> str:
     if message == "field not allowed":
         return "the schema has no such field: look for a misspelling"
-    if message.startswith("incomplete value") or message == "field is required but not present":
+    if _NOT_GIVEN.search(message):
         return "it has to be given a value"
     if "cannot find package" in message:
         return "what a module imports is below its cue.mod: nothing is fetched"
