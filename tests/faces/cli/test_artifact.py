@@ -74,7 +74,11 @@ def test_a_module_is_pushed_listed_tagged_and_pulled(fairlead: Run, tmp_path: Pa
     assert (
         json.loads(fairlead("mod", "push", "web", "layout:store", "-a", "k=v=w", "-o", "json")[1]) == pushed
     )
-    module(tmp_path / "web", "1.3.0-rc.1")
+    (tmp_path / "web" / "more").touch()
+    code, _, err = fairlead("mod", "push", "web", "layout:store")
+    assert (code, "is there with other content" in err) == (1, True)
+    assert fairlead("mod", "digest", "layout:store:1.2.3")[1].strip() == pushed["digest"]
+    (tmp_path / "web" / "more").unlink()
     module(tmp_path / "web", "1.10.0")
     assert fairlead("mod", "push", "web", "layout:store")[0] == 0
     code, out, _ = fairlead("mod", "list", "layout:store", "--with-digest")

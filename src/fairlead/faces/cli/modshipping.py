@@ -77,6 +77,9 @@ def declare(actions: Verbs) -> None:
         default="",
         help="a semantic version, without a leading v; default: the module's own",
     )
+    push.add_argument(
+        "--force", action="store_true", help="replace a version that is there with other content"
+    )
     push.add_argument("--latest", action="store_true", help="move the tag latest to it")
     push.add_argument("-a", "--annotation", action="append", default=[], metavar="KEY=VALUE")
     output_option(push)
@@ -168,6 +171,8 @@ def run_push(args: argparse.Namespace) -> int:
             async with reached(args, args.to) as (place,):
                 if place.ref.tag or place.ref.digest:
                     raise Problem(f"{args.to}: the version is the tag; give the address without one", code=2)
+                if not args.force:
+                    await _free(place, tag_of(version), packed.descriptor.digest)
                 done = await artifacts.push(place.store, place.ref, packed, tag_of(version))
                 signatures = await signing(place, done) if signing else []
                 if args.latest:
@@ -179,6 +184,22 @@ def run_push(args: argparse.Namespace) -> int:
     shown = {**document, "signatures": ", ".join(document.get("signatures", ()))}
     emit(args.output, document, told(shown))
     return 0
+
+
+async def _free(place: Place, tag: str, digest: str) -> None:
+    """Raise Problem where a version is there with other content: who has it would never know."""
+    from fairlead.drivers.oci.errors import NotFound
+
+    try:
+        there = await place.store.resolve(place.ref.with_tag(tag))
+    except NotFound:
+        return
+    if there.digest != digest:
+        where = place.ref.with_tag(tag).url
+        raise Problem(
+            f"{where} is there with other content ({there.digest})",
+            "push another version, or replace it with --force",
+        )
 
 
 def _signing(args: argparse.Namespace) -> Callable[[Place, Descriptor], Awaitable[list[Descriptor]]]:
