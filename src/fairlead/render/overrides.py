@@ -36,19 +36,19 @@ def merged(
     read: Read | None = None,
     *,
     under: Mapping[str, Any] | None = None,
-    repeats: bool = False,
+    load: Callable[[str], Any] = yamls.load,
 ) -> dict[str, Any]:
     """Return the values of all layers: files first, then options by sort (see ORDER), later ones over earlier ones.
 
-    `under` is what they are laid over; with `repeats` a key may be written twice in a file. Raises Mistaken with every layer that
-    cannot be read. An explicit null stays in the result, as it deletes a chart's default.
+    `under` is what they are laid over; `load` reads a file's text and raises BadYaml. Raises Mistaken with every layer that cannot be
+    read. An explicit null stays in the result, as it deletes a chart's default.
     """
     values: dict[str, Any] = overlaid({}, under or {})
     mistakes: list[Mistake] = []
     for layer in sorted(layers, key=lambda layer: ORDER.index(layer.sort)):
         try:
             if layer.sort == "file":
-                values = overlaid(values, _table(layer, repeats))
+                values = overlaid(values, _table(load(layer.text)))
             else:
                 apply_set(values, layer.text, layer.sort, read)
         except BadOverride as fault:
@@ -64,11 +64,7 @@ def merged(
     return values
 
 
-def _table(layer: Layer, repeats: bool) -> dict[str, Any]:
-    documents = yamls.load_all(layer.text, repeats=repeats)
-    if len(documents) > 1 and not repeats:
-        raise yamls.BadYaml(f"{len(documents)} documents where one is expected")
-    found = documents[0] if documents else None
+def _table(found: Any) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):

@@ -16,7 +16,7 @@ from fairlead.dialects.helm.archives import BadArchive, unpack
 from fairlead.tongues import yamls
 from fairlead.tongues.gotemplate import GoError, semvers
 from fairlead.tongues.gotemplate.collecting import deep_copy
-from fairlead.tongues.gotemplate.encoding import as_go
+from fairlead.tongues.gotemplate.encoding import as_go, read_yaml
 from fairlead.tongues.gotemplate.printing import float_text, quoted
 
 DEEPEST: Final = 12
@@ -176,8 +176,7 @@ def _inner(chart: Chart, name: str, files: Mapping[str, bytes], where: str, dept
 def _mapping(data: bytes, file: str, trouble: str) -> dict[str, Any]:
     found, line, problem = _parsed(data)
     if problem:
-        place = f"yaml: line {line}: " if line else ""
-        raise BadChart(f"{trouble}: error converting YAML to JSON: {place}{problem}", file, line)
+        raise BadChart(f"{trouble}: error converting YAML to JSON: yaml: {problem}", file, line)
     if found is None:
         return {}
     if not isinstance(found, dict):
@@ -190,8 +189,7 @@ def _mapping(data: bytes, file: str, trouble: str) -> dict[str, Any]:
 def _parsed(data: bytes) -> tuple[Any, int, str]:
     """The first document, with numbers as Helm has them; and where there is none, the line and what is wrong."""
     try:
-        documents = yamls.load_all(data.removeprefix(b"\xef\xbb\xbf").decode(), repeats=True)
-        return (as_go(documents[0]) if documents else None), 0, ""
+        return as_go(read_yaml(data.removeprefix(b"\xef\xbb\xbf").decode())), 0, ""
     except yamls.BadYaml as fault:
         return None, fault.line, fault.message
     except UnicodeDecodeError:

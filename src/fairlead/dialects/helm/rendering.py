@@ -35,7 +35,7 @@ from fairlead.tongues.gotemplate import (
     Wanting,
     semvers,
 )
-from fairlead.tongues.gotemplate.encoding import as_go
+from fairlead.tongues.gotemplate.encoding import as_go, read_yaml
 from fairlead.tongues.gotemplate.jsonwriting import plain
 from fairlead.tongues.gotemplate.kinds import Int64
 from fairlead.tongues.gotemplate.running import WARNING
@@ -184,7 +184,7 @@ def _values(layers: Values) -> dict[str, Any]:
     """The values as Helm reads them: numbers of files are float64, those of `--set` int64."""
     early: list[Layer] = [layer for layer in layers if layer.sort in {"file", "set-json"}]
     late = [layer for layer in layers if layer.sort not in {"file", "set-json"}]
-    base: dict[str, Any] = as_go(overrides.merged(early, repeats=True))
+    base: dict[str, Any] = as_go(overrides.merged(early, load=read_yaml))
     if not late:
         return base
     made: dict[str, Any] = _as_set(overrides.merged(late, under=base))

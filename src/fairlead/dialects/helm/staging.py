@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from fairlead.render.packages import Mistake, Moment, Stage
 from fairlead.tongues import yamls
 from fairlead.tongues.gotemplate.collecting import deep_copy
+from fairlead.tongues.gotemplate.encoding import read_yaml
 from fairlead.words import Finding, Ref, Resource, Severity, Where
 
 ORDER: Final = (
@@ -50,11 +51,12 @@ CLEANUP: Final[Mapping[str, Cleanup]] = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object that a template rendered, the template, and the line of its output where it begins."""
+    """One object that a template rendered, the template, the line of its output where it begins, and its text."""
 
     file: str
     line: int
     body: Resource
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,7 @@ def documents(file: str, text: str) -> tuple[list[Document], list[Mistake]]:
         if problem:
             lines = part.splitlines()
             excerpt = lines[at - 1] if 0 < at <= len(lines) else ""
-            place = f"line {at}: " if at else ""
-            message = f"YAML parse error on {file}: error converting YAML to JSON: yaml: {place}{problem}"
+            message = f"YAML parse error on {file}: error converting YAML to JSON: yaml: {problem}"
             mistakes.append(Mistake(message, Where(file), excerpt=excerpt))
         elif body is None:
             continue
@@ -96,7 +97,7 @@ def documents(file: str, text: str) -> tuple[list[Document], list[Mistake]]:
                 Mistake(f"{wrong} in the output of {file}", Where(file), excerpt=part.splitlines()[0])
             )
         else:
-            found.extend(Document(file, line, item) for item in _flat(deep_copy(body)))
+            found.extend(Document(file, line, item, part) for item in _flat(deep_copy(body)))
     return found, mistakes
 
 
@@ -117,10 +118,9 @@ def _split(text: str) -> Iterator[tuple[int, str]]:
 def _loaded(text: str) -> tuple[Any, int, str]:
     """The value of a document, or the line and what is wrong with it. The value is shared."""
     try:
-        found = yamls.load_all(text, repeats=True)
+        return read_yaml(text), 0, ""
     except yamls.BadYaml as fault:
         return None, fault.line, fault.message
-    return (found[0] if found else None), 0, ""
 
 
 def _headless(body: Resource) -> str:

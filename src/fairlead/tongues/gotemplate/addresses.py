@@ -46,8 +46,26 @@ def _compiled(pattern: str, must: bool) -> Any:
     try:
         return regexes.compile(pattern)
     except regexes.BadPattern as fault:
-        message = f"error parsing regexp: {fault}"
+        message = f"error parsing regexp: {_said(str(fault))}"
         raise GoError(message if must else f"regexp: Compile({_backquoted(pattern)}): {message}") from None
+
+
+_WORDS: Final = {
+    "missing ]": "missing closing ]",
+    "missing )": "missing closing )",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "trailing \\": "trailing backslash at end of expression",
+    "bad escape": "invalid escape sequence",
+    "invalid repetition size": "invalid repeat count",
+}
+
+
+def _said(fault: str) -> str:
+    """What Go says where C++ says this."""
+    words, colon, part = fault.partition(": ")
+    return _WORDS.get(words, words) + (f": {_backquoted(part)}" if colon else "")
 
 
 def _backquoted(text: str) -> str:

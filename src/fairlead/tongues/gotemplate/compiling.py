@@ -327,7 +327,8 @@ class _Making:
                     return fields.path(_slot(place), node.names, self._failing(node), loose)
                 return _slot(place)
             case nodes.Chain():
-                return fields.path(self._plain(node.node), node.names, self._failing(node), False)
+                failing = self._failing(self._last(node.node))
+                return fields.path(self._plain(node.node), node.names, failing, False)
             case nodes.Pipe():
                 return self._pipe(node)
             case nodes.Identifier():
@@ -382,6 +383,8 @@ class _Making:
             return self._raising(name, wrong, before)
         if name.name in {"and", "or"}:
             return self._logic(name.name == "or", args, before)
+        if name.name == "call" and args:
+            function = Function(_calls(str(args[0])), "v", "v")
         makers = [self._argument_maker(arg)(_letter(function, place)) for place, arg in enumerate(args)]
         last = self._last(args[-1]) if args else name
         final: Expression | None = None
@@ -453,6 +456,17 @@ class _Making:
             first = node.args[0]
             return self._last(node.args[-1] if len(node.args) > 1 else first)
         return node
+
+
+def _calls(written: str) -> Callable[..., Any]:
+    """The function `call`: no value that a chart has can be called."""
+
+    def call(value: Any, *_: Any) -> Any:
+        if value is None:
+            raise GoError("call of nil")
+        raise GoError(f"non-function {written} of type {type_name(value)}")
+
+    return call
 
 
 def _dot(dot: Any, frame: list[Any]) -> Any:  # noqa: ARG001  an expression takes both

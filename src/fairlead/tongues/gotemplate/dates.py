@@ -173,8 +173,11 @@ def read(layout: str, text: str) -> Struct:
     except _Unlike as fault:
         head = f"parsing time {quoted(text)} as {quoted(layout)}: "
         raise GoError(f"{head}cannot parse {quoted(fault.got)} as {quoted(fault.wanted)}") from None
-    except (ValueError, OverflowError):
-        raise GoError(f"parsing time {quoted(text)}: out of range") from None
+    except (ValueError, OverflowError) as fault:
+        part = next(
+            (word for word in ("month", "day", "hour", "minute", "second") if word in str(fault)), "year"
+        )
+        raise GoError(f"parsing time {quoted(text)}: {part} out of range") from None
 
 
 def _read(layout: str, text: str) -> Struct:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from typing import Any, Final
 
+from yaml.scanner import ScannerError
+
 from fairlead.tongues import yamls
 from fairlead.tongues.gotemplate import jsonwriting, yamlwriting
 from fairlead.tongues.gotemplate.kinds import (
@@ -58,15 +60,36 @@ def _quietly(make: Callable[..., str]) -> Callable[..., str]:
     return made
 
 
+_YES_NO: Final[Mapping[str, bool]] = {"y": True, "Y": True, "n": False, "N": False}
+
+
+def _scalar(text: str) -> Any:
+    """What an unquoted scalar means to Helm: also y and n are booleans."""
+    return _YES_NO[text] if text in _YES_NO else yamls.scalar(text)
+
+
+def read_yaml(text: str) -> Any:
+    """Return the value of the first document as Helm reads it, numbers as they are. Raises BadYaml, with Go's message."""
+    try:
+        found = yamls.load_all(text, _scalar, repeats=True)
+    except yamls.BadYaml as fault:
+        raise yamls.BadYaml(f"{_place(fault)}{fault.message}", fault.line, fault.column) from None
+    return found[0] if found else None
+
+
+def _place(fault: yamls.BadYaml) -> str:
+    """The line as go-yaml counts it: from one where the text has no such word, from zero where the words make no sense; zero is left out."""
+    line = fault.line if isinstance(fault.__cause__, ScannerError) else fault.line - 1
+    return f"line {line}: " if line > 0 and fault.line > 1 else ""
+
+
 def _read_yaml(text: str) -> Any:
     if re.search("[\ud800-\udfff]", text):
         raise GoError("error converting YAML to JSON: yaml: invalid leading UTF-8 octet")
     try:
-        found = yamls.load_all(text, repeats=True)
+        return as_go(read_yaml(text))
     except yamls.BadYaml as fault:
-        place = f"line {fault.line}: " if fault.line else ""
-        raise GoError(f"error converting YAML to JSON: yaml: {place}{fault.message}") from None
-    return as_go(found[0]) if found else None
+        raise GoError(f"error converting YAML to JSON: yaml: {fault.message}") from None
 
 
 def _json_sort(value: Any) -> str:
@@ -81,7 +104,7 @@ def _from_yaml(text: str) -> dict[str, Any]:
     except GoError as fault:
         return {"Error": str(fault)}
     if found is None:
-        return NilMap()
+        return {}
     if isinstance(found, dict):
         return found
     return {
@@ -96,7 +119,7 @@ def _from_yaml_array(text: str) -> list[Any]:
     except GoError as fault:
         return [str(fault)]
     if found is None:
-        return NilList()
+        return []
     if isinstance(found, list):
         return found
     return [

@@ -180,13 +180,48 @@ def _refused(word: str) -> Any:
     raise ValueError(word)
 
 
+_LITERALS: Final = {"n": "null", "t": "true", "f": "false"}
+
+
 def _said(text: str, fault: ValueError) -> str:
-    at = getattr(fault, "pos", 0)
-    if not text.strip() or at >= len(text.rstrip()):
+    """What Go says of a text that is no JSON: the first letter that cannot stand where it stands."""
+    at, said = getattr(fault, "pos", 0), str(fault)
+    word = _LITERALS.get(text[at : at + 1], "")
+    if word and "Expecting value" in said:
+        for step, wanted in enumerate(word):
+            found = text[at + step : at + step + 1]
+            if not found:
+                return "unexpected end of JSON input"
+            if found != wanted:
+                return f"invalid character {_rune(found)} in literal {word} (expecting '{wanted}')"
+    if at >= len(text.rstrip()) or "Unterminated string" in said:
         return "unexpected end of JSON input"
-    if "Extra data" in str(fault):
-        return f"invalid character {_rune(text[at])} after top-level value"
-    return f"invalid character {_rune(text[at])} looking for beginning of value"
+    where = "looking for beginning of value"
+    if "Extra data" in said:
+        where = "after top-level value"
+    elif "property name" in said:
+        where = "looking for beginning of object key string"
+    elif "':'" in said:
+        where = "after object key"
+    elif "','" in said:
+        where = "after array element" if _in_list(text[:at]) else "after object key:value pair"
+    elif "control character" in said:
+        where = "in string literal"
+    elif "escape" in said:
+        where = "in string escape code"
+        at += 1
+    return f"invalid character {_rune(text[at : at + 1])} {where}"
+
+
+def _in_list(text: str) -> bool:
+    """Whether the innermost bracket that is open at the end of the text is a list's."""
+    opened = [mark for mark in re.sub(r'"(?:[^"\\]|\\.)*"', "", text, flags=re.DOTALL) if mark in "[]{}"]
+    depth = 0
+    for mark in reversed(opened):
+        depth += 1 if mark in "]}" else -1
+        if depth < 0:
+            return mark == "["
+    return False
 
 
 def _rune(letter: str) -> str:

@@ -260,7 +260,7 @@ def _value(value: Any, verb: str, flags: _Flags, depth: int) -> str:
     if kind is bool:
         if verb in {"v", "t"}:
             return _padded("true" if value else "false", flags)
-        return _unfit(value, verb)
+        return _unfit(value, verb, flags)
     if kind is Duration and verb in {"v", "s"}:
         return _padded(duration_text(value), flags)
     if kind in INTEGERS or kind in UNSIGNED:
@@ -293,7 +293,7 @@ def _value(value: Any, verb: str, flags: _Flags, depth: int) -> str:
                 f"{type_name(value)}{{{', '.join(_value(item, verb, flags, depth + 1) for item in value)}}}"
             )
         return f"[{' '.join([_value(item, verb, flags, depth + 1) for item in value])}]"
-    return _unfit(value, verb)
+    return _unfit(value, verb, flags)
 
 
 def _struct(value: Struct, verb: str, flags: _Flags, depth: int) -> str:
@@ -308,8 +308,8 @@ def _struct(value: Struct, verb: str, flags: _Flags, depth: int) -> str:
     return f"{'&' if value.pointer else ''}{{{' '.join(parts)}}}"
 
 
-def _unfit(value: Any, verb: str) -> str:
-    return f"%!{verb}({type_name(value)}={verbatim(value)})"
+def _unfit(value: Any, verb: str, flags: _Flags) -> str:
+    return f"%!{verb}({type_name(value)}={_value(value, 'v', flags, 0)})"
 
 
 def _padded(text: str, flags: _Flags) -> str:
@@ -340,7 +340,7 @@ def _string(value: str, verb: str, flags: _Flags) -> str:
         if flags.sharp and data:
             text = " ".join(f"0x{pair}" for pair in text.split(" "))
         return _padded(text.upper() if verb == "X" else text, flags)
-    return _unfit(value, verb)
+    return _unfit(value, verb, flags)
 
 
 def _ascii(match: re.Match[str]) -> str:
@@ -361,7 +361,7 @@ def _integer(value: int, verb: str, flags: _Flags) -> str:
         inner = quoted(chr(code))[1:-1].replace('\\"', '"')
         return _padded(f"'{inner}'" if inner != "'" else "'\\''", flags)
     if verb not in _BASES:
-        return _unfit(value, verb)
+        return _unfit(value, verb, flags)
     if verb == "v" and flags.sharp and type(value) in UNSIGNED:
         return f"{value:#x}"
     digits = format(abs(int(value)), _BASES[verb])
@@ -388,7 +388,7 @@ def _integer(value: int, verb: str, flags: _Flags) -> str:
 def _float(value: float, verb: str, flags: _Flags) -> str:
     lower = verb.lower()
     if lower not in {"v", "e", "f", "g"} or verb == "V":
-        return _unfit(value, verb)
+        return _unfit(value, verb, flags)
     precision = flags.precision
     if precision < 0 and lower in {"e", "f"}:
         precision = 6

@@ -1,4 +1,4 @@
-"""YAML byte for byte as sigs.k8s.io/yaml writes it: sorted keys, lists not indented, no folding, quotes only where they are needed.
+"""YAML byte for byte as sigs.k8s.io/yaml writes it: sorted keys, lists not indented, texts folded at 80 letters, quotes only where they are needed.
 
 Values become JSON first, as there; so a number that is whole is written without a point. Must never write an anchor.
 Source: sigs.k8s.io/yaml, go.yaml.in/yaml/v2.
@@ -50,6 +50,8 @@ _ESCAPES: Final = {
     "\u2028": "\\L",
     "\u2029": "\\P",
 }
+WIDTH: Final = 80
+"""A space beyond this column becomes a line break."""
 _BREAKS: Final = "\n\r\x85\u2028\u2029"
 
 
@@ -133,6 +135,34 @@ def _block(text: str) -> bool:
     )
 
 
+def folded(shown: str, column: int, indent: int) -> str:
+    """Return a scalar, quoted or not, that begins in this column, with line breaks where it is too long."""
+    size = len(shown)
+    if column + size <= WIDTH:
+        return shown
+    quote = shown[0] if shown[0] in "'\"" else ""
+    parts: list[str] = []
+    before = ""
+    for at, letter in enumerate(shown):
+        following = shown[at + 1 : at + 2]
+        inside = 1 < at < size - 2 if quote else True
+        if (
+            letter == " "
+            and before != " "
+            and column > WIDTH
+            and inside
+            and (quote == '"' or following != " ")
+        ):
+            escape = "\\" if following == " " else ""
+            parts.append(f"\n{' ' * indent}{escape}")
+            column = indent + len(escape)
+        else:
+            parts.append(letter)
+            column += 1
+        before = letter
+    return "".join(parts)
+
+
 class _Writing:
     """Parts of a document. `pretty` indents lists below their key, as go-yaml's third version does."""
 
@@ -140,8 +170,8 @@ class _Writing:
         self.parts: list[str] = []
         self._pretty = pretty
 
-    def value(self, value: Plain, indent: int, after_key: bool) -> None:
-        """Write what stands behind a colon or a dash, with its line break. `indent` is that of its own lines."""
+    def value(self, value: Plain, indent: int, after_key: bool, column: int) -> None:
+        """Write what stands behind a colon or a dash, with its line break. `indent` is that of the line, `column` where it ends."""
         add = self.parts.append
         kind = type(value)
         if kind is dict:
@@ -167,7 +197,10 @@ class _Writing:
             add(" ")
             self.literal(value, indent + 2)
         else:
-            add(f" {self.single(value)}\n")
+            shown = self.single(value)
+            if column + len(shown) > WIDTH and " " in shown and not self._pretty:
+                shown = folded(shown, column + 1, indent + 2)
+            add(f" {shown}\n")
 
     def single(self, value: Plain) -> str:
         if type(value) is str:
@@ -186,17 +219,19 @@ class _Writing:
             shown = scalar(key, True)
             if len(octets(key)) > 128 or "\n" in key:
                 self.parts.append(f"{lead}? {shown}\n{margin}:")
+                column = indent + 1
             else:
                 self.parts.append(f"{lead}{shown}:")
+                column = indent + len(shown) + 1
             lead = margin
-            self.value(value[key], indent, True)
+            self.value(value[key], indent, True, column)
 
     def sequence(self, value: list[Any], indent: int, lead: str) -> None:
         margin = " " * indent
         for item in value:
             self.parts.append(f"{lead}-")
             lead = margin
-            self.value(item, indent, False)
+            self.value(item, indent, False, indent + 1)
 
     def literal(self, text: str, indent: int) -> None:
         hint = "2" if text[0] in " \n\r\x85\u2028\u2029" else ""
