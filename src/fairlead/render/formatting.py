@@ -55,7 +55,8 @@ def formatted(text: str, file: str = "module.star") -> str:
     try:
         starlark.starlark_parse(file, plain)
     except starlark.Failed as failed:
-        raise _open_bracket(plain) or BadCode(failed.message, failed.line, failed.column) from failed
+        ended = _open_bracket(plain) if (failed.line, failed.column) == (1, 1) else None
+        raise ended or BadCode(failed.message, failed.line, failed.column) from failed
     try:
         tokens = _tokens(plain)
         made = _written(_lines(tokens))
