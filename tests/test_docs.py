@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("docs/popeye.md", ["tools/make_popeye_table.py"]),
         ("docs/tracee.md", ["tools/make_tracee_table.py"]),
         ("docs/sense.md", ["tools/make_sense_table.py"]),
+        ("docs/modules.md", ["tools/make_modules_page.py"]),
     ],
 )
 def test_generated_pages_are_current(page: str, command: list[str]) -> None:

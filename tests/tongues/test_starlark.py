@@ -90,6 +90,8 @@ def test_files_are_loaded_once_and_cannot_be_changed_by_who_loads_them() -> None
         c="w = [1]\n",
     )
     assert unit.run("ask", "z") == [1, 1]
+    assert unit.has("x")
+    assert not unit.has("w")
     assert "immutable" in failed("load('c.star', 'w')\nw.append(2)\n", c="w = [1]\n").message.lower()
 
 

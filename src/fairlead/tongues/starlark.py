@@ -143,11 +143,14 @@ def library(
 class Unit:
     """A file that has been evaluated and can still be asked: for the values of its names, or to evaluate more text in its place."""
 
-    def __init__(self, module: starlark.Module, budget: Budget) -> None:
+    def __init__(self, module: starlark.Module, budget: Budget, loaded: Iterable[str] = ()) -> None:
         self._module, self._budget = module, budget
+        self._loaded = frozenset(loaded)
 
     def has(self, name: str) -> bool:
-        """Whether the file gives the name a value."""
+        """Whether the file gives the name a value, or loads it."""
+        if name in self._loaded:
+            return True
         try:
             return self._module[name] is not None
         except starlark.StarlarkError:
@@ -194,7 +197,9 @@ class Evaluator:
 
     def open(self, source: Text) -> Unit:
         """Evaluate a file and all that it loads. Raises Failed."""
-        return Unit(self._module(source), self.budget)
+        module = self._module(source)
+        loads = starlark_parse(source.name, source.text).loads()
+        return Unit(module, self.budget, [name for load in loads for name in load.symbols])
 
     def _module(self, source: Text) -> starlark.Module:
         if len(source.text) > LARGEST_FILE:
