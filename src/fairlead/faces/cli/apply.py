@@ -10,7 +10,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.sources import SOURCES, declare_source_options
 
@@ -39,7 +39,7 @@ exit codes: 0 everything is as it is wanted, 1 it is not, 2 the package or the c
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    from fairlead.faces.cli.converging import policy_options, waiting_options
+    from fairlead.faces.cli.converging import policy_options, waiting_options, where_options
 
     parser = verbs.add_parser(
         "apply",
@@ -77,7 +77,7 @@ def declare(verbs: Verbs) -> None:
     waiting_options(parser)
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlead.converge.differing import ABSENT, Difference
 from fairlead.converge.planning import BLOCKS, DONE, Plan, Step
 from fairlead.faces.cli import diagnose
+from fairlead.faces.cli.places import default_data_dir
 from fairlead.faces.cli.problems import Problem
 from fairlead.reactor.converging import Converger, Options, Outcome, Told
 
@@ -43,6 +45,35 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: say 5m, 90s or 1h30m")
     hours, minutes, seconds = (float(one or 0) for one in found.groups())
     return hours * 3600 + minutes * 60 + seconds
+
+
+def where_options(parser: argparse.ArgumentParser, *, every: bool = False) -> None:
+    """Add the options that choose a cluster and a namespace, or with `every` all of them."""
+    group = parser.add_argument_group("which cluster")
+    group.add_argument("--kubeconfig", type=Path, default=None, metavar="F", help="a kubeconfig file")
+    group.add_argument(
+        "--context", default="", metavar="NAME", help="a context of the kubeconfig (default: its current one)"
+    )
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        default=None,
+        metavar="D",
+        help="the platform of `fairlead up --data-dir D` (default, unless $KUBECONFIG is set: "
+        f"{default_data_dir()} if there is one)",
+    )
+    default = "all" if every else "the context's"
+    group.add_argument(
+        "-n",
+        "--namespace",
+        default="",
+        metavar="NS",
+        help=f"the namespace of the instance (default: {default})",
+    )
+    if every:
+        group.add_argument(
+            "-A", "--all-namespaces", action="store_true", help="all namespaces, which is the default"
+        )
 
 
 def waiting_options(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    from fairlead.faces.cli.converging import crds_option, waiting_options
+    from fairlead.faces.cli.converging import crds_option, waiting_options, where_options
 
     parser = verbs.add_parser(
         "delete", help="delete an instance: its objects in reverse order, then its records"
@@ -36,7 +36,7 @@ def declare(verbs: Verbs) -> None:
     waiting_options(parser)
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.sources import declare_source_options
 
@@ -33,7 +33,7 @@ exit codes: 0 nothing differs, 1 something does, 2 it could not look
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    from fairlead.faces.cli.converging import policy_options
+    from fairlead.faces.cli.converging import policy_options, where_options
 
     parser = verbs.add_parser(
         "diff",
@@ -49,7 +49,7 @@ def declare(verbs: Verbs) -> None:
     policy_options(parser)
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
+    from fairlead.faces.cli.converging import where_options
+
     parser = verbs.add_parser("history", help="tell the revisions of an instance")
     parser.add_argument("name", metavar="NAME", help="the instance")
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 

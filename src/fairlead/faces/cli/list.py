@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
+    from fairlead.faces.cli.converging import where_options
+
     parser = verbs.add_parser("list", help="list the instances of a cluster")
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser, every=True)
     parser.set_defaults(run=run)
 
 

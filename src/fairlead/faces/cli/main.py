@@ -34,9 +34,9 @@ examples:
 VERBS: tuple[tuple[str, str, str], ...] = (
     ("up", "lifecycle", "bring the platform up on this machine"),
     ("down", "lifecycle", "stop the platform and everything it runs; the data stays"),
-    ("status", "status", "say what runs, where, and how it is; with a name, how an instance is"),
     ("kubeconfig", "lifecycle", "print the administrator's kubeconfig, or its path"),
     ("version", "lifecycle", "print the version"),
+    ("status", "status", "say what runs, where, and how it is; with a name, how an instance is"),
     ("render", "render", "print the objects of a package: modules, Timoni, Helm, Kustomize, manifests"),
     (
         "mod",

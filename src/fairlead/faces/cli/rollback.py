@@ -9,7 +9,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    from fairlead.faces.cli.converging import policy_options, waiting_options
+    from fairlead.faces.cli.converging import policy_options, waiting_options, where_options
 
     parser = verbs.add_parser("rollback", help="apply an older revision of an instance again")
     parser.add_argument("name", metavar="NAME", help="the instance")
@@ -39,7 +39,7 @@ def declare(verbs: Verbs) -> None:
     waiting_options(parser)
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 

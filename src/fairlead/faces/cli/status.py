@@ -9,7 +9,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli.diagnose import cluster_options, colour_option, pen, print_document
+from fairlead.faces.cli.diagnose import colour_option, pen, print_document
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
@@ -24,9 +24,11 @@ _STATES = {"Current": "32", "InProgress": "33", "Failed": "31", "Terminating": "
 
 def declare(verbs: Verbs) -> None:
     """Add the verb to the command line."""
+    from fairlead.faces.cli.converging import where_options
+
     parser = verbs.add_parser(
         "status",
-        help="say what runs, where, and how it is (exit code 1 when it is down); with a name, how an instance is",
+        help="say what runs, where, and how it is; with a name, how an instance is",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,7 +37,7 @@ def declare(verbs: Verbs) -> None:
     )
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
     colour_option(parser)
-    cluster_options(parser)
+    where_options(parser)
     parser.set_defaults(run=run)
 
 
