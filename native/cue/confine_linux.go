@@ -60,14 +60,8 @@ func confine(welcome Welcome) ([]string, error) {
 		}
 	}
 	if welcome.User > 0 {
-		if err := syscall.Setgroups(nil); err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
-		}
-		if err := syscall.Setresgid(welcome.User, welcome.User, welcome.User); err != nil {
-			return nil, fmt.Errorf("group: %w", err)
-		}
-		if err := syscall.Setresuid(welcome.User, welcome.User, welcome.User); err != nil {
-			return nil, fmt.Errorf("user: %w", err)
+		if err := become(welcome.User); err != nil { // in a container whose root may not: the rest holds
+			lacking = append(lacking, "another identity: "+err.Error())
 		}
 	}
 	if _, _, failed := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, noNewPrivileges, 1, 0); failed != 0 {
@@ -97,4 +91,17 @@ func confine(welcome Welcome) ([]string, error) {
 		return nil, fmt.Errorf("seccomp: %w", failed)
 	}
 	return lacking, nil
+}
+
+func become(user int) error {
+	if err := syscall.Setgroups(nil); err != nil {
+		return fmt.Errorf("groups: %w", err)
+	}
+	if err := syscall.Setresgid(user, user, user); err != nil {
+		return fmt.Errorf("group: %w", err)
+	}
+	if err := syscall.Setresuid(user, user, user); err != nil {
+		return fmt.Errorf("user: %w", err)
+	}
+	return nil
 }

@@ -153,17 +153,16 @@ def test_the_program_has_given_up_what_it_can_before_it_hears_a_question() -> No
         )
         process.stdin.flush()
         found, _ = cue.heard(process.stdout)
-        status = dict(
-            line.split(":\t", 1)
-            for line in Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
-        )
         assert found["lacking"] == [one for one in confining.lacking() if "no Landlock" in one]
-        assert status["Seccomp"] == "2"
-        assert status["NoNewPrivs"] == "1"
-        if user:
-            assert status["Uid"].split() == ["65534"] * 4
-            assert status["Groups"].split() == []
-            assert int(status["CapEff"], 16) == 0
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            lines = (task / "status").read_text(encoding="ascii").splitlines()
+            status = dict(line.split(":\t", 1) for line in lines)
+            assert status["Seccomp"] == "2"
+            assert status["NoNewPrivs"] == "1"
+            if user:
+                assert status["Uid"].split() == ["65534"] * 4
+                assert status["Groups"].split() == []
+                assert int(status["CapEff"], 16) == 0
     finally:
         process.stdin.close()
         assert process.wait(5) == 0  # it ends with its parent
