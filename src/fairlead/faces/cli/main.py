@@ -52,10 +52,10 @@ VERBS: tuple[tuple[str, str, str], ...] = (
     (
         "bundle",
         "bundle",
-        "apply several packages in the order in which they need each other, on several clusters",
+        "apply several packages in the order in which they need each other, on one cluster or several",
     ),
     ("image", "image", "bring images in without a registry, list and remove them"),
-    ("artifact", "artifact", "push, pull and look at artifacts in registries and local layouts"),
+    ("artifact", "artifact", "push, pull and look at artifacts in registries"),
     ("registry", "registry", "log in to registries and out"),
     ("diagnose", "diagnose", "say what is wrong and why, on a cluster or in files"),
     ("diagnose-ignore", "ignoring", ""),

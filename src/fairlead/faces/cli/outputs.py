@@ -131,7 +131,9 @@ def differences(before: Sequence[Resource], after: Sequence[Resource], old: str,
             continue
         if left is not None and right is not None:
             left, right = masked_pair(left, right)
-        a, b = (yamls.dump(masked(one)).splitlines() if one is not None else [] for one in (left, right))
+        else:
+            left, right = (masked(one) if one is not None else None for one in (left, right))
+        a, b = (yamls.dump(one).splitlines() if one is not None else [] for one in (left, right))
         found = list(difflib.unified_diff(a, b, f"{ref} ({old})", f"{ref} ({new})", lineterm=""))
         lines += [visible(line) for line in found]
     return lines

@@ -214,7 +214,9 @@ def _show(what: str, rendered: Rendered, chosen: list[Stage], output: str) -> in
     if what == "values":
         shown = dict(rendered.values)
     elif what == "images":
-        shown = list(dict.fromkeys([*images(objects), *rendered.images]))
+        everywhere = images([item for stage in rendered.stages for item in stage.objects])
+        more = [one for one in rendered.images if one not in everywhere]
+        shown = [*images(objects), *more]
     else:
         shown = [
             {

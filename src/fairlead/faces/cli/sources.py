@@ -316,25 +316,28 @@ def _excerpt(mistake: Mistake, pen: Any) -> list[str]:
         start = max(0, column - 60)
         line = line[start : start + 150] + "..."
     gutter = " " * len(number)
-    lines = [f"  {pen.paint(f'{number} |', '34')} {pen.paint(line.replace(chr(9), ' '), '')}"]
+    lines = [f"  {pen.paint(f'{number} |'.strip(), '34')} {pen.paint(line.replace(chr(9), ' '), '')}"]
     if 0 < column - start <= len(line):
-        rest = line[column - start - 1 :]
-        width = len(rest.split(" #")[0].rstrip()) or 1
-        first = rest[:1]
-        if first not in {'"', "'", "{", "["} and ":" in rest[:width]:
-            width = rest.index(":") or 1
-        elif first in {'"', "'"}:
-            end = rest.find(first, 1)
-            width = end + 1 if end > 0 else width
-        else:
-            width = (
-                min(width, *(rest.find(stop) for stop in ",}]" if rest.find(stop) > 0), width)
-                if first not in {"{", "["}
-                else width
-            )
+        width = _width(line[column - start - 1 :])
         mark = " " * (column - start - 1) + "^" * max(1, min(width, 100))
         lines.append(f"  {pen.paint(f'{gutter} |', '34')} {pen.paint(mark, '31')}")
     return lines
+
+
+def _width(rest: str) -> int:
+    """Return how much of a line, from the place of a mistake on, is what is wrong: a key, a quoted text, a value."""
+    plain = rest.split(" #", maxsplit=1)[0].rstrip() or rest[:1]
+    first = plain[:1]
+    if first in {'"', "'"}:
+        return plain.find(first, 1) + 1 or len(plain)
+    if plain.startswith("${") and "}" in plain:
+        return plain.index("}") + 1
+    if first in {"{", "["}:
+        return len(plain)
+    ends = [at for at in (plain.find(": "), *(plain.find(stop) for stop in ",)]}")) if at > 0]
+    if plain.endswith(":"):
+        ends.append(len(plain) - 1)
+    return min([len(plain), *ends])
 
 
 def located(file: str, source: Source | None) -> str:
