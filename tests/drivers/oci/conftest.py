@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import time
@@ -69,11 +70,11 @@ class Scripted:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
         writer.close()
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             await writer.wait_closed()
         self._tasks.discard(task)
 
@@ -116,10 +117,10 @@ class Scripted:
 
 
 @contextlib.asynccontextmanager
-async def scripted(answers: Answers) -> AsyncIterator[Scripted]:
-    """Serve a scripted registry."""
+async def scripted(answers: Answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
+    """Serve a scripted registry, by TLS where a context is given."""
     registry = Scripted(answers)
-    server = await asyncio.start_server(registry._serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(registry._serve, "127.0.0.1", 0, ssl=tls)
     registry.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield registry

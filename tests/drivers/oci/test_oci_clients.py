@@ -377,3 +377,21 @@ def test_a_registry_without_the_referrers_api_has_the_index_of_the_tag_schema() 
             assert [item.digest for item in await store.referrers(ref, about.digest)] == [two.digest]
 
     run(work())
+
+
+def test_proxies_are_those_of_the_environment_but_not_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> list[str]:
+        async with (
+            scripted(lambda _: Said(body=b'{"tags": ["1"]}')) as proxy,
+            scripted(lambda _: Said(body=b"{}")) as own,
+        ):
+            monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
+            monkeypatch.setenv("NO_PROXY", "")
+            async with client(plain_http=["registry.example.com"]) as store:
+                assert await store.tags("registry.example.com/a/b") == ["1"]
+                assert await store.tags(f"{own.host}/a/b") == []
+            return [asked.target for asked in proxy.asked]
+
+    assert run(work()) == ["http://registry.example.com/v2/a/b/tags/list?n=1000"]

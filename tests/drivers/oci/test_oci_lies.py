@@ -15,6 +15,7 @@ from fairlead.drivers.oci.descriptors import MANIFEST, Descriptor, digest_of
 from fairlead.drivers.oci.errors import BadDigest, Denied, RegistryError, TooLarge, Unreachable
 from fairlead.drivers.oci.references import Reference
 from fairlead.drivers.oci.wire import Manners
+from fairlead.drivers.pki import open_pki
 
 DATA = b"content" * 1000
 BLOB = Descriptor.of(DATA, "text/plain")
@@ -193,3 +194,21 @@ def test_hosts_that_are_not_this_machine_are_asked_by_tls_only_unless_named() ->
     context = Manners(insecure=True).context()
     assert context.verify_mode == ssl.CERT_NONE
     assert Manners().context().verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_and_an_authority_may_be_named(
+    tmp_path: Path,
+) -> None:
+    pki = open_pki(tmp_path)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pki.certificate, pki.key)
+
+    async def work(*, ca: str = "", insecure: bool = False) -> list[str]:
+        said = Said(body=b'{"tags": ["1"]}')
+        async with scripted(lambda _: said, tls) as registry, client(ca=ca, insecure=insecure) as store:
+            return await store.tags(f"{registry.host}/a/b")
+
+    with pytest.raises(Unreachable, match="certificate is not accepted"):
+        run(work())
+    assert run(work(ca=pki.ca.read_text())) == ["1"]
+    assert run(work(insecure=True)) == ["1"]

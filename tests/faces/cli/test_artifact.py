@@ -101,6 +101,13 @@ def test_a_module_is_pushed_listed_tagged_and_pulled(fairlead: Run, tmp_path: Pa
     assert not (tmp_path / "none").exists()
 
 
+def test_a_layout_within_the_folder_is_not_part_of_it(fairlead: Run, tmp_path: Path) -> None:
+    module(tmp_path / "web")
+    first = fairlead("mod", "push", "web", "layout:web/offline", "-o", "json")
+    assert first[0] == 0
+    assert fairlead("mod", "push", "web", "layout:web/offline", "-o", "json") == first
+
+
 def test_what_a_published_module_is_can_be_looked_at(fairlead: Run, tmp_path: Path) -> None:
     fairlead("mod", "push", str(module(tmp_path / "web")), "layout:store")
     code, out, _ = fairlead("mod", "inspect", "layout:store", "-o", "json")

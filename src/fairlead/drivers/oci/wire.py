@@ -33,7 +33,9 @@ LARGEST_TOKEN: Final = 1 << 20
 _REDIRECTS: Final = 8
 _LONGEST_WAIT: Final = 60.0
 _SLOWEST: Final = 1024
-"""Bytes that have to come in each `read_seconds`, so that a trickle counts as a stall."""
+"""Bytes that have to come in each second, taken over `read_seconds`, so that a trickle counts as a stall."""
+_SMALL: Final = 1 << 20
+"""Bytes of a body that are sent in no time to speak of."""
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 TURNS: Final = frozenset({301, 302, 303, 307, 308})
 """Statuses that lead elsewhere."""
@@ -280,9 +282,14 @@ class Wire:
         elif method in {"POST", "PUT", "PATCH"}:
             content = b""
         client = self._http()
-        return await client.send(
-            client.build_request(method, place, headers=headers, content=content), stream=True
-        )
+        request = client.build_request(method, place, headers=headers, content=content)
+        if body is not None and body.size > _SMALL:
+            return await client.send(request, stream=True)
+        try:
+            async with asyncio.timeout(self.manners.connect_seconds + 2 * self.manners.read_seconds):
+                return await client.send(request, stream=True)
+        except TimeoutError as error:  # its head only trickles
+            raise httpx.ReadTimeout("no answer in time", request=request) from error
 
     async def _shown(self, ref: Reference, scopes: str) -> str:
         ring = self._rings.get(ref.api_host)
@@ -343,7 +350,7 @@ class Wire:
             count += len(piece)
             now = time.monotonic()
             if now - window >= self.manners.read_seconds:
-                if count < _SLOWEST:
+                if count < _SLOWEST * (now - window):
                     raise Unreachable(f"{what}: the registry stalls: {count} bytes in {now - window:.0f} s")
                 window, count = now, 0
             yield piece

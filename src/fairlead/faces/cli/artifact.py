@@ -195,7 +195,7 @@ def _packed(args: argparse.Namespace, scratch: Path) -> Packed:
     notes = parse_annotations(args.annotation)
     first = Path(args.paths[0])
     if len(args.paths) == 1 and first.is_dir():
-        found = folders.read_folder(first, ignore_file(first))
+        found = folders.read_folder(first, ignore_file(first, args.to))
         warn_left_out(found.left_out)
         kind = artifacts.kind_of_files(found.files) if args.kind == "auto" else args.kind
         origin = folders.origin_notes(first, os.environ)

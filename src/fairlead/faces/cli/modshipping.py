@@ -240,7 +240,7 @@ def _packed(args: argparse.Namespace, scratch: Path) -> tuple[Packed, Version]:
     folder: Path = args.path
     if not folder.is_dir():
         raise Problem(f"{folder}: there is no such folder")
-    found = folders.read_folder(folder, ignore_file(folder))
+    found = folders.read_folder(folder, ignore_file(folder, args.to))
     warn_left_out(found.left_out)
     kind = artifacts.kind_of_files(found.files)
     if kind not in _MARKS:

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -194,21 +194,37 @@ def empty_or_forced(folder: Path, *, force: bool) -> None:
         raise Problem(f"{folder}: the folder is not empty", "--force writes into it")
 
 
-def ignore_file(folder: Path) -> Any:
-    """Return what the ignore files of a folder leave out of a package. Raises Problem."""
-    from fairlead.reactor.rendering_ignoring import NAMES, BadPattern, ignoring, nothing
+def ignore_file(folder: Path, to: str = "") -> Callable[[str, bool], bool]:
+    """Return what the ignore files of a folder leave out of a package, and the layout in it that it is pushed `to`. Raises Problem."""
+    from fairlead.drivers.oci.layouts import is_layout, parse_layout
+    from fairlead.reactor.rendering_ignoring import NAMES, BadPattern, Ignored, ignoring, nothing
 
+    left_out: Ignored = nothing
     for name in NAMES:
         path = folder / name
         if not path.is_file():
             continue
         try:
-            return ignoring(path.read_text(), helm=name == ".helmignore")
+            left_out = ignoring(path.read_text(), helm=name == ".helmignore")
         except BadPattern as error:
             raise Problem(f"{path}:{error.line}: {error}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise Problem(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
-    return nothing
+        break
+    if not is_layout(to):
+        return left_out
+    target, top = os.path.realpath(run_parse(parse_layout, to)[0]), os.path.realpath(folder)
+    return lambda path, is_folder: left_out(path, is_folder) or os.path.join(top, path) == target  # noqa: PTH118  names only
+
+
+def run_parse(parse: Callable[[str], T], text: str) -> T:
+    """Parse a name. Raises Problem with the exit code of a wrong word."""
+    from fairlead.drivers.oci.errors import BadReference
+
+    try:
+        return parse(text)
+    except BadReference as error:
+        raise Problem(visible(str(error)), code=2) from error
 
 
 def described(ref: Reference, digest: str, **more: Any) -> dict[str, Any]:
