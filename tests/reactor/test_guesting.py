@@ -143,7 +143,7 @@ def test_a_wasi_module_is_a_policy_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("registry://example.com/policy:v1", "modules are not pulled from registries yet"),
+        ("registry://example.com/policy:v1", "modules are not pulled from registries here"),
         ("https://example.com/policy.wasm", "not fetched from the network here"),
         ("file:///nowhere/policy.wasm", "No such file"),
     ],
@@ -240,7 +240,7 @@ def test_lists_are_selected() -> None:
         ("kubernetes", "get_resource", {"api_version": "v1", "kind": "Namespace", "name": "x"}, "Cannot find"),
         ("kubernetes", "list_resources_all", {"api_version": "v1", "kind": "Namespace", "label_selector": "a in"}, "unable"),
         ("kubernetes", "can_i", {}, "nobody here to ask"),
-        ("oci", "v2/verify", {}, "cannot be looked up yet"),
+        ("oci", "v2/verify", {}, "are not looked up here"),
         ("other", "thing", {}, "is not offered here"),
     ],
 )  # fmt: skip

@@ -74,8 +74,9 @@ class ClusterPlace:
         self._cluster, self._online = cluster, online
         self._stir, self._told, self._ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._follower = Follower(cluster, clock, own=True, heard=self._heard, settled=self._stir.set)
-        self._guests = Late(self._guest_provider)
+        self._guests, self._images = Late(self._guest_provider), Late(self._image_provider)
         providers: dict[str, Any] = {"guest": self._guests, ACCESS: self._follower.ask_access}
+        providers |= dict.fromkeys(("image.verification", "image.data", "cue.vet"), self._images)
         self._answerer = Answerer(lambda: self._follower.view, cluster=cluster, providers=providers)
         self._loaded: Loaded = NOTHING
         self._watches: dict[Key, asyncio.Task[None]] = {}
@@ -96,6 +97,7 @@ class ClusterPlace:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._guests.close()
+        await self._images.close()
 
     async def ready(self) -> None:
         """Wait until the policies are known, and the cluster knows reports."""
@@ -116,7 +118,15 @@ class ClusterPlace:
     def _guest_provider(self) -> Any:
         from fairlead.reactor.guesting import GuestProvider
 
-        return GuestProvider(lambda: self._follower.view, self._follower.kinds, online=self._online)
+        images = self._image_provider() if self._online else None
+        return GuestProvider(
+            lambda: self._follower.view, self._follower.kinds, online=self._online, images=images
+        )
+
+    def _image_provider(self) -> Any:
+        from fairlead.reactor.verifying_images import Images
+
+        return Images(lambda: self._follower.view)
 
     # What the audit asks
 

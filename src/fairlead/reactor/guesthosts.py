@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 
 from fairlead.drivers.guests import HostCall, HostError
 from fairlead.judge.surroundings import Kinds, Question
+from fairlead.reactor.admit import Unanswered
 from fairlead.tongues import selectors
 from fairlead.words import Ref, Resource, User, View
 
@@ -26,7 +27,10 @@ _MOST_CHANGES = 100
 
 
 class WasmHost:
-    """Kubewarden's host calls. `reads` are the (apiVersion, kind) that the policy lists; None: all."""
+    """Kubewarden's host calls. `reads` are the (apiVersion, kind) that the policy lists; None: all.
+
+    `images` answers calls about images: their operation with its version, and what is asked.
+    """
 
     def __init__(
         self,
@@ -35,8 +39,10 @@ class WasmHost:
         *,
         reads: frozenset[tuple[str, str]] | None,
         allowed: Callable[[Question], tuple[bool, str]] | None,
+        images: Callable[[str, Any], Awaitable[Any]] | None = None,
     ) -> None:
         self._view, self._kinds, self._reads, self._allowed = view, kinds, reads, allowed
+        self._images = images
 
     async def answer(self, call: HostCall) -> bytes:
         """Answer one call. Raises HostError."""
@@ -55,11 +61,19 @@ class WasmHost:
                 return self._json({"ips": await _addresses(str(asked))})
             case "crypto", "is_certificate_trusted":
                 return self._json(trusted(asked))
-            case "oci", operation:
-                raise HostError(f"oci {operation}: images and signatures cannot be looked up yet")
+            case "oci", _:
+                return self._json(await self._image(call.operation, asked))
             case "tracing", _:
                 return b""
         raise HostError(f"{call.namespace} {call.operation} is not offered here")
+
+    async def _image(self, operation: str, asked: Any) -> Any:
+        if self._images is None:
+            raise HostError(f"oci {operation}: images and signatures are not looked up here")
+        try:
+            return await self._images(operation, asked)
+        except Unanswered as error:
+            raise HostError(str(error)) from error
 
     @staticmethod
     def _json(value: Any) -> bytes:

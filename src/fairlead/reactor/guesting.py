@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import unquote, urlsplit
 
 from fairlead.dialects import jspolicy, kubewarden
@@ -21,6 +21,9 @@ from fairlead.reactor.admit import Unanswered
 from fairlead.reactor.guesthosts import ScriptHost, WasmHost
 from fairlead.words import Need, View
 
+if TYPE_CHECKING:
+    from fairlead.reactor.verifying_images import Images
+
 LARGEST = 64 << 20
 """Bytes that a module may have."""
 
@@ -30,7 +33,8 @@ _SECTION = "io.kubewarden.metadata"
 class GuestProvider:
     """Answers Needs of the sort `guest`. `view` is what guests may look up, `allowed` answers their access questions.
 
-    `online` says that modules may be fetched by https. One event loop; close it when done.
+    `online` says that modules may be fetched by https; `images` pulls them from registries and answers what guests ask of images.
+    One event loop; close it when done.
     """
 
     def __init__(
@@ -41,14 +45,18 @@ class GuestProvider:
         allowed: Callable[[Question], tuple[bool, str]] | None = None,
         cache: Path | None = None,
         online: bool = False,
+        images: Images | None = None,
     ) -> None:
         self._view, self._kinds, self._allowed, self._online = view, kinds, allowed, online
+        self._images = images
         self._guests = Guests(cache=cache)
         self._modules: dict[str, bytes] = {}
 
     async def close(self) -> None:
-        """End all workers."""
+        """End all workers, and what asks registries for them."""
         await self._guests.close()
+        if self._images is not None:
+            await self._images.close()
 
     async def __call__(self, need: Need, seconds: float) -> Any:
         """Return the guest's answer as its dialect understands it. Raises Unanswered, which says why there is none."""
@@ -85,7 +93,8 @@ class GuestProvider:
         operation, asked = kubewarden.asked(mode, detail["operation"], payload)
         if not operation:
             return kubewarden.answered(mode, detail["operation"], payload, None)
-        host = WasmHost(self._seen(), self._kinds, reads=readable(detail), allowed=self._allowed)
+        ask = self._images.kubewarden if self._images is not None else None
+        host = WasmHost(self._seen(), self._kinds, reads=readable(detail), allowed=self._allowed, images=ask)
         plan = GuestPlan(
             engine={"kubewarden-wapc": "wapc", "wasi": "wasi"}.get(mode, "opa"),  # type: ignore[arg-type]  # three of the engines
             code=code,
@@ -118,10 +127,12 @@ class GuestProvider:
             code = await fetch(address, limit=LARGEST)
         elif place.scheme == "https":
             raise Unanswered(f"{address}: modules are not fetched from the network here")
+        elif place.scheme == "http":
+            raise Unanswered(f"{address}: modules come by https://, file:// or registry://")
+        elif self._images is not None:
+            code = await self._images.module(address, LARGEST)
         else:
-            raise Unanswered(
-                f"{address}: modules are not pulled from registries yet; use file:// or https://"
-            )
+            raise Unanswered(f"{address}: modules are not pulled from registries here")
         if len(code) > LARGEST:
             raise Unanswered(f"{address}: larger than {LARGEST >> 20} MiB")
         return code

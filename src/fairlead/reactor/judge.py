@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fairlead.diagnose.rules import RULES
 from fairlead.dialects import polaris
@@ -29,12 +29,16 @@ from fairlead.reactor.admit import Unanswered
 from fairlead.reactor.applying import Applier
 from fairlead.reactor.discovering import discover, listable
 from fairlead.reactor.examine import gather, read_files
-from fairlead.reactor.judging import Answerer, asking
+from fairlead.reactor.judging import Answerer, Provider, asking
 from fairlead.reactor.kindnames import KindNames, catalogue_of
 from fairlead.reactor.policies import ALWAYS, Loaded, dialect_of, load
 from fairlead.reactor.practising import GRAVE, PAIRINGS, paired
 from fairlead.tongues import jsonpatch
 from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, User, View, Where
+
+if TYPE_CHECKING:
+    from fairlead.drivers.signatures.roots import Root
+    from fairlead.reactor.verifying_images import Images
 
 T = TypeVar("T")
 Answering = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Any]]]
@@ -57,6 +61,12 @@ async def nobody(needs: Sequence[Need]) -> Mapping[Need, Any]:
 
 async def _offline(need: Need, _: float) -> Any:
     raise Unanswered(f"{need.about.name}: policies do not reach the network here; --online lets them")
+
+
+async def _vet(need: Need, seconds: float) -> Any:
+    from fairlead.reactor.verifying import vet  # few policies are written in CUE
+
+    return await vet(need, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,19 +204,40 @@ class Bench:
         return assembled, frozenset(asked)
 
     @asynccontextmanager
-    async def answerer(self, *, online: bool, cluster: AsyncCluster | None = None) -> AsyncIterator[None]:
-        """Let policies ask guests, the cluster, and with `online` the network, while the context is open."""
+    async def answerer(
+        self,
+        *,
+        online: bool,
+        cluster: AsyncCluster | None = None,
+        images: bool = False,
+        usual: Root | None = None,
+    ) -> AsyncIterator[None]:
+        """Let policies ask guests, the cluster, and with `online` the network, while the context is open.
+
+        `images` lets them ask registries, and have signatures verified by `usual`, or else sigstore's own trust root.
+        """
         from fairlead.reactor.guesting import GuestProvider
 
-        guests = GuestProvider(lambda: self._view, self._kinds, online=online)
+        asked: Images | None = None
+        if images or online:
+            from fairlead.reactor.verifying_images import Images
+
+            asked = Images(lambda: self._view, usual=usual)
+        guests = GuestProvider(
+            lambda: self._view, self._kinds, online=online, images=asked if online else None
+        )
         closed = {} if online else {"http": _offline, "dns": _offline, "externaldata": _offline}
-        answerer = Answerer(lambda: self._view, cluster=cluster, providers={"guest": guests, **closed})
+        seen = {"image.verification": asked, "image.data": asked} if asked is not None else {}
+        providers: dict[str, Provider] = {"guest": guests, "cue.vet": _vet, **closed, **seen}
+        answerer = Answerer(lambda: self._view, cluster=cluster, providers=providers)
         self._answering = answerer.answer
         try:
             yield
         finally:
             self._answering = nobody
             await guests.close()
+            if asked is not None:
+                await asked.close()
 
     async def judge(self) -> Judgement:
         """Judge every object of the files."""
@@ -309,6 +340,8 @@ async def judge_cluster(
     practices: Sequence[Practice] = (),
     registries: Sequence[str] = (),
     checks: Collection[str] = (),
+    images: bool = False,
+    usual: Root | None = None,
 ) -> Judgement:
     """Judge what a cluster (or one namespace of it) holds, by the policies of the texts and by practices, or if there are none by its own.
 
@@ -342,7 +375,7 @@ async def judge_cluster(
         )
         for group, kind in sorted(unseen)
     ]
-    async with bench.answerer(online=online, cluster=cluster):
+    async with bench.answerer(online=online, cluster=cluster, images=images, usual=usual):
         found = await bench.judge_objects(
             one
             for one in view

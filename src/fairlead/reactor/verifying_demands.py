@@ -6,9 +6,10 @@ demand that nobody understands is not met. Policies that are for sorts of resour
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from fairlead.dialects import imagepolicy
 from fairlead.dialects.imagepolicy.asking import Concluded, Question, conclude, questions
@@ -23,6 +24,7 @@ from fairlead.judge.reading import Source
 from fairlead.judge.signatures import AuthorityAsked, Found, read_answer
 from fairlead.judge.surroundings import Surroundings
 from fairlead.keep.kinds import Catalogue
+from fairlead.reactor.admit import Unanswered
 from fairlead.reactor.judging import Answerer, asking
 from fairlead.reactor.kindnames import KindNames
 from fairlead.reactor.verifying import Reply, ask, vet
@@ -164,3 +166,30 @@ async def _concluded(
 
     around = Surroundings(view=Snapshot(), now=now, kinds=KindNames(Catalogue()))
     return await asking(step, around, Answerer(providers={"cue.vet": vet}).answer)
+
+
+def read_folder(folder: Path) -> Demands:
+    """Return what the policies in a folder demand; nothing where it is not there. Raises BadDemand."""
+    try:
+        names = sorted(one for one in folder.iterdir() if one.suffix in {".yaml", ".yml", ".json"})
+        texts = {str(one): one.read_text(encoding="utf-8") for one in names}
+    except (FileNotFoundError, NotADirectoryError):
+        return Demands()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadDemand(f"{folder}: {getattr(error, 'strerror', None) or 'not text'}") from error
+    policies, roots = read_policies(texts)
+    return Demands((), policies, roots)
+
+
+def accepting(
+    folder: Path, clock: Callable[[], datetime]
+) -> Callable[[Store, Reference, str], Awaitable[object]]:
+    """Return what refuses artifacts that are not signed as a folder's policies demand; read anew each time. Raises Unanswered."""
+
+    async def accept(store: Store, ref: Reference, digest: str) -> object:
+        try:
+            return await require(store, ref, digest, read_folder(folder), clock())
+        except (Unverified, BadDemand) as error:
+            raise Unanswered(str(error)) from error
+
+    return accept

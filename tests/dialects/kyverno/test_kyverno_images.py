@@ -119,7 +119,8 @@ def test_the_answer_decides() -> None:
         "fail",
         "failed to verify image docker.io/a:1: .attestors[0].entries[0].keys: not theirs",
     )
-    for odd in ({"verified": True}, {"found": []}, {"found": "all"}, 1, signed(True, True)):
+    odds: tuple[Any, ...] = ({"verified": True}, {"found": []}, {"found": "all"}, 1, signed(True, True))
+    for odd in odds:
         (one,) = said(SIGNED, "a:1", answer=odd)
         assert (one.result, one.message.rpartition(": ")[2]) == (
             "fail",

@@ -53,9 +53,8 @@ def _rego(text: str) -> Compliance:
     def judge(document: Any, around: Surroundings) -> str:
         now = int(around.now.timestamp() * 1_000_000_000)
         try:
-            given = rego.read_value(document)
             found = program.query(
-                "data.sigstore.isCompliant", given, {}, budget=BUDGET, now_ns=now, seed=around.seed
+                "data.sigstore.isCompliant", document, {}, budget=BUDGET, now_ns=now, seed=around.seed
             )
             said = None if found is rego.UNDEFINED else rego.to_json(found)
         except (rego.Failed, rego.TooCostly, RecursionError) as error:

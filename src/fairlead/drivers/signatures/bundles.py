@@ -120,11 +120,15 @@ def parse(data: bytes | str, what: str) -> Any:
     if len(data) > LARGEST_BUNDLE:
         raise BadProof(f"{what}: larger than {LARGEST_BUNDLE >> 20} MiB")
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_no_number)
     except RecursionError:
         raise BadProof(f"{what}: nested too deeply") from None
     except ValueError as error:
         raise BadProof(f"{what}: not JSON") from error
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
 
 
 def unb64(value: Any, what: str) -> bytes:

@@ -160,7 +160,9 @@ class _Outside:
     def __init__(self, grounds: Grounds, cluster: AsyncCluster | None, *, online: bool) -> None:
         self._grounds, self._online = grounds, online
         self._guests: Any = None
+        self._images: Any = None
         providers: dict[str, Any] = {"guest": self._guest}
+        providers |= dict.fromkeys(("image.verification", "image.data", "cue.vet"), self._image)
         if isinstance(grounds, ClusterGrounds):
             providers[ACCESS] = grounds.ask_access
         in_use = cluster if isinstance(grounds, ClusterGrounds) else None
@@ -170,14 +172,28 @@ class _Outside:
         if self._guests is None:
             from fairlead.reactor.guesting import GuestProvider
 
-            kinds = _Kinds(self._grounds)
-            self._guests = GuestProvider(lambda: self._grounds.view, kinds, online=self._online)
+            kinds, images = _Kinds(self._grounds), self._asked() if self._online else None
+            self._guests = GuestProvider(
+                lambda: self._grounds.view, kinds, online=self._online, images=images
+            )
         return await self._guests(need, seconds)
+
+    async def _image(self, need: Need, seconds: float) -> Any:
+        return await self._asked()(need, seconds)
+
+    def _asked(self) -> Any:
+        if self._images is None:
+            from fairlead.reactor.verifying_images import Images
+
+            self._images = Images(lambda: self._grounds.view)
+        return self._images
 
     async def close(self) -> None:
         """End the workers."""
         if self._guests is not None:
             await self._guests.close()
+        if self._images is not None:
+            await self._images.close()
 
 
 class _Kinds:

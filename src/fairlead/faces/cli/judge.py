@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fairlead.faces.cli.diagnose import (
     cluster_options,
@@ -21,6 +21,7 @@ from fairlead.faces.cli.diagnose import (
     unreachable,
 )
 from fairlead.faces.cli.problems import Problem
+from fairlead.faces.cli.verifying import trust_root, trust_root_option
 from fairlead.words import User
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ examples:
   fairlead judge test policies/                  kyverno-test.yaml and suite.yaml files, as their own tools run them
 
 policies: Kyverno (kyverno.io, policies.kyverno.io), Gatekeeper templates, constraints and mutators,
-  ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, Pod Security labels of Namespaces,
-  Polaris configurations
+  ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, ClusterImagePolicy, Pod Security
+  labels of Namespaces, Polaris configurations
 
 exit codes: 0 nothing fails, 1 something does, 2 it could not judge
 """
@@ -86,7 +87,10 @@ def declare(verbs: Verbs) -> None:
     parser.add_argument("--fix", action="store_true",
                         help="write what mutations and sure remedies change into the files")  # fmt: skip
     parser.add_argument("--online", action="store_true",
-                        help="let policies ask the network: HTTP calls, host names, modules by https")  # fmt: skip
+                        help="let policies ask the network: HTTP calls, host names, modules, registries")  # fmt: skip
+    parser.add_argument("--verify-images", action="store_true",
+                        help="let policies ask registries, to have images' signatures verified")  # fmt: skip
+    trust_root_option(parser)
     request = parser.add_argument_group("the request that is imagined")
     request.add_argument("--user", default="", metavar="NAME", help="who asks")
     request.add_argument(
@@ -116,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def _files(args: argparse.Namespace) -> Judgement:
     bench, texts = _bench(args)
-    async with bench.answerer(online=args.online):
+    outside: dict[str, Any] = {"online": args.online, "images": args.verify_images, "usual": trust_root(args)}
+    async with bench.answerer(**outside):
         if not args.fix:
             return await bench.judge()
         for repair in await bench.repair(texts):
@@ -124,7 +129,7 @@ async def _files(args: argparse.Namespace) -> Judgement:
     if "-" in args.resources:
         print("left standard input: there is no file to change", file=sys.stderr)
     bench, _ = _bench(args)
-    async with bench.answerer(online=args.online):
+    async with bench.answerer(**outside):
         return await bench.judge()
 
 
@@ -272,6 +277,8 @@ async def _live(args: argparse.Namespace) -> Judgement:
                 namespace=args.namespace,
                 circumstances=_circumstances(args),
                 online=args.online,
+                images=args.verify_images,
+                usual=trust_root(args),
                 practices=wanted.practices,
                 checks=wanted.checks,
                 registries=args.registry,

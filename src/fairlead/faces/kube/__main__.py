@@ -40,6 +40,7 @@ from fairlead.reactor.kindnames import KindNames
 
 if TYPE_CHECKING:
     from fairlead.reactor.guesting import GuestProvider
+    from fairlead.reactor.verifying_images import Images
 
 log = logging.getLogger("fairlead.kube")
 LOOPBACK = "127.0.0.1"
@@ -120,8 +121,10 @@ async def run(data: Path, host: str, port: int, *, audit: bool = True, audit_pol
             await keeper.write(lambda world: policing_kinds.install(world, clock()))
             await keeper.write(lambda world: policing_kinds.install(world, clock(), sensing_kinds.KINDS))
             await keeper.write(lambda world: diagnosing_kinds.install(world, clock()))
+            images = Late(lambda: _images(keeper, data))
             guests = Late(lambda: _guests(keeper, gate, data))
-            answerer = Answerer(lambda: keeper.view, providers={"guest": guests})
+            seen = dict.fromkeys(("image.verification", "image.data", "cue.vet"), images)
+            answerer = Answerer(lambda: keeper.view, providers={"guest": guests, **seen})
             gate = PolicyGate(answerer.answer, lambda: keeper.view)
             keeper.guard(gate)
             keys.write_kubeconfigs(data, pki, f"https://{address}")
@@ -131,6 +134,7 @@ async def run(data: Path, host: str, port: int, *, audit: bool = True, audit_pol
                 await _serve(data, site, listener, audit=audit)
             finally:
                 await guests.close()
+                await images.close()
                 if site.auditor is not None:
                     await asyncio.to_thread(site.auditor.close)
         finally:
@@ -142,7 +146,19 @@ def _guests(keeper: Keeper, gate: PolicyGate, data: Path) -> GuestProvider:
     from fairlead.reactor.guesting import GuestProvider
 
     kinds = KindNames(keeper.world.catalogue)
-    return GuestProvider(lambda: keeper.view, kinds, allowed=gate.allowed, cache=data / "guests", online=True)
+    cache, images = data / "guests", _images(keeper, data)
+    return GuestProvider(
+        lambda: keeper.view, kinds, allowed=gate.allowed, cache=cache, online=True, images=images
+    )
+
+
+def _images(keeper: Keeper, data: Path) -> Images:
+    """Return what asks registries for policies; modules of policies must be signed as `D/trust` says."""
+    from fairlead.reactor.verifying_demands import accepting
+    from fairlead.reactor.verifying_images import Images
+
+    logins = [data / "registry" / "config.json"]
+    return Images(lambda: keeper.view, logins=logins, accept=accepting(data / "trust", clock))
 
 
 async def _serve(data: Path, site: Site, listener: socket.socket, *, audit: bool) -> None:
