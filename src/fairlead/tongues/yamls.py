@@ -70,14 +70,21 @@ def load(text: str) -> Any:
     return found[0] if found else None
 
 
-def load_all(text: str, scalars: Callable[[str], Any] = scalar, *, repeats: bool = False) -> list[Any]:
+def load_all(
+    text: str,
+    scalars: Callable[[str], Any] = scalar,
+    *,
+    texts: Callable[[str], str] = str,
+    repeats: bool = False,
+) -> list[Any]:
     """Return the value of each document; empty ones are None. Raises BadYaml.
 
-    `scalars` says what an unquoted scalar means, for formats whose tools read YAML by other rules than kubectl. With `repeats` a key
-    may be written twice, and the last one counts.
+    `scalars` says what an unquoted scalar means, for formats whose tools read YAML by other rules than kubectl, and `texts` what a quoted
+    one becomes. With `repeats` a key may be written twice, and the last one counts.
     """
+    usual = scalars is scalar and texts is str and not repeats
     try:
-        loader = (_Reader if scalars is scalar and not repeats else _reader(scalars, repeats))(text)
+        loader = (_Reader if usual else _reader(scalars, texts, repeats))(text)
     except (yaml.YAMLError, ValueError) as fault:
         raise BadYaml(str(fault).splitlines()[0]) from fault
     try:
@@ -150,6 +157,8 @@ def _mapping(reader: Any, node: Any) -> Any:
 def _key(value: Any, node: Any) -> str:
     if type(value) is str:
         return value
+    if isinstance(value, str):
+        return str(value)
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) in {int, float}:
@@ -171,10 +180,12 @@ _Reader.add_constructor("tag:yaml.org,2002:binary", lambda _, node: "".join(node
 
 
 @lru_cache(maxsize=8)
-def _reader(scalars: Callable[[str], Any], repeats: bool) -> Any:
-    """Return a reader for which unquoted scalars mean what `scalars` says, and which takes keys twice if `repeats`."""
+def _reader(scalars: Callable[[str], Any], texts: Callable[[str], str], repeats: bool) -> Any:
+    """Return a reader for which scalars mean what the functions say."""
     made = type("_OtherReader", (_Reader,), {"repeats": repeats})
     made.add_constructor(_PLAIN, lambda _, node: scalars(node.value))  # type: ignore[attr-defined]  # of PyYAML
+    if texts is not str:
+        made.add_constructor(_TEXT, lambda _, node: texts(node.value))  # type: ignore[attr-defined]  # as above
     return made
 
 

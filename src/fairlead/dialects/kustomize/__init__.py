@@ -12,6 +12,7 @@ from typing import Any, Final
 from fairlead.dialects.kustomize import generating, references, transforming, variables
 from fairlead.dialects.kustomize.accumulating import Build, Collected, Kustomization
 from fairlead.dialects.kustomize.items import Item, Items, Origin
+from fairlead.dialects.kustomize.reading import check
 from fairlead.dialects.kustomize.roots import NAMES, Root, Tree, clean
 from fairlead.dialects.kustomize.scalars import plain
 from fairlead.render.packages import Answers, Context, Mistake, Mistaken, Package, Rendered, Stage, Values
@@ -74,7 +75,9 @@ def _build(root: Root) -> tuple[list[Item], list[Finding]]:
     generating.add_hashes(items)
     references.fix(items, found.configuration.references)
     unused = variables.resolve(items, found.variables, found.configuration.variables, top.file)
-    items.list = [item for item in items if item.texts("annotations").get(LOCAL, "false") == "false"]
+    for item in items:
+        check(item.data, item.file)
+    items.keep([item for item in items if item.texts("annotations").get(LOCAL, "false") == "false"])
     if "sortOptions" in top.said:
         transforming.sort(top.said["sortOptions"], top.file)(items)
     if "managedByLabel" in top.metadata:

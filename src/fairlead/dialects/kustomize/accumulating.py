@@ -298,10 +298,13 @@ class Kustomization:
             step(into.items)
             if origin is not None:
                 for item in into.items:
+                    if not item.data:
+                        continue
                     if item.origin is None:
                         item.origin = origin
                     else:
                         item.transformations.append(origin)
+                    item.unshare(item.data.get("metadata", {}).get("annotations"))
             into.items.drop_deleted()
 
     def _transformers(self, configuration: Configuration) -> Iterator[tuple[str, Transformer]]:

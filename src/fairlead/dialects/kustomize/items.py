@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from fairlead.dialects.kustomize.scalars import copied, nothing, text
 from fairlead.dialects.kustomize.schemas import Schemas
@@ -116,8 +116,16 @@ class Origin:
         return replace(self, path="/".join(parts) or ".")
 
 
+Shared: TypeAlias = dict[tuple[int, Any], list[tuple[Any, Any]]]
+"""By the id of a mapping and a key in it: the places that hold one and the same scalar."""
+
+
 class Item:
-    """One resource: its `data`, which transformers change in place, and what is known about it. `data` is None once it is deleted."""
+    """One resource: its `data`, which transformers change in place, and what is known about it. `data` is None once it is deleted.
+
+    A label that was added in several places at once is one scalar there: `shared` knows which, and who changes it in one place changes
+    it in all (a patch of a label in an overlay changes the selector too, as in kustomize).
+    """
 
     __slots__ = (
         "behavior",
@@ -130,6 +138,7 @@ class Item:
         "hashed",
         "origin",
         "prefixes",
+        "shared",
         "suffixes",
         "transformations",
         "variables",
@@ -149,6 +158,7 @@ class Item:
         self.origin: Origin | None = None
         self.transformations: list[Origin] = []
         self.variables: list[str] = []
+        self.shared: Shared = {}
 
     @classmethod
     def read(cls, data: dict[str, Any], file: str) -> Item:
@@ -281,6 +291,24 @@ class Item:
             self.meta()["namespace"] = namespace
         else:
             self.meta().pop("namespace", None)
+
+    def put(self, holder: Any, key: Any, value: Any) -> None:
+        """Set a field, and whatever is one with it."""
+        holder[key] = value
+        if self.shared:
+            for other, name in self.shared.get((id(holder), key), ()):
+                other[name] = value
+
+    def forget(self) -> None:
+        """Forget what it was called, as kustomize does once annotations are removed or replaced as a whole."""
+        self.former, self.prefixes, self.suffixes = [], [], []
+        self.hashed, self.behavior = False, ""
+
+    def unshare(self, holder: Any) -> None:
+        """Note that what a mapping holds is its own from now on."""
+        for known in [one for one in self.shared if one[0] == id(holder)]:
+            group = self.shared.pop(known)
+            group[:] = [one for one in group if one[0] is not holder]
 
     def texts(self, field: str) -> dict[str, str]:
         """Return its labels or annotations as texts."""

@@ -8,10 +8,11 @@ Source: sigs.k8s.io/kustomize/kyaml/yaml/merge2 and walk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import setitem
 from typing import Any, Final
 
-from fairlead.dialects.kustomize.scalars import Null, nothing, resource_scalar, text
+from fairlead.dialects.kustomize.scalars import Null, nothing, over, resource_scalar, text
 from fairlead.dialects.kustomize.schemas import Merges, Schemas, Type
 
 DIRECTIVE: Final = "$patch"
@@ -30,9 +31,17 @@ _KEPT: Final = Null("null")
 """A null that stays in the result."""
 
 
-def merge(value: dict[str, Any], patch: dict[str, Any], schemas: Schemas) -> dict[str, Any] | None:
-    """Return the value with the patch merged into it; None: it is deleted. Raises Unmergeable."""
-    found = _Merge(schemas).walk(value, patch, None, None, "")
+def merge(
+    value: dict[str, Any],
+    patch: dict[str, Any],
+    schemas: Schemas,
+    put: Callable[[Any, Any, Any], None] = setitem,
+) -> dict[str, Any] | None:
+    """Return the value with the patch merged into it; None: it is deleted. Raises Unmergeable.
+
+    `put` sets a scalar that was there: called with the mapping, the key and the new value.
+    """
+    found = _Merge(schemas, put).walk(value, patch, None, None, "")
     if found is GONE or nothing(found):
         return None
     # a replacement of everything is built, and then not used
@@ -49,8 +58,9 @@ def _sort(value: Any) -> str:
 
 
 class _Merge:
-    def __init__(self, schemas: Schemas) -> None:
+    def __init__(self, schemas: Schemas, put: Callable[[Any, Any, Any], None]) -> None:
         self._schemas = schemas
+        self._put = put
 
     def walk(self, dest: Any, patch: Any, schema: Type | None, keys: Merges, path: str) -> Any:
         """Return the merged value, or GONE. `schema` is the type of the value, or of a list's elements; None: unknown."""
@@ -100,6 +110,8 @@ class _Merge:
             found = self.walk(before, there, below, merges, f"{path}.{name}")
             if found is GONE or (nothing(found) and found is not _KEPT):
                 dest.pop(name, None)
+            elif found is not before and before is not GONE and type(before) not in {dict, list}:
+                self._put(dest, name, None if found is _KEPT else over(before, found))
             else:
                 dest[name] = None if found is _KEPT else found
         return dest

@@ -13,7 +13,7 @@ from fairlead.dialects.kustomize.items import Item, Items
 from fairlead.dialects.kustomize.merging import Unmergeable, merge
 from fairlead.dialects.kustomize.reading import NoResource, decoded, read
 from fairlead.dialects.kustomize.roots import Refused, Root
-from fairlead.dialects.kustomize.scalars import copied, plain, settings_scalar
+from fairlead.dialects.kustomize.scalars import copied, nothing, plain, settings_scalar, text
 from fairlead.dialects.kustomize.selecting import BadSelector, Selector
 from fairlead.render.packages import Mistake, Mistaken
 from fairlead.tongues import jsonpatch, yamls
@@ -74,9 +74,9 @@ def strategic(
         if patches is None:
             if at == len(paths):
                 refuse("holds no strategic merge patch", file, f"{path}[{at}]")
-            text, source = _loaded(root, one, file, f"{path}[{at}]")
+            said, source = _loaded(root, one, file, f"{path}[{at}]")
             try:
-                patches = read(text, source)
+                patches = read(said, source)
             except NoResource as fault:
                 raise Mistaken(Mistake(fault.message, Where(source, fault.line), fault.column)) from None
         found += patches
@@ -125,13 +125,16 @@ def apply(items: Items, targets: Sequence[Item], one: Item, *, normalize: bool) 
         name, namespace, kind = target.name, target.namespace, target.kind
         if changes:
             target.remember(items.schemas)
+        loses = _loses_annotations(mine.data)
         try:
-            target.data = merge(target.data, mine.data, items.schemas)
+            target.data = merge(target.data, mine.data, items.schemas, target.put)
         except Unmergeable as fault:
             refuse(f"cannot be merged into {kind} {name}: {fault}", one.file)
         if target.data is None:
             moved = True
             continue
+        if loses:
+            target.forget()
         if not one.change_kind:
             target.data["kind"] = kind
         if not one.change_name:
@@ -143,6 +146,15 @@ def apply(items: Items, targets: Sequence[Item], one: Item, *, normalize: bool) 
             items.keep([item for item in items if item.data])
         else:
             items.touched()
+
+
+def _loses_annotations(patch: Mapping[str, Any]) -> bool:
+    """Whether a patch removes or replaces all annotations."""
+    meta = patch.get("metadata")
+    for part in (meta, meta.get("annotations", {}) if type(meta) is dict else {}):
+        if nothing(part) or (type(part) is dict and text(part.get("$patch", "")) in {"delete", "replace"}):
+            return True
+    return False
 
 
 def _merge_all(items: Items, merges: Sequence[Item], chosen: Selector | None, source: str, path: str) -> None:
@@ -182,6 +194,7 @@ def _operate(
         if type(found) is not dict:
             refuse(f"leaves of {item.kind} {item.name} no object", source, path)
         item.data = copied(found)
+        item.shared = {}
     items.touched()
 
 

@@ -104,6 +104,14 @@ def _unwrapped(document: dict[str, Any]) -> list[Any]:
     return items if type(items) is list else []
 
 
+def check(document: Any, file: str) -> None:
+    """Make sure that a finished object still is one. Raises Mistaken."""
+    try:
+        _check(document)
+    except NoResource as fault:
+        raise Mistaken(Mistake(fault.message, Where(file))) from None
+
+
 def _check(document: Any) -> None:
     if type(document) is not dict:
         raise NoResource("is no resource: a mapping with apiVersion, kind and metadata is expected")

@@ -169,7 +169,7 @@ class _Referrer:
             subjects = self._item.data.get("subjects") if self._item.kind == "RoleBinding" else None
             for one in subjects if type(subjects) is list else ():
                 if type(one) is dict and "namespace" in one and text(one.get("kind", "")) == "ServiceAccount":
-                    if type(one["namespace"]) is not str and nothing(one["namespace"]):
+                    if nothing(one["namespace"]):
                         raise Mistaken(
                             Mistake(
                                 f'Invalid Input: namespace is blank for resource "{self._now}"',

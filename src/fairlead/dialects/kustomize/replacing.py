@@ -23,6 +23,7 @@ from fairlead.dialects.kustomize.roots import Refused, Root
 from fairlead.dialects.kustomize.scalars import (
     Null,
     copied,
+    is_text,
     nothing,
     plain,
     resource_scalar,
@@ -115,7 +116,7 @@ class _Replacement:
         parts = text(value).split(delimiter)
         if not 0 <= index < len(parts):
             self._refuse(f"options.index {index} is out of bounds for value {text(value)}")
-        return parts[index] if type(value) is str else resource_scalar(parts[index])
+        return parts[index] if is_text(value) else resource_scalar(parts[index])
 
     def _refuse(self, message: str, hint: str = "") -> NoReturn:
         refuse(message, self._file, self._path, hint)
@@ -202,7 +203,7 @@ class _Target:
             refuse(f"{self._missing(path)} ({item.kind} {item.name})", self._file, self._path)
         for holder, key in found:
             try:
-                holder[key] = self._replaced(holder[key], value)
+                item.put(holder, key, self._replaced(holder[key], value))
             except Astray as astray:
                 refuse(f"{path} of {item.kind} {item.name}: {astray}", self._file, self._path)
 

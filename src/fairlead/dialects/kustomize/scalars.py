@@ -38,6 +38,12 @@ class WrittenFloat(float):
     text: str
 
 
+class Quoted(str):
+    """A text that was written in quotes, or as a block: what is patched over it becomes a text too."""
+
+    __slots__ = ()
+
+
 class Stamp(str):
     """A date or time, by the text that was written; `instant` is how it is printed."""
 
@@ -112,7 +118,28 @@ def nothing(value: Any) -> bool:
 
 def hollow(value: Any) -> bool:
     """Whether the value is a null, an empty text, or a mapping or list without anything in it."""
-    return value is None or type(value) is Null or (type(value) in {dict, list, str} and not value)
+    return value is None or type(value) is Null or (isinstance(value, dict | list | str) and not value)
+
+
+def is_text(value: Any) -> bool:
+    """Whether the value is a text (and no date or time)."""
+    kind = type(value)
+    return kind is str or kind is Quoted
+
+
+def over(before: Any, value: Any) -> Any:
+    """Return a scalar that takes another one's place, written in the same way: over a text in quotes all is text."""
+    if nothing(value) or not is_text(before):
+        return str(value) if type(value) is Quoted else value
+    if type(before) is Quoted or not is_text(resource_scalar(before)) or before in _OLDER_WORDS:
+        return Quoted(text(value))
+    return str(value) if type(value) is Quoted else value
+
+
+_OLDER_WORDS: Final = frozenset(
+    word for name in ("yes", "no", "on", "off", "y", "n") for word in (name, name.title(), name.upper())
+)
+"""What is written in quotes because YAML 1.1 takes it for a boolean."""
 
 
 def text(value: Any) -> str:
@@ -144,10 +171,14 @@ def number_text(value: float) -> str:
 def plain(value: Any) -> Any:
     """Return the value as JSON: a copy in which every scalar has forgotten how it was written."""
     kind = type(value)
+    if kind is str:
+        return value
     if kind is dict:
         return {key: plain(one) for key, one in value.items()}
     if kind is list:
         return [plain(one) for one in value]
+    if kind is Quoted:
+        return str(value)
     if kind is Null:
         return None
     if kind is WrittenInteger:

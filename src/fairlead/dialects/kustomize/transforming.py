@@ -124,22 +124,38 @@ def entries(values: Mapping[str, str], specs: Specs) -> Transformer:
     """Set labels or annotations."""
     ordered = sorted(values.items(), key=lambda one: one[0].encode())
 
-    def put(holder: Any, key: Any) -> None:
-        found = holder[key]
-        if type(found) is dict:
-            found.update(ordered)
-        elif not nothing(found):
-            raise Unfit(f"wrong node kind: expected MappingNode at {key}")
-
     def run(items: Items) -> None:
         if not ordered:
             return
         visitor = Visitor(specs)
         for item in items:
             if item.data:
-                visitor.visit(item, put, dict)
+                _enter(item, visitor, ordered)
 
     return run
+
+
+def _enter(item: Item, visitor: Visitor, entered: list[tuple[str, str]]) -> None:
+    added: dict[str, list[tuple[Any, Any]]] = {}
+
+    def put(holder: Any, key: Any) -> None:
+        found = holder[key]
+        if type(found) is not dict:
+            if not nothing(found):
+                raise Unfit(f"wrong node kind: expected MappingNode at {key}")
+            return
+        for name, value in entered:
+            if name in found:
+                item.put(found, name, value)
+            else:
+                found[name] = value
+                added.setdefault(name, []).append((found, name))
+
+    visitor.visit(item, put, dict)
+    for places in added.values():
+        if len(places) > 1:
+            for holder, name in places:
+                item.shared[id(holder), name] = places
 
 
 def replicas(name: str, count: int, specs: Specs, file: str, path: str = "") -> Transformer:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fairlead.dialects.kustomize.fieldspecs import Specs, Unfit, Visitor
-from fairlead.dialects.kustomize.items import Id, Items
+from fairlead.dialects.kustomize.items import Id, Item, Items
 from fairlead.dialects.kustomize.merging import GONE
 from fairlead.dialects.kustomize.patching import refuse
 from fairlead.dialects.kustomize.paths import Astray, look_up, sliced, split
-from fairlead.dialects.kustomize.scalars import nothing, number_text, plain, text
+from fairlead.dialects.kustomize.scalars import is_text, nothing, number_text, plain, text
 
 Variables = dict[str, Mapping[str, Any]]
 
@@ -76,22 +76,23 @@ def resolve(items: Items, variables: Variables, specs: Specs, file: str) -> list
         used.add(name)
         return values[name]
 
-    def put(holder: Any, key: Any) -> None:
-        found = holder[key]
-        if type(found) is dict:
-            for name, one in found.items():
-                if type(one) is str:
-                    found[name] = expand(one, value)
-        elif type(found) is list:
-            for at, one in enumerate(found):
-                if type(one) is not str:
-                    raise Unfit("invalid value type expect a string")
-                found[at] = expand(one, value)
-        elif type(found) is str:
-            holder[key] = expand(found, value)
-
     visitor = Visitor(specs)
     for item in items:
+
+        def put(holder: Any, key: Any, item: Item = item) -> None:
+            found = holder[key]
+            if type(found) is dict:
+                for name, one in found.items():
+                    if is_text(one) and "$" in one:
+                        item.put(found, name, expand(one, value))
+            elif type(found) is list:
+                for at, one in enumerate(found):
+                    if not is_text(one):
+                        raise Unfit("invalid value type expect a string")
+                    found[at] = expand(one, value)
+            elif is_text(found):
+                holder[key] = expand(found, value)
+
         visitor.visit(item, put)
     return [name for name in values if name not in used]
 
@@ -113,7 +114,7 @@ def _value(items: Items, name: str, variable: Mapping[str, Any], file: str) -> A
         )
     if nothing(found):
         return text(found)
-    return found if type(found) is str else plain(found)
+    return plain(found)
 
 
 def expand(source: str, value: Callable[[str], Any]) -> Any:
