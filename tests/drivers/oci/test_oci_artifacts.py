@@ -181,6 +181,26 @@ def test_layers_are_refused_before_they_are_fetched(tmp_path: Path) -> None:
     asyncio.run(work())
 
 
+def test_what_is_named_a_thousand_times_is_copied_once_and_too_deep_is_too_deep(tmp_path: Path) -> None:
+    async def work() -> None:
+        store, target = Layout(tmp_path / "a"), Layout(tmp_path / "b")
+        below = await push(store, HERE, pack({"a": Content(b"1")}, "module", tmp_path))
+        for depth in range(6):
+            entries = [Descriptor(below.media_type, below.digest, below.size).document()] * 200
+            index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
+            below = await store.push_manifest("", json.dumps(index).encode(), INDEX, f"deep{depth}")
+        assert (await copy(store, HERE.with_tag("deep3"), target, HERE)).media_type == INDEX
+        with pytest.raises(RegistryError, match="more than 4 deep"):
+            await copy(store, HERE.with_tag("deep5"), target, HERE)
+        many = {**json.loads((await store.manifest(HERE))[1])}
+        many["layers"] *= 200
+        await store.push_manifest("", json.dumps(many).encode(), MANIFEST, "many")
+        with pytest.raises(TooLarge, match="200 layers"):
+            await unpack(store, HERE.with_tag("many"))
+
+    asyncio.run(work())
+
+
 def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     files = {"a/b": Member(b"1", executable=True), "c": Member(b"2")}
     target = tmp_path / "target"

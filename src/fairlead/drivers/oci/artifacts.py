@@ -37,6 +37,7 @@ UNKNOWN: Final = "application/vnd.unknown.artifact.v1"
 """The type of an artifact that nobody gave one, by the name that other tools use."""
 _ZERO: Final = "0001-01-01T00:00:00Z"
 _LARGEST_CONFIG: Final = 4 << 20
+_MOST_LAYERS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,8 @@ async def unpack(
         accept(descriptor, manifest)
     kind = kind_of(manifest)
     layers = content_layers(manifest, kind, ref, content_type)
+    if len(layers) > _MOST_LAYERS:
+        raise TooLarge(f"{ref.url}: {len(layers)} layers, and at most {_MOST_LAYERS} are unpacked")
     if sum(layer.size for layer in layers) > limits.total:
         raise TooLarge(f"{ref.url}: its layers have more than the {limits.total} bytes that are unpacked")
     pinned = ref.at(descriptor.digest)

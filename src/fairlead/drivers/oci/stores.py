@@ -12,13 +12,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-from fairlead.drivers.oci.descriptors import INDEXES, Descriptor, Manifest
+from fairlead.drivers.oci.descriptors import Descriptor, Manifest
 from fairlead.drivers.oci.errors import RegistryError
 from fairlead.drivers.oci.references import Reference
 
 LARGEST_BLOB: Final = 64 << 20
 """Bytes of a blob that is read into memory, at most, unless the caller says otherwise."""
 _DEEPEST: Final = 4
+_MOST: Final = 5000
 _AT_ONCE: Final = 4
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -93,52 +94,72 @@ def fallback_tag(digest: str) -> str:
 
 
 async def copy(
-    source: Store,
-    from_: Reference,
-    target: Store,
-    to: Reference,
-    *,
-    referrers: bool = False,
-    depth: int = 0,
+    source: Store, from_: Reference, target: Store, to: Reference, *, referrers: bool = False
 ) -> Descriptor:
     """Copy an artifact byte for byte, an index with all that it lists; with `referrers` also what refers to it.
 
     The target's tag is `to.tag`; without one it is there by its digest. Nothing is tagged before all of it has arrived. Returns what was
     copied. Raises RegistryError.
     """
-    if depth > _DEEPEST:
-        raise RegistryError(f"{from_}: indexes within indexes, more than {_DEEPEST} deep")
-    descriptor, body = await source.manifest(from_)
-    manifest = Manifest.read(body, descriptor.media_type, str(from_))
-    if descriptor.media_type in INDEXES:
+    return await _Copying(source, target, referrers=referrers).one(from_, to, 0)
+
+
+class _Copying:
+    """One copying; what is named more than once is copied once."""
+
+    def __init__(self, source: Store, target: Store, *, referrers: bool) -> None:
+        self._source = source
+        self._target = target
+        self._referrers = referrers
+        self._done: set[str] = set()
+
+    async def one(self, from_: Reference, to: Reference, depth: int) -> Descriptor:
+        if depth > _DEEPEST:
+            raise RegistryError(f"{from_.url}: what it is made of goes more than {_DEEPEST} deep")
+        descriptor, body = await self._source.manifest(from_)
+        manifest = Manifest.read(body, descriptor.media_type, from_.url)
         for child in manifest.manifests:
-            await copy(
-                source, from_.at(child.digest), target, Reference(to.host, to.repository), depth=depth + 1
-            )
-    with tempfile.TemporaryDirectory(prefix="fairlead-copy-") as folder:
-        gate = asyncio.Semaphore(_AT_ONCE)
+            await self._below(from_, child, to, depth)
+        with tempfile.TemporaryDirectory(prefix="fairlead-copy-") as folder:
+            gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def bring(blob: Descriptor) -> None:
-            async with gate:
-                await _bring(source, from_, target, to, blob, Path(folder))
+            async def bring(blob: Descriptor) -> None:
+                async with gate:
+                    await self._bring(from_, to, blob, Path(folder))
 
-        async with gathering() as group:
-            for blob in dict.fromkeys(manifest.blobs):
-                group.create_task(bring(blob))
-    pushed = await target.push_manifest(
-        to, body, descriptor.media_type, to.tag, algorithm=descriptor.digest.partition(":")[0]
-    )
-    if referrers:
-        for child in await source.referrers(from_, descriptor.digest):
-            await copy(
-                source,
-                from_.at(child.digest),
-                target,
-                Reference(to.host, to.repository),
-                referrers=True,
-                depth=depth + 1,
-            )
-    return pushed
+            async with gathering() as group:
+                for blob in {one.digest: one for one in manifest.blobs}.values():
+                    group.create_task(bring(blob))
+        algorithm = descriptor.digest.partition(":")[0]
+        pushed = await self._target.push_manifest(
+            to, body, descriptor.media_type, to.tag, algorithm=algorithm
+        )
+        if self._referrers:
+            for child in await self._source.referrers(from_, descriptor.digest):
+                await self._below(from_, child, to, depth)
+        return pushed
+
+    async def _below(self, from_: Reference, child: Descriptor, to: Reference, depth: int) -> None:
+        """Copy what is listed, or what refers, once."""
+        if child.digest in self._done:
+            return
+        if len(self._done) >= _MOST:
+            raise RegistryError(f"{from_.url}: it is made of more than {_MOST} manifests")
+        self._done.add(child.digest)
+        await self.one(from_.at(child.digest), Reference(to.host, to.repository), depth + 1)
+
+    async def _bring(self, from_: Reference, to: Reference, blob: Descriptor, folder: Path) -> None:
+        if await self._target.has_blob(to, blob.digest):
+            return
+        same = self._source is self._target and from_.host == to.host
+        if same and await self._target.mount(to, blob.digest, from_):
+            return
+        path = folder / blob.digest.replace(":", "-")
+        await self._source.fetch(from_, blob, path)
+        try:
+            await self._target.push_blob(to, path, blob.media_type, algorithm=blob.digest.partition(":")[0])
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -152,18 +173,3 @@ async def gathering() -> AsyncIterator[asyncio.TaskGroup]:
         while isinstance(first, BaseExceptionGroup):
             first = first.exceptions[0]
         raise first from None
-
-
-async def _bring(
-    source: Store, from_: Reference, target: Store, to: Reference, blob: Descriptor, folder: Path
-) -> None:
-    if await target.has_blob(to, blob.digest):
-        return
-    if source is target and from_.host == to.host and await target.mount(to, blob.digest, from_):
-        return
-    path = folder / blob.digest.replace(":", "-")
-    await source.fetch(from_, blob, path)
-    try:
-        await target.push_blob(to, path, blob.media_type, algorithm=blob.digest.partition(":")[0])
-    finally:
-        path.unlink(missing_ok=True)
