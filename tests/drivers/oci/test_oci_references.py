@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead.drivers.oci.descriptors import (
@@ -156,6 +156,7 @@ def test_a_manifest_says_what_it_is() -> None:
         Manifest.read(b"[" * 100_000, MANIFEST)
 
 
+@settings(max_examples=50)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["config", "layers", "manifests", "digest", "size", "mediaType", "subject", "annotations"]), inner, max_size=4)).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 def test_any_bytes_are_a_manifest_or_an_error_of_a_registry(body: bytes) -> None:
     for kind in (MANIFEST, INDEX, ""):
