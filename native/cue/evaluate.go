@@ -241,13 +241,19 @@ func (w *work) build() (cue.Value, error) {
 		return cue.Value{}, err
 	}
 	value := w.context.BuildInstance(instances[0])
-	if err := value.Err(); err != nil {
-		if all := value.Validate(); all != nil {
-			return value, all
-		}
-		return value, err
+	return value, faults(value)
+}
+
+// faults returns everything that is wrong with a value, where something is.
+func faults(value cue.Value) error {
+	err := value.Err()
+	if err == nil {
+		return nil
 	}
-	return value, nil
+	if all := value.Validate(); all != nil {
+		return all
+	}
+	return err
 }
 
 // load loads what is to be built. A tag that no file has is no mistake: the one that asks cannot know what there is.

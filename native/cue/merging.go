@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/errors"
+	"cuelang.org/go/cue/format"
 	"cuelang.org/go/cue/parser"
 	"cuelang.org/go/cue/token"
 	"cuelang.org/go/encoding/yaml"
@@ -27,16 +27,14 @@ func (w *work) merge(wanted *Merge) (string, error) {
 	if err := field.Err(); err != nil {
 		return "", err
 	}
-	merged := w.context.CompileString("{}")
-	laid := []cue.Value{}
+	sheets := []sheet{{w.context.CompileString("{}"), false}}
 	if source, there := w.sources[wanted.File]; there {
 		file := w.context.CompileBytes(source, cue.Filename(wanted.File))
 		if err := file.Err(); err != nil {
 			return "", err
 		}
 		if found := file.LookupPath(field); found.Exists() {
-			merged = found
-			laid = append(laid, found)
+			sheets = append(sheets, sheet{found, false})
 		}
 	}
 	for _, name := range wanted.Layers {
@@ -47,25 +45,24 @@ func (w *work) merge(wanted *Merge) (string, error) {
 		if layer.IncompleteKind() != cue.StructKind {
 			return "", errors.Newf(layer.Pos(), "%s of %s is no struct", wanted.Path, w.called(name))
 		}
-		laid = append(laid, layer)
-		merged = lay(layer, merged, w.holes[name])
-		if err := merged.Err(); err != nil {
-			return "", err
-		}
+		sheets = append(sheets, sheet{layer, w.holes[name]})
 	}
-	text := fmt.Sprintf("package %s\n\n%s: %v\n", wanted.Package, wanted.Path, merged)
-	file, err := parser.ParseFile(wanted.File, text, parser.ParseComments)
+	value, err := lay(sheets)
 	if err != nil {
 		return "", err
 	}
-	for _, declared := range file.Decls {
-		if value, is := declared.(*ast.Field); is {
-			locate(value.Value, laid, nil)
-		}
+	file := &ast.File{Filename: wanted.File, Decls: []ast.Decl{
+		&ast.Package{Name: ast.NewIdent(wanted.Package)},
+		&ast.Field{Label: ast.NewString(wanted.Path), Value: value},
+	}}
+	resolve(file)
+	text, err := format.Node(file)
+	if err != nil {
+		return "", err
 	}
-	w.add(wanted.File, []byte(text))
+	w.add(wanted.File, text)
 	w.parsed[wanted.File] = file
-	return text, nil
+	return string(text), nil
 }
 
 // layer reads a file of values: CUE that has the field, or YAML or JSON that has it or is it.
@@ -84,7 +81,7 @@ func (w *work) layer(name string, field cue.Path) (cue.Value, error) {
 	} else {
 		value = w.context.CompileBytes(source, cue.Filename(w.called(name)))
 	}
-	if err := value.Err(); err != nil {
+	if err := faults(value); err != nil {
 		return cue.Value{}, err
 	}
 	found := value.LookupPath(field)
@@ -101,99 +98,103 @@ func (w *work) layer(name string, field cue.Path) (cue.Value, error) {
 	return cue.Value{}, errors.Newf(value.Pos(), "%s has no field %s", w.called(name), field)
 }
 
-func lay(over, base cue.Value, holes bool) cue.Value {
-	switch kind := base.IncompleteKind(); {
-	case kind == cue.StructKind && over.IncompleteKind() == cue.StructKind:
-		out := base.Context().CompileString("{}")
-		below, errBelow := base.Fields()
-		above, errAbove := over.Fields()
-		if errBelow != nil || errAbove != nil {
-			return over
+// sheet is a value that others are laid over. With holes a null in its lists is none.
+type sheet struct {
+	value cue.Value
+	holes bool
+}
+
+func (s sheet) is(kind cue.Kind) bool { return s.value.IncompleteKind() == kind }
+
+// lay returns the expression of values that lie over each other, the last one uppermost. Each part keeps the position that it has where it
+// comes from, so that what is wrong with it is said to be wrong there.
+func lay(sheets []sheet) (ast.Expr, error) {
+	top := sheets[len(sheets)-1]
+	kind := top.value.IncompleteKind()
+	if kind != cue.StructKind && kind != cue.ListKind {
+		return leaf(top.value)
+	}
+	lowest := len(sheets) - 1
+	for lowest > 0 && sheets[lowest-1].is(kind) {
+		lowest--
+	}
+	if kind == cue.ListKind {
+		return layLists(top.value.Pos(), sheets[lowest:])
+	}
+	return layStructs(top.value.Pos(), sheets[lowest:])
+}
+
+func layStructs(at token.Pos, sheets []sheet) (ast.Expr, error) {
+	names := []string{}
+	found := map[string][]sheet{}
+	for _, each := range sheets {
+		fields, err := each.value.Fields()
+		if err != nil {
+			return nil, err
 		}
-		for below.Next() {
-			at := cue.MakePath(below.Selector())
-			value := below.Value()
-			if found := over.LookupPath(at); found.Exists() {
-				value = lay(found, value, holes)
+		for fields.Next() {
+			name := fields.Selector().Unquoted()
+			if found[name] == nil {
+				names = append(names, name)
 			}
-			out = out.FillPath(at, value)
+			found[name] = append(found[name], sheet{fields.Value(), each.holes})
 		}
-		for above.Next() {
-			if at := cue.MakePath(above.Selector()); !base.LookupPath(at).Exists() {
-				out = out.FillPath(at, above.Value())
-			}
+	}
+	out := &ast.StructLit{Lbrace: at}
+	for _, name := range names {
+		value, err := lay(found[name])
+		if err != nil {
+			return nil, err
 		}
-		return out
-	case kind == cue.ListKind && over.IncompleteKind() == cue.ListKind:
-		above, below := elements(over), elements(base)
-		if len(above) != len(below) && !holes {
-			return over
+		label := ast.NewString(name)
+		mark(label, found[name][len(found[name])-1].value.Pos())
+		out.Elts = append(out.Elts, &ast.Field{Label: label, Value: value})
+	}
+	return out, nil
+}
+
+func layLists(at token.Pos, sheets []sheet) (ast.Expr, error) {
+	stacks := [][]sheet{}
+	for index, each := range sheets {
+		items, err := each.value.List()
+		if err != nil {
+			return nil, err
 		}
-		items := []cue.Value{}
-		for at := 0; at < len(above) || holes && at < len(below); at++ {
+		above := []sheet{}
+		for items.Next() {
+			above = append(above, sheet{items.Value(), each.holes})
+		}
+		if index == 0 || !each.holes && len(above) != len(stacks) {
+			stacks = nil
+		}
+		for at, item := range above {
 			switch {
-			case at >= len(above) || holes && at < len(below) && above[at].IncompleteKind() == cue.NullKind:
-				items = append(items, below[at])
-			case at >= len(below):
-				items = append(items, above[at])
-			default:
-				items = append(items, lay(above[at], below[at], holes))
+			case at >= len(stacks):
+				stacks = append(stacks, []sheet{item})
+			case !each.holes || !item.is(cue.NullKind):
+				stacks[at] = append(stacks[at], item)
 			}
 		}
-		return base.Context().NewList(items...)
 	}
-	return over
+	out := &ast.ListLit{Lbrack: at}
+	for _, stack := range stacks {
+		value, err := lay(stack)
+		if err != nil {
+			return nil, err
+		}
+		out.Elts = append(out.Elts, value)
+	}
+	return out, nil
 }
 
-func elements(list cue.Value) []cue.Value {
-	found := []cue.Value{}
-	items, err := list.List()
-	for err == nil && items.Next() {
-		found = append(found, items.Value())
+// leaf returns a value that has no parts as CUE would print it, with its place.
+func leaf(value cue.Value) (ast.Expr, error) {
+	expression, err := parser.ParseExpr("", fmt.Sprintf("%v", value))
+	if err != nil {
+		return nil, err
 	}
-	return found
-}
-
-// locate gives each part of a merged value the position that it has in the layer that it comes from, so that what is wrong with it is
-// said to be wrong there.
-func locate(node ast.Expr, laid []cue.Value, path []cue.Selector) {
-	switch found := node.(type) {
-	case *ast.StructLit:
-		for _, element := range found.Elts {
-			field, is := element.(*ast.Field)
-			if !is {
-				continue
-			}
-			name, _, err := ast.LabelName(field.Label)
-			if err != nil {
-				continue
-			}
-			selector := cue.Str(name)
-			if strings.HasPrefix(name, "#") {
-				selector = cue.Def(name)
-			}
-			below := append(append([]cue.Selector{}, path...), selector)
-			mark(field.Label, origin(laid, below))
-			locate(field.Value, laid, below)
-		}
-		found.Lbrace = origin(laid, path)
-	case *ast.ListLit:
-		for at, element := range found.Elts {
-			locate(element, laid, append(append([]cue.Selector{}, path...), cue.Index(at)))
-		}
-		found.Lbrack = origin(laid, path)
-	default:
-		mark(node, origin(laid, path))
-	}
-}
-
-func origin(laid []cue.Value, path []cue.Selector) token.Pos {
-	for at := len(laid) - 1; at >= 0; at-- {
-		if found := laid[at].LookupPath(cue.MakePath(path...)); found.Exists() && found.Pos().IsValid() {
-			return found.Pos()
-		}
-	}
-	return token.NoPos
+	mark(expression, value.Pos())
+	return expression, nil
 }
 
 func mark(node ast.Node, at token.Pos) {
