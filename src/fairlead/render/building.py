@@ -25,6 +25,10 @@ from fairlead.words import Where
 
 MOST_MISTAKES: Final = 100
 MOST_NOTES: Final = 1000
+TOO_MANY: Final = "there are more mistakes than are told"
+_MOST_TIMES: Final = 1000
+_LONGEST: Final = 120
+"""Characters of a key that messages show."""
 OURS: Final = "@"
 """What the names of our own Starlark files begin with: their lines are no places for authors."""
 
@@ -36,13 +40,16 @@ class Told:
     places: Places
     mistakes: list[Mistake] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    count: int = 0
+    """How often a mistake was told, the same ones too."""
     fallback: tuple[str, int] = ("", 0)
     """The place of what no call of the author's own made: the definition of `build`."""
 
     def add(self, message: str, hint: str, stack: str, keys: Sequence[str | int] = ()) -> None:
         """Note a mistake at a path of the arguments of the innermost call that is the author's own."""
-        if len(self.mistakes) >= MOST_MISTAKES:
-            return
+        self.count += 1
+        if len(self.mistakes) >= MOST_MISTAKES or self.count > _MOST_TIMES:
+            raise ValueError(TOO_MANY)  # who makes so many makes more of them, and time is better spent
         made = self.mistake(message, hint, starlark.frames(stack), keys)
         if made not in self.mistakes:
             self.mistakes.append(made)
@@ -72,8 +79,13 @@ _TOLD: ContextVar[Told] = ContextVar("told")
 """Whose evaluation this is. The prelude is shared, and what it tells goes to whoever evaluates just now."""
 
 
+def _path(keys: list[str | int]) -> list[str | int]:
+    """Return a path that Starlark has gathered from its end, in order, with keys that can be shown."""
+    return [key if isinstance(key, int) else key[:_LONGEST] for key in reversed(keys)]
+
+
 def _report(keys: list[str | int], message: str, hint: str, stack: str) -> None:
-    _TOLD.get().add(message, hint, stack, keys[::-1])
+    _TOLD.get().add(message, hint, stack, _path(keys))
 
 
 def _mistake_at(stack: str, message: str, hint: str) -> None:
@@ -85,7 +97,7 @@ def _unknown_field(keys: list[str | int], key: str, short: str, fields: list[str
     hint = f"did you mean `{near}`?" if near else ""
     if not near and len(fields) <= 12:
         hint = f"it has {', '.join(sorted(fields))}" if fields else "it has none"
-    _TOLD.get().add(f"{short} has no field `{key}`", hint, stack, keys[::-1])
+    _TOLD.get().add(f"{short} has no field `{key[:_LONGEST]}`", hint, stack, _path(keys))
     return near
 
 
@@ -93,7 +105,7 @@ def _unknown_word(keys: list[str | int], name: str, value: str, options: list[st
     near = building_texts.nearest(value, options)
     wanted = _or([json.dumps(word) for word in options])
     hint = f'did you mean "{near}"?' if near else ""
-    _TOLD.get().add(f"{name} must be {wanted}, is {building_texts.quoted(value)}", hint, stack, keys[::-1])
+    _TOLD.get().add(f"{name} must be {wanted}, is {building_texts.quoted(value)}", hint, stack, _path(keys))
 
 
 def _unknown_reference(
@@ -103,7 +115,7 @@ def _unknown_reference(
     have = ", ".join(json.dumps(word) for word in known) if known else "none"
     hint = f'did you mean "{near}"?' if near else f"{owner} {have}"
     message = f"{subject} {building_texts.quoted(name)}, which is not there"
-    _TOLD.get().add(message, hint, stack, keys[::-1])
+    _TOLD.get().add(message, hint, stack, _path(keys))
 
 
 def _or(words: Sequence[str]) -> str:
@@ -207,6 +219,8 @@ class Building:
             calls=self._calls,
         )
         self._unit: starlark.Unit | None = None
+        self.size = 0
+        """Characters of what was built, as JSON."""
 
     def open(self) -> starlark.Unit:
         """Evaluate the module's own file and what it loads. Raises Failed."""
@@ -233,7 +247,7 @@ class Building:
         self._unit.say(
             "_fairlead_values", {"values": values, "tree": tree or {"type": "group", "fields": {}}}
         )
-        found: list[dict[str, Any]] = orjson.loads(
+        text = str(
             self._run(
                 'load("@fairlead/prelude", _fairlead_built = "built")\n'
                 f'load({json.dumps(self.custom_types.name)}, _fairlead_types = "TYPES", _fairlead_kinds = "KINDS")\n'
@@ -242,6 +256,8 @@ class Building:
                 [self._known.prelude, self.custom_types],
             )
         )
+        self.size = len(text)
+        found: list[dict[str, Any]] = orjson.loads(text)
         return found
 
     def stack(self, number: int) -> str:
@@ -289,8 +305,9 @@ class Building:
             }
 
         def say(*words: Any) -> None:
-            if len(self.told.notes) < MOST_NOTES:
-                self.told.notes.append(" ".join(map(str, words))[:2000])
+            if len(self.told.notes) >= MOST_NOTES:
+                raise ValueError(f"more than {MOST_NOTES} lines are printed")
+            self.told.notes.append(" ".join(map(str, words))[:2000])
 
         return {"file": read, "files": glob, "print": say}
 

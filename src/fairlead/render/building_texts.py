@@ -40,6 +40,8 @@ _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
 _HASH_LENGTH: Final = 10
+_LONGEST: Final = 100
+"""Characters of a word that is compared with others."""
 
 
 def quoted(text: str, most: int = 60) -> str:
@@ -49,6 +51,8 @@ def quoted(text: str, most: int = 60) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return which of the words was probably meant, or ""."""
+    if len(word) > _LONGEST:
+        return ""
     known = list(words)
     lower = {one.lower().replace("_", "").replace("-", ""): one for one in reversed(known)}
     same = lower.get(word.lower().replace("_", "").replace("-", ""))

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from fairlead.render import building_objects, building_words, modules_manifest, values
-from fairlead.render.building import Building, kubernetes
+from fairlead.render.building import TOO_MANY, Building, kubernetes
 from fairlead.render.modules_manifest import MANIFEST, Manifest, version_of
 from fairlead.render.packages import (
     Answers,
@@ -34,7 +36,7 @@ LIBRARY: Final = "library.star"
 
 MOST_OBJECTS: Final = 20_000
 LARGEST_OBJECT: Final = 1_500_000
-"""Characters of one object as JSON: what etcd takes, with room for what the cluster adds."""
+"""Bytes of one object as JSON: what etcd takes, with room for what the cluster adds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def render(
                 building_objects.made(item, stage["name"], len(objects), context.namespace, untyped=untyped)
             )
     module.refuse(building_objects.mistakes(objects, module.placed))
+    module.refuse(module.too_large(objects))
     if len(objects) > MOST_OBJECTS:
         raise Mistaken(
             Mistake(
@@ -205,6 +208,19 @@ class _Module:
         """Return a mistake at the call that made an object, by its number."""
         return self.told.mistake(message, hint, starlark.frames(self._building.stack(number)), keys)
 
+    def too_large(self, objects: Sequence[building_objects.Made]) -> list[Mistake]:
+        """Return what is wrong with objects that no cluster would keep."""
+        if self._building.size <= LARGEST_OBJECT:
+            return []
+        return [
+            self.placed(
+                made.number,
+                f"the object has {size} bytes, more than the {LARGEST_OBJECT} that a cluster keeps",
+            )
+            for made in objects
+            if (size := len(orjson.dumps(made.object))) > LARGEST_OBJECT
+        ]
+
     def refuse(self, more: Sequence[Mistake]) -> None:
         """Raise Mistaken if anything was told, or is told now."""
         mistakes = [*self.told.mistakes, *more]
@@ -215,8 +231,8 @@ class _Module:
         places = self.told.places
         own = [frame for frame in error.trail if not frame.file.startswith("@")]
         file, line, column = error.file, error.line, error.column
-        if file.startswith("@") and own:
-            file, line, column = own[-1].file, own[-1].line, 0
+        if file.startswith("@"):
+            file, line, column = (own[-1].file, own[-1].line, 0) if own else (*self.told.fallback, 0)
             own = own[:-1]
         message, hint = building_words.said(error.message)
         told = Mistake(
@@ -227,6 +243,8 @@ class _Module:
             hint,
             trail=tuple(Where(frame.file, frame.line) for frame in own),
         )
+        if TOO_MANY in error.message:
+            told = Mistake(TOO_MANY)
         if error.reason == "error" and self.told.mistakes:
             return Mistaken(*(self._placed(mistake) for mistake in (*self.told.mistakes, told)))
         return Mistaken(*(self._placed(mistake) for mistake in (told, *self.told.mistakes)))

@@ -324,6 +324,8 @@ def built(build, context, values, description, types, kinds):
         oops(None, "build() returns objects beside stages", "put them into a stage")
     if bare:
         stages.append(stage("main", bare))
+    if len(stages) > 1000:
+        fail("build() returns %d stages, more than 1000" % len(stages))
     seen = {}
     out = []
     places = []

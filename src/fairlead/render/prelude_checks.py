@@ -147,6 +147,8 @@ def boolean(shape, v, at, key):
     return v
 
 def number(shape, v, at, key):
+    if type(v) == "float" and v - v != 0.0:
+        return wrong(at, key, "a number", v)
     if type(v) != "int" and type(v) != "float":
         return wrong(at, key, "a number", v)
     if (shape[1] != None and v < shape[1]) or (shape[2] != None and v > shape[2]):
@@ -205,7 +207,17 @@ def anything(shape, v, at, key):
 def loose(v, at):
     """A copy of a value without a schema: what JSON can say."""
     t = type(v)
-    if t == "string" or t == "int" or t == "bool" or t == "float":
+    if t == "string" or t == "bool":
+        return v
+    if t == "int":
+        if v < -9223372036854775808 or v > 18446744073709551615:
+            oops(at, "the number %s is larger than any object can hold" % short(str(v)))
+            return None
+        return v
+    if t == "float":
+        if v != v or v - v != 0.0:
+            oops(at, "%s is no number that an object can hold" % v)
+            return None
         return v
     if t == "list" or t == "tuple":
         return [loose(x, (at, i)) for i, x in enumerate(v)]

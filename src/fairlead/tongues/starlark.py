@@ -336,7 +336,9 @@ def _failed(text: str, name: str, reason: Reason = "error", budget: Budget | Non
     elif message == _OVERFLOW:
         reason = "depth"
         most = f"{budget.depth} deep" if budget is not None else "too deep"
-        message = f"calls are nested more than {most}: does a function call itself without end?"
+        message = (
+            f"calls are nested more than {most}: does a function call itself, or a value contain itself?"
+        )
     else:
         message = _PREFIX.sub("", message)
     return Failed(
