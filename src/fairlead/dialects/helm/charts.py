@@ -180,7 +180,12 @@ def _mapping(data: bytes, file: str, trouble: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise BadChart(f"{trouble}: it is no mapping", file)
+        sort = {str: "string", list: "array", bool: "bool"}.get(type(found), "number")
+        raise BadChart(
+            f"{trouble}: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {sort} "
+            "into Go value of type map[string]interface {}",
+            file,
+        )
     copied: dict[str, Any] = deep_copy(found)
     return copied
 
