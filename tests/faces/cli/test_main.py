@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fairlead.faces.cli.main import VERBS, main, parser
+from fairlead.faces.cli.main import GROUPS, VERBS, main, parser
 
 
 def declared(top: argparse.ArgumentParser) -> dict[str, str]:
@@ -22,6 +22,11 @@ def declared(top: argparse.ArgumentParser) -> dict[str, str]:
 
 def test_the_table_of_verbs_says_what_the_verbs_say() -> None:
     assert declared(parser()) == {verb: text for verb, _, text in VERBS}
+
+
+def test_every_verb_is_listed_below_one_heading() -> None:
+    listed = [verb for _, verbs in GROUPS for verb in verbs.split()]
+    assert sorted(listed) == sorted(verb for verb, _, text in VERBS if text)
 
 
 def test_the_list_of_commands_needs_no_verb() -> None:

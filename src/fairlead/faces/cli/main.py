@@ -22,6 +22,7 @@ examples:
   fairlead up --detach                       bring a cluster up on this machine
   export KUBECONFIG=$(fairlead kubeconfig --path)
   kubectl apply -f app/                      deploy to it with any Kubernetes client
+  fairlead apply ./chart --name web          a module, a Helm chart, a Kustomize tree: applied, awaited, undone with rollback
   fairlead diagnose                          what is wrong, and why
   fairlead fix 1a2b3c4d --apply              try a fix on a copy, then carry it out
   fairlead diagnose -f manifests/            the same on files, without a cluster
@@ -82,17 +83,28 @@ VERBS: tuple[tuple[str, str, str], ...] = (
 )
 """Each verb, its module in this folder, and what the list of commands says of it ("": not listed)."""
 
+GROUPS: tuple[tuple[str, str], ...] = (
+    ("the platform", "up down status kubeconfig image version"),
+    ("packages", "render mod apply diff list history rollback delete bundle"),
+    ("registries and signatures", "artifact registry sign verify attest"),
+    ("what is wrong, and why", "diagnose fix undo snapshot mcp"),
+    ("policies and processes", "judge sense"),
+    ("beside a real cluster", "serve install"),
+)
+"""The headings of the list of commands, and the verbs below each."""
+
 
 def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """Return the command line as far as these words need it: the verb that is typed, or the list of all; whole without words."""
     top = argparse.ArgumentParser(
         prog="fairlead",
-        description="The whole cloud-native platform in one Python program.",
+        description=f"The whole cloud-native platform in one Python program.\n\n{_listed()}",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"fairlead {__version__}")
-    verbs = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = top.add_subparsers(metavar="COMMAND", required=True, help=argparse.SUPPRESS)
+    top.usage = "fairlead [-h] [--version] COMMAND ..."
     modules = {verb: module for verb, module, _ in VERBS}
     typed = [modules[words[0]]] if words and words[0] in modules else []
     if words is None or typed:
@@ -103,6 +115,15 @@ def parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
             if text:
                 verbs.add_parser(verb, help=text)
     return top
+
+
+def _listed() -> str:
+    """Return the list of commands."""
+    texts = {verb: text for verb, _, text in VERBS}
+    lines = []
+    for heading, verbs in GROUPS:
+        lines += [f"{heading}:", *(f"  {verb:<11} {texts[verb]}" for verb in verbs.split()), ""]
+    return "\n".join(lines).rstrip()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
