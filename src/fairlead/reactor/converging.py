@@ -58,6 +58,10 @@ class Told:
     def planned(self, draft: Draft) -> None:
         """The plan is made."""
 
+    async def allows(self, plan: Plan) -> bool:  # noqa: ARG002  whoever asks somebody overrides it
+        """Say whether the plan may be carried out. Asked once, before anything is written."""
+        return True
+
     def did(self, step: Step) -> None:
         """A step was carried out."""
 
@@ -164,12 +168,15 @@ class Converger:
         if drafted.idle and not back_to:
             outcome.state = "unchanged"
             outcome.revision = drafted.last.number if drafted.last is not None else 0
-            if any(one.state in {"deployed", "pending"} for one in drafted.history[:-1]):
+            if any(one.state in {"deployed", "pending", "deleting"} for one in drafted.history[:-1]):
                 await self._tidy(
                     desired.instance, outcome.revision, options
                 )  # an earlier run ended just before it could
             if options.wait:
                 await self._await_all(drafted, options, outcome)
+            return self._counted(outcome)
+        if not await self.told.allows(drafted.plan):
+            outcome.state, outcome.message = "blocked", "it was not allowed: nothing was applied"
             return self._counted(outcome)
         if drafted.makes_namespace:
             await self._make_namespace(drafted)
@@ -411,6 +418,9 @@ class Converger:
             steps = tuple(replace(one, action="keep", why="it is left, as nobody's") for one in steps)
         outcome.plan = Plan((), steps)
         if options.dry_run:
+            return self._counted(outcome)
+        if not await self.told.allows(outcome.plan):
+            outcome.state, outcome.message = "blocked", "it was not allowed: nothing was deleted"
             return self._counted(outcome)
         async with Lock(
             self.requests.cluster,

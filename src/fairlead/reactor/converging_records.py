@@ -6,6 +6,7 @@ A record's parts are written before its head, so that a head that is there is wh
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -87,14 +88,25 @@ async def supersede(requests: Requests, instance: Instance, number: int, now: da
         record = revisions.decode(head)
         if record.number >= number:
             continue
-        if record.state in {"deployed", "pending"}:
-            state = "superseded" if record.state == "deployed" else "failed"
-            message = (
-                record.message
-                if record.state == "deployed"
-                else "was interrupted, and another revision took its place"
+        after = _AFTERWARDS.get(record.state)
+        if after is not None:
+            state, message = after
+            await update(
+                requests,
+                record,
+                state=state,
+                message=message or record.message,
+                proofs={},
+                updated=moment(now),
             )
-            await update(requests, record, state=state, message=message, proofs={}, updated=moment(now))
+
+
+_AFTERWARDS: Final[Mapping[str, tuple[str, str]]] = {
+    "deployed": ("superseded", ""),
+    "pending": ("failed", "was interrupted, and another revision took its place"),
+    "deleting": ("superseded", "was being deleted when another revision took its place"),
+}
+"""What becomes of the state of a record when a later one is deployed, and what is said of it."""
 
 
 async def forget(requests: Requests, instance: Instance, numbers: list[int]) -> None:

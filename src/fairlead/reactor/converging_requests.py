@@ -163,6 +163,17 @@ class Requests:
             raise
         return found, bool(version) or not cap or len(found) < cap
 
+    async def listed(
+        self, api_version: str, kind: str, namespace: str = "", *, labels: str = "", cap: int = 0
+    ) -> tuple[Sequence[Resource], bool]:
+        """Do what `list` does; of what may not be listed there are none, and these are not all."""
+        try:
+            return await self.list(api_version, kind, namespace, labels=labels, cap=cap)
+        except Refusal as refusal:
+            if refusal.code == 403:
+                return [], False
+            raise
+
     async def apply(
         self, body: Resource, manager: str, *, force: bool = False, dry_run: bool = False
     ) -> Resource:
@@ -268,11 +279,11 @@ class Requests:
             (api_version, kind, namespace), refs = item
             missing = list(refs)
             if len(refs) > FEW:
-                items, _ = await self.list(api_version, kind, namespace, labels=labels)
+                items, _ = await self.listed(api_version, kind, namespace, labels=labels)
                 missing = _taken(items, refs, found)
             new = [one for one in missing if one not in before]
             if len(new) > MANY:
-                items, whole = await self.list(api_version, kind, namespace, cap=max(2000, 4 * len(new)))
+                items, whole = await self.listed(api_version, kind, namespace, cap=max(2000, 4 * len(new)))
                 left = _taken(items, missing, found)
                 missing = [] if whole else left
             await self.by_name(api_version, missing, found)

@@ -22,7 +22,7 @@ from fairlead.reactor import converging_records as records
 from fairlead.reactor.converging_locking import Lock
 from fairlead.reactor.converging_planning import Draft, judged, rehearsed
 from fairlead.reactor.converging_requests import Requests, raise_first
-from fairlead.reactor.converging_waiting import Target, targets, wait
+from fairlead.reactor.converging_waiting import Target, target, targets, wait
 from fairlead.words import Ref, Resource
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class Writer:
             raise Failed(f"stage {stage.name}: {refusal.message}") from refusal
         found = await wait(
             self._requests,
-            [Target(Entry.of(one), stage.checks) for one in stage.objects],
+            [target(one, stage.checks) for one in stage.objects],
             self._options.seconds,
             now=self._now,
             told=self._told.waits,

@@ -17,6 +17,7 @@ from fairlead.converge.inventory import Entry
 from fairlead.converge.stages import Check, wishes
 from fairlead.converge.waiting import Blocker, Waiting, hint, pods_of
 from fairlead.reactor.converging_requests import FEW, Requests, raise_first
+from fairlead.tongues.paths import mapping
 from fairlead.words import Ref, Resource
 
 FIRST: Final = 0.1
@@ -29,12 +30,16 @@ _HINTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object to wait for, with the checks of its stage. `gone` waits for its end, of that very uid."""
+    """One object to wait for, with the checks of its stage. `gone` waits for its end, of that very uid.
+
+    What is `fleeting`, a Job that is removed once it has ended, is fine when it is not there any more.
+    """
 
     entry: Entry
     checks: Sequence[Check] = ()
     gone: bool = False
     uid: str = ""
+    fleeting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,12 @@ class Awaited:
 def targets(objects: Iterable[Resource], checks: Sequence[Check]) -> list[Target]:
     """Return what of the objects is to be waited for."""
     return [Target(Entry.of(one), checks) for one in objects if wishes(one).wait and settles(one, checks)]
+
+
+def target(one: Resource, checks: Sequence[Check]) -> Target:
+    """Return an object as one to wait for."""
+    ends = one.get("kind") == "Job" and "ttlSecondsAfterFinished" in mapping(one, "spec")
+    return Target(Entry.of(one), checks, fleeting=ends)
 
 
 async def wait(
@@ -111,7 +122,9 @@ def _state(live: Resource | None, target: Target, now: datetime) -> Health:
             return Health("Current", "is gone")
         found = health(live, now)
         return found if found.state == "Terminating" else Health("Terminating", "is not being deleted yet")
-    return health(live, now, target.checks, complete=True) if live is not None else GONE
+    if live is None:
+        return Health("Current", "has ended and was removed") if target.fleeting else GONE
+    return health(live, now, target.checks, complete=True)
 
 
 async def look(
@@ -126,11 +139,11 @@ async def look(
     async def group(item: tuple[tuple[str, str, str], list[Ref]]) -> None:
         (api_version, kind, namespace), refs = item
         if len(refs) > FEW and labels:
-            items, _ = await requests.list(api_version, kind, namespace, labels=labels)
+            items, whole = await requests.listed(api_version, kind, namespace, labels=labels)
             wanted = set(refs)
             there = {ref: one for one in items if (ref := Ref.of(one)) in wanted}
             found.update(there)
-            refs = [] if listed else [one for one in refs if one not in there]
+            refs = [] if listed and whole else [one for one in refs if one not in there]
         await requests.by_name(api_version, refs, found)
 
     raise_first(await requests.each(groups.items(), group))

@@ -11,7 +11,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from fairlead.faces.cli.diagnose import colour_option, pen, print_document
-from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.sources import SOURCES, declare_source_options
 
 if TYPE_CHECKING:
@@ -107,12 +106,11 @@ async def _run(args: argparse.Namespace, source: Source, given: Sequence[Layer])
     )
 
     how, wanted = pen(args), options(args)
-    teller = Teller(how, quiet=args.output != "table", detailed=args.diff)
+    asks = not args.yes and args.source != "-" and sys.stdin.isatty()
+    teller = Teller(how, quiet=args.output != "table", detailed=args.diff, asks=asks)
     async with cluster_of(args) as cluster:
         worker = converger(args, cluster, teller)
         desired = await wished(args, worker, source, given)
-        if not (wanted.dry_run or args.yes) and sys.stdin.isatty() and args.source != "-":
-            await _asked(worker, desired, args)
         try:
             outcome = await worker.apply(desired, wanted)
         except asyncio.CancelledError:
@@ -159,28 +157,3 @@ async def wished(
         allow_fetch=args.allow_fetch,
     )
     return desired(made, where, source=source.where, digest=source.digest, moment=moment)
-
-
-async def _asked(worker: Converger, desired: Desired, args: argparse.Namespace) -> None:
-    """Ask whoever sits there before anything is deleted. Raises Problem where the answer is no."""
-    from dataclasses import replace
-
-    from fairlead.faces.cli.converging import options, plan_lines
-    from fairlead.reactor.converging import Told
-
-    told, worker.told = worker.told, Told()
-    try:
-        drafted = await worker.plan(desired, replace(options(args), dry_run=True))
-    finally:
-        worker.told = told
-    graves = [
-        one for one in (*drafted.plan.steps, *drafted.plan.prunes) if one.action in {"recreate", "prune"}
-    ]
-    if not graves or drafted.plan.blocked:
-        return
-    from fairlead.converge.planning import Plan
-
-    print("\n".join(plan_lines(Plan(tuple(graves)), pen(args))))
-    answer = await asyncio.to_thread(input, f"delete {len(graves)} objects? [y/N] ")
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise Problem("nothing was applied", "--no-prune keeps what is no longer wanted")

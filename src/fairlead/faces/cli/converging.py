@@ -6,6 +6,7 @@ Prints; decides nothing. Must never print a Secret's value.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import re
 import sys
@@ -203,8 +204,8 @@ def converger(args: argparse.Namespace, cluster: AsyncCluster, told: Told) -> Co
 class Teller(Told):
     """Tells a person how it goes: steps as they are done, and what is waited for."""
 
-    def __init__(self, pen: Pen, *, quiet: bool = False, detailed: bool = False) -> None:
-        self._pen, self._quiet, self._detailed = pen, quiet, detailed
+    def __init__(self, pen: Pen, *, quiet: bool = False, detailed: bool = False, asks: bool = False) -> None:
+        self._pen, self._quiet, self._detailed, self._asks = pen, quiet, detailed, asks
         self._terminal = sys.stderr.isatty()
         self._shown = False
         self._next = time.monotonic() + (1.0 if self._terminal else SAID_EVERY)
@@ -216,6 +217,16 @@ class Teller(Told):
         )
         if lines:
             print("\n".join(lines))
+
+    async def allows(self, plan: Plan) -> bool:
+        """Ask whoever sits there before anything is deleted."""
+        graves = [one for one in (*plan.steps, *plan.prunes) if one.action in {"recreate", "prune"}]
+        if not self._asks or not graves:
+            return True
+        self.clear()
+        print("\n".join(plan_lines(Plan(tuple(graves)), self._pen)))
+        answer = await asyncio.to_thread(input, f"delete {len(graves)} objects? [y/N] ")
+        return answer.strip().lower() in {"y", "yes"}
 
     def did(self, step: Step) -> None:
         """Say what was done."""

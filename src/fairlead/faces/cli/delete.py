@@ -46,8 +46,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from fairlead.faces.cli.converging import (
         Teller,
         cluster_of,
@@ -60,17 +58,11 @@ async def _run(args: argparse.Namespace) -> int:
     )
 
     how, wanted = pen(args), options(args)
-    teller = Teller(how, quiet=args.output != "table")
+    asks = sys.stdin.isatty() and not args.yes
+    teller = Teller(how, quiet=args.output != "table", asks=asks)
     async with cluster_of(args) as cluster:
         worker = converger(args, cluster, teller)
         where = instance(args, cluster, args.name)
-        if sys.stdin.isatty() and not (args.yes or args.dry_run):
-            drafted = await worker.delete(where, replace(wanted, dry_run=True), orphan=args.orphan)
-            if drafted.plan.prunes:
-                print("\n".join(plan_lines(drafted.plan, how)))
-                answer = await asyncio.to_thread(input, f"delete {where}? [y/N] ")
-                if answer.strip().lower() not in {"y", "yes"}:
-                    raise Problem("nothing was deleted")
         outcome = await worker.delete(where, wanted, orphan=args.orphan)
         teller.clear()
     if outcome.state == "absent":

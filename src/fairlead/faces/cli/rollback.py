@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 from fairlead.faces.cli.diagnose import colour_option, pen, print_document
@@ -35,6 +36,9 @@ def declare(verbs: Verbs) -> None:
         help="only say what would be done: the server is asked, nothing is written",
     )
     parser.add_argument("--diff", action="store_true", help="show what changes in each object")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask before deleting or recreating anything"
+    )
     policy_options(parser)
     waiting_options(parser)
     parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
@@ -63,7 +67,8 @@ async def _run(args: argparse.Namespace) -> int:
     )
 
     how, wanted = pen(args), options(args)
-    teller = Teller(how, quiet=args.output != "table", detailed=args.diff)
+    asks = sys.stdin.isatty() and not args.yes
+    teller = Teller(how, quiet=args.output != "table", detailed=args.diff, asks=asks)
     async with cluster_of(args) as cluster:
         worker = converger(args, cluster, teller)
         outcome = await worker.rollback(instance(args, cluster, args.name), args.revision, wanted)
