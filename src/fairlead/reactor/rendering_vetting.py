@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from fairlead.reactor.rendering import Source, render_source
+from fairlead.reactor.rendering_describing import describe
 from fairlead.reactor.rendering_trials import cases_of, context_of, layers_of
 from fairlead.render.packages import Context, Layer, Mistake, Mistaken, Rendered
 from fairlead.tongues import yamls
@@ -42,7 +43,6 @@ def vet(
     found = Vetted()
     if source.sort == "module":
         made = _described(source, found)
-        _lint(source, found)
         if made is None or _is_library(source):
             return found
     try:
@@ -89,7 +89,9 @@ def _only_lacks(mistaken: Mistaken) -> bool:
 def _described(source: Source, found: Vetted) -> ValuesType | None:
     """Note what is wrong with the manifest and the declared values, and which values say nothing of themselves."""
     try:
-        made = values_type(source)
+        description = describe(source)
+        found.notes += description.notes
+        made = _type_of(description.tree)
     except Mistaken as mistaken:
         found.mistakes += mistaken.mistakes
         return None
@@ -113,58 +115,13 @@ def _described(source: Source, found: Vetted) -> ValuesType | None:
 
 def values_type(source: Source) -> ValuesType:
     """Return the type of a native module's values. Raises Mistaken."""
-    from fairlead.reactor.rendering_modules import described
-    from fairlead.render.packages import Lacking
+    return _type_of(describe(source).tree)
+
+
+def _type_of(tree: object) -> ValuesType:
     from fairlead.render.values import type_of
 
-    try:
-        tree = described(source.package, {}).values
-    except Lacking as lacking:
-        raise Mistaken(
-            *(
-                Mistake(
-                    f"the dependency {need.about.name} is not here",
-                    Where("module.yaml"),
-                    hint="fairlead mod vendor",
-                )
-                for need in lacking.needs
-            )
-        ) from lacking
     return type_of(tree or {"type": "group", "fields": {}}, Where("module.star"))
-
-
-def _lint(source: Source, found: Vetted) -> None:
-    from fairlead.tongues import starlark
-
-    at = f"{source.package.target}/" if source.package.target else ""
-    for path, body in sorted(source.package.files.items()):
-        inner = path.removeprefix(at)
-        if not inner.endswith(".star") or inner.startswith("vendor/"):
-            continue
-        text = body.decode("utf-8", "replace")
-        lines = text.splitlines()
-        try:
-            advice = starlark.advice(path, text)
-        except starlark.Failed as failed:
-            mistake = Mistake(
-                failed.message, Where(path, failed.line), failed.column, _line(lines, failed.line)
-            )
-            if all(one.where != mistake.where for one in found.mistakes):
-                found.mistakes.append(mistake)
-            continue
-        for one in advice:
-            if one.rule in _SPARED:
-                continue
-            said = one.message.replace("`", '"')
-            found.notes.append(Mistake(said, Where(path, one.line), one.column, _line(lines, one.line)))
-
-
-_SPARED: Final = frozenset({"unused-argument", "missing-return", "misplaced-load", "no-effect"})
-"""What the linter says of code that is right."""
-
-
-def _line(lines: Sequence[str], number: int) -> str:
-    return lines[number - 1] if 0 < number <= len(lines) else ""
 
 
 def _built(source: Source, rendered: Rendered, what: str, now: datetime, found: Vetted) -> None:

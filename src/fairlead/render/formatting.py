@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import keyword
 import tokenize
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -289,14 +288,3 @@ def _text(token: tokenize.TokenInfo) -> str:
         if '"' not in body and "\\" not in body:
             return f'{head}"{body}"'
     return token.string
-
-
-def changes(files: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of each file that would be written otherwise. Raises BadCode with the name in its message."""
-    for name, text in files.items():
-        try:
-            made = formatted(text, name)
-        except BadCode as bad:
-            raise BadCode(f"{name}:{bad.line}: {bad}", bad.line, bad.column) from bad
-        if made != text:
-            yield name, made

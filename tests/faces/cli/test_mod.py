@@ -262,3 +262,14 @@ def test_dependencies_are_vendored_and_locked(
 )
 def test_what_is_not_there(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     run(capsys, *words, code=2)
+
+
+def test_code_that_breaks_the_parser_breaks_nothing_else(
+    capsys: pytest.CaptureFixture[str], shop: Path
+) -> None:
+    path = shop / "deep.star"
+    path.write_text("x = " + "-" * 100_000 + "1\n")
+    assert "the module cannot be read: it nests too deeply" in run(capsys, "vet", shop, code=1)[1]
+    path.write_text("x = [1 for _ in range(1 << 40)]\n")
+    edit(shop / "module.star", "load(", 'load("deep.star", "x")\nload(')
+    assert "error: " in run(capsys, "docs", shop, code=1)[1]

@@ -13,34 +13,43 @@ from fairlead.faces.cli.problems import Problem
 def run(args: argparse.Namespace) -> int:
     """Format files, or say which would change."""
     from fairlead.drivers.replacing import replace
-    from fairlead.render.formatting import BadCode, formatted
+    from fairlead.faces.cli import sources
+    from fairlead.reactor.rendering_describing import format_texts
+    from fairlead.render.packages import Mistaken
 
-    changed = broken = seen = 0
+    texts: dict[str, str] = {}
+    changed = broken = 0
     for path in _files(args.paths or [Path()]):
-        seen += 1
         try:
-            text = path.read_text(encoding="utf-8")
-            made = formatted(text, str(path))
-            if made == text:
-                continue
-            changed += 1
-            if args.check:
-                print(f"{path}: would be written otherwise")
-                continue
-            replace(path, lambda file, made=made: file.write(made.encode()))  # type: ignore[misc]
-            print(f"{path}: formatted")
-        except BadCode as bad:
-            broken += 1
-            print(f"{path}:{bad.line}:{bad.column}: is no Starlark: {bad}", file=sys.stderr)
+            texts[str(path)] = path.read_bytes().decode()
         except UnicodeDecodeError:
             broken += 1
             print(f"{path}: is not text in UTF-8", file=sys.stderr)
         except OSError as error:
             raise Problem(f"{path}: {error.strerror}", code=2) from error
-    if not seen:
+    if not texts and not broken:
         raise Problem("there are no .star files", "name a file or the folder of a module", code=2)
+    try:
+        found = format_texts(texts)
+    except Mistaken as mistaken:
+        sources.say(mistaken)
+        return 1
+    for name, made in found.items():
+        if not isinstance(made, str):
+            broken += 1
+            print(f"{name}:{made.line}:{made.column}: is no Starlark: {made}", file=sys.stderr)
+        elif made != texts[name]:
+            changed += 1
+            if args.check:
+                print(f"{name}: would be written otherwise")
+                continue
+            try:
+                replace(Path(name), lambda file, made=made: file.write(made.encode()))  # type: ignore[misc]
+            except OSError as error:
+                raise Problem(f"{name}: {error.strerror}") from error
+            print(f"{name}: formatted")
     if not changed and not broken:
-        print(f"{seen} file{'s' if seen != 1 else ''}: nothing to change")
+        print(f"{len(texts)} file{'s' if len(texts) != 1 else ''}: nothing to change")
     return int(bool(broken or (args.check and changed)))
 
 
