@@ -26,7 +26,7 @@ ALL = (Seek("", check=True), Seek("a"))
 
 def asked(text: str, seek: tuple[Seek, ...] = ALL, **more: object) -> Evaluated:
     files = {"x.cue": f"package main\n{text}\n".encode()}
-    return cue.evaluate(Evaluation(files, seek=seek, **more), seconds=5, memory=FEW)  # type: ignore[arg-type]
+    return cue.evaluate(Evaluation(files, seek=seek, **more), seconds=30, memory=FEW)  # type: ignore[arg-type]
 
 
 def test_it_is_of_a_version_that_it_tells() -> None:
@@ -95,7 +95,7 @@ HOSTILE = {
     ),
     "a list without end": (
         'import "list"\na: list.Range(0, 1000000000, 1)',
-        "more than the 256 MiB|did not end",
+        "more than the 256 MiB",
     ),
     "data that is very deep": ("a: " + "{a: " * 2000 + "1" + "}" * 2000, "nests too deeply"),
 }
@@ -104,9 +104,10 @@ HOSTILE = {
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_cue_ends(what: str) -> None:
     text, why = HOSTILE[what]
+    seconds = 1 if "1 s" in why else 30  # only what never ends is not waited for
     with pytest.raises(cue.CueFailed, match=why):
         cue.evaluate(
-            Evaluation({"x.cue": f"package main\n{text}\n".encode()}, seek=ALL), seconds=1, memory=FEW
+            Evaluation({"x.cue": f"package main\n{text}\n".encode()}, seek=ALL), seconds=seconds, memory=FEW
         )
 
 
@@ -136,7 +137,7 @@ def test_what_reaches_too_far_is_refused(what: str) -> None:
     body = text if "\npackage" in text else f"package main\n{text}"
     module = b'module: "example.com/m"\nlanguage: version: "v0.12.0"\n'
     found = cue.evaluate(
-        Evaluation({"cue.mod/module.cue": module, "x.cue": body.encode()}, seek=ALL), seconds=5, memory=FEW
+        Evaluation({"cue.mod/module.cue": module, "x.cue": body.encode()}, seek=ALL), seconds=30, memory=FEW
     )
     assert why in found.problems[0].message
 
@@ -175,8 +176,8 @@ LYING = {
     "echo 'panic: a bug' >&2; printf abc": "the evaluator failed: panic: a bug",
     r"printf '\377\377\377\377\0\0\0\0'": "the evaluator failed",
     r"printf '\0\0\0\2\0\0\0\0[]'": "the evaluator failed",
-    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\2\0\0\0\0{}'; cat >/dev/null": "the evaluator failed: None",
-    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\15\0\0\0\2{\42fine\42:true}{}'; cat >/dev/null": "answer cannot be read",
+    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\2\0\0\0\0{}'; exec cat >/dev/null": "the evaluator failed: None",
+    r"printf '\0\0\0\2\0\0\0\0{}\0\0\0\15\0\0\0\2{\42fine\42:true}{}'; exec cat >/dev/null": "answer cannot be read",
     "echo 'fatal error: runtime: out of memory' >&2; exit 2": "more than the 256 MiB",
     "exec sleep 60": "did not end within 0.5 s",
 }
@@ -191,8 +192,9 @@ def test_a_program_that_breaks_hangs_or_lies_is_told(
     broken.chmod(0o755)
     monkeypatch.setattr(cue, "program", lambda: str(broken))
     files = {"x.cue": b"package main\n", "large.txt": bytes(1 << 20)}
+    seconds = 0.5 if "0.5 s" in LYING[script] else 30
     with pytest.raises(cue.CueFailed, match=re.escape(LYING[script])):
-        cue.evaluate(Evaluation(files, seek=ALL), seconds=0.5, memory=FEW)
+        cue.evaluate(Evaluation(files, seek=ALL), seconds=seconds, memory=FEW)
 
 
 def test_without_the_package_there_is_no_cue(monkeypatch: pytest.MonkeyPatch) -> None:
