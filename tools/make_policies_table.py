@@ -12,6 +12,7 @@ from fairlead.tongues.rego.builtins import BUILTINS
 TITLES = {
     "admissionpolicies": "Kubernetes' admission policies",
     "gatekeeper": "Gatekeeper",
+    "imagepolicy": "policy-controller (sigstore)",
     "jspolicy": "jsPolicy",
     "kubewarden": "Kubewarden",
     "kyverno": "Kyverno",
@@ -24,11 +25,14 @@ NOTES = {
     "expansion of workloads into pods, the inventory of what is there.",
     "jspolicy": "JavaScript in a worker of its own: validating, mutating and controller policies. Neither network nor files; "
     "npm dependencies come in a JsPolicyBundle.",
-    "kubewarden": "WebAssembly in a worker of its own: waPC, WASI, OPA and Gatekeeper modules, from `file://` and `https://`. "
-    "Registries and signatures are to come.",
+    "imagepolicy": "Signatures and attestations of images: keys, certificates of identities, logs, timestamps, TrustRoots of one's own; "
+    "policies over what was attested in Rego, and in CUE where CUE is installed. Tags become digests. Namespaces take part by "
+    "their label `policy.sigstore.dev/include`. Offline, an image is an error; `fairlead judge --verify-images` asks registries.",
+    "kubewarden": "WebAssembly in a worker of its own: waPC, WASI, OPA and Gatekeeper modules, from `file://`, `https://` and "
+    "`registry://`. Guests may have images' signatures verified.",
     "kyverno": "Validate, mutate, generate, cleanup, exceptions; the older kinds with patterns and JMESPath, and the newer ones in "
-    "CEL. Signatures of images (verifyImages, ImageValidatingPolicy) are read, and judged as soon as they can be verified; "
-    "until then a finding says so.",
+    "CEL. Signatures of images (verifyImages, ImageValidatingPolicy) are verified at admission and by "
+    "`fairlead judge --verify-images`: cosign's and sigstore's, not Notary's.",
     "podsecurity": "The labels of Namespaces (`pod-security.kubernetes.io/enforce`, `audit`, `warn`), always on; exemptions and "
     "defaults as in the API server's configuration.",
 }

@@ -23,6 +23,7 @@ MANAGER = "fairlead"
 _SOURCES: Mapping[str, str] = {
     "admissionpolicies": "ValidatingAdmissionPolicy",
     "gatekeeper": "Gatekeeper",
+    "imagepolicy": "policy-controller",
     "jspolicy": "jsPolicy",
     "kubewarden": "kubewarden",
     "kyverno": "kyverno",

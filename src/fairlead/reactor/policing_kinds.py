@@ -123,6 +123,8 @@ KINDS: Sequence[Row] = (
     Row("policy.jspolicy.com", "v1beta1", "JsPolicy", "jspolicies", "jsp", False, _JSPOLICY),
     Row("policy.jspolicy.com", "v1beta1", "JsPolicyBundle", "jspolicybundles"),
     Row("policy.jspolicy.com", "v1beta1", "JsPolicyViolations", "jspolicyviolations"),
+    Row("policy.sigstore.dev", "v1beta1 v1alpha1", "ClusterImagePolicy", "clusterimagepolicies", "cip", False, (_READY, _AGE)),
+    Row("policy.sigstore.dev", "v1alpha1", "TrustRoot", "trustroots", "", False, (_READY, _AGE)),
     Row("wgpolicyk8s.io", "v1alpha2", "PolicyReport", "policyreports", "polr", True, _REPORT),
     Row("wgpolicyk8s.io", "v1alpha2", "ClusterPolicyReport", "clusterpolicyreports", "cpolr", False, _REPORT),
 )  # fmt: skip

@@ -44,7 +44,7 @@ def whole(image: str) -> str:
     if registry in {"docker.io", _HUB}:
         registry = _HUB
         repository = repository if "/" in repository else f"library/{repository}"
-    if not _REGISTRY.match(registry) or not _REPOSITORY.match(repository):
+    if not named or not _REGISTRY.match(registry) or not _REPOSITORY.match(repository):
         raise BadName(f"could not parse reference: {image}")
     return f"{registry}/{repository}@{digest}" if at else f"{registry}/{repository}:{tag or 'latest'}"
 

@@ -219,9 +219,11 @@ def _fits(key: Key, candidate: Candidate, digest: str) -> bool:
     """Whether the signature is the key's: over the message, or over the artifact itself where only its digest is known."""
     if candidate.message is not None:
         return key.signed(candidate.signature, candidate.message)
-    return digest == f"sha256:{candidate.digest.hex()}" and key.signed_digest(
-        candidate.signature, candidate.digest
-    )
+    if digest != f"{candidate.algorithm}:{candidate.digest.hex()}":
+        return False
+    if candidate.file is not None:
+        return key.signed(candidate.signature, candidate.file)
+    return key.signed_digest(candidate.signature, candidate.digest, candidate.algorithm)
 
 
 def _claim(candidate: Candidate, digest: str, predicate: str) -> Claim:
