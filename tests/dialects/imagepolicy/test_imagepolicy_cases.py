@@ -72,12 +72,12 @@ def run(case: dict[str, Any]) -> tuple[Verdict, list[dict[str, Any]]]:
     subject = subject_of(
         resource, PLURALS[resource["kind"]], space=space, operation=case.get("operation", "CREATE")
     )
-    while True:
+    verdict: Verdict | None = None
+    while verdict is None:
         around = Surroundings(view=view, now=NOW, kinds=KindNames(Catalogue()), answers=answers)
         try:
             changed, said = mutate(subject, book, around)
             verdict = Verdict(changed, said + judge(changed, book, around))
-            break
         except Lacking as lacking:
             for need in lacking.needs:
                 detail = dict(need.detail)

@@ -22,8 +22,9 @@ from fairlead.drivers.signatures.faults import BadProof, BadTrust, Unsigned, Unv
 from fairlead.drivers.signatures.keys import generate, public_of
 from fairlead.drivers.signatures.roots import Root, embedded, read_root
 from fairlead.drivers.signatures.signing import KeySigner, attest_artifact, sign_artifact
-from fairlead.drivers.signatures.statements import SIGNING, statement
+from fairlead.drivers.signatures.statements import statement
 from fairlead.drivers.signatures.verifying import Authority, Proven, Verified, examine, verify_artifact
+from fairlead.judge.signatures import SIGNING
 
 HEX = "ab" * 32
 DIGEST = f"sha256:{HEX}"
