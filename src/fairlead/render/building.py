@@ -118,6 +118,15 @@ def _unknown_reference(
     _TOLD.get().add(message, hint, stack, _path(keys))
 
 
+def _unknown_kind(api: str, kind: str, known: list[str], stack: str) -> None:
+    near = building_texts.nearest(kind, known)
+    _TOLD.get().add(
+        f"Kubernetes has no kind {building_texts.quoted(kind)} in {api}",
+        f"did you mean {near}?" if near else "",
+        stack,
+    )
+
+
 def _or(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
@@ -128,6 +137,7 @@ _TELLING: Final[Mapping[str, Callable[..., Any]]] = {
     "told_any": lambda: bool(_TOLD.get().mistakes),
     "unknown_field": _unknown_field,
     "unknown_word": _unknown_word,
+    "unknown_kind": _unknown_kind,
     "unknown_reference": _unknown_reference,
 }
 
@@ -288,6 +298,8 @@ class Building:
         root = _root(file)
 
         def read(path: str) -> str:
+            if not isinstance(path, str):
+                raise TypeError('file() wants a path, such as file("README.md")')
             data = self._files.get(starlark.beside(path, f"{root}_"))
             if data is None:
                 names = [name.removeprefix(root) for name in self._files if name.startswith(root)]
@@ -298,6 +310,8 @@ class Building:
             return _text(data)
 
         def glob(pattern: str) -> dict[str, str]:
+            if not isinstance(pattern, str):
+                raise TypeError('files() wants a pattern, such as files("conf/*.ini")')
             return {
                 name.rpartition("/")[2]: _text(data)
                 for name, data in sorted(self._files.items())

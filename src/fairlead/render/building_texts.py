@@ -273,6 +273,28 @@ def _times(text: str, factor: float) -> str:
     return quantities.write(amount, quantities.form_of(text))
 
 
+def _amounts(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, which says of texts that are no amounts that they are none."""
+
+    def call(*given: Any) -> Any:
+        try:
+            return function(*given)
+        except ValueError:
+            texts = [str(one) for each in given for one in (each if isinstance(each, list) else [each])]
+            wrong = next((one for one in texts if not _is_amount(one)), "")
+            raise ValueError(f'{quoted(wrong)} is no amount such as "100m" or "64Mi"') from None
+
+    return call
+
+
+def _is_amount(text: str) -> bool:
+    try:
+        quantities.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 CALLS: Final[dict[str, Callable[..., Any]]] = {
     "quantity_fault": quantity_fault,
     "image_fault": image_fault,
@@ -285,10 +307,10 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
     "base64_encoded": lambda text: base64.b64encode(text.encode()).decode(),
     "base64_decoded": _decoded,
     "yaml_text": lambda text: yamls.dump(orjson.loads(text)),
-    "compare_quantities": quantities.compare,
-    "quantity_total": lambda amounts: quantities.total(*amounts),
-    "quantity_times": _times,
-    "quantity_whole": lambda text: quantities.whole(quantities.parse(text)),
+    "compare_quantities": _amounts(quantities.compare),
+    "quantity_total": _amounts(lambda amounts: quantities.total(*amounts)),
+    "quantity_times": _amounts(_times),
+    "quantity_whole": _amounts(lambda text: quantities.whole(quantities.parse(text))),
     "duration_seconds": _seconds,
 }
 """What Starlark calls by these names."""

@@ -19,6 +19,14 @@ _SAID: Final = (
     ),
     (re.compile(rf"\AFound `([^`]+)` extra named parameter\(s\) {_CALL}"), r"\2() takes no `\1`"),
     (
+        re.compile(r"\AFound \d+ extra positional argument\(s\) for call to `?\S*lambda`?\Z"),
+        "a constructor is given its fields by name, such as name = ...",
+    ),
+    (
+        re.compile(r"\AOperation `\[\]` not supported for types `struct` and `string`"),
+        'this is read with a dot, as in values.name, not with ["name"]',
+    ),
+    (
         re.compile(rf"\AFound (\d+) extra positional argument\(s\) {_CALL}"),
         r"\2() is given \1 arguments too many",
     ),

@@ -245,7 +245,8 @@ def _custom_type(
     for field, inner in _mapping(schema.get("properties")).items():
         fields[field] = _custom_shape(out, f"{at}.{field}", f"{short}.{field}", _mapping(inner))
     if gvk or schema.get("x-kubernetes-embedded-resource"):
-        fields |= {"apiVersion": ["text", ""], "kind": ["text", ""], "metadata": ["object", META]}
+        api, kind = (["enum", [word]] for word in gvk) if gvk else (["text", ""], ["text", ""])
+        fields |= {"apiVersion": api, "kind": kind, "metadata": ["object", META]}
         out[at]["required"] = [
             name for name in out[at]["required"] if name not in {"apiVersion", "kind", "metadata"}
         ]

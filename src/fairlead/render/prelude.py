@@ -150,11 +150,19 @@ def health(what, kind = "", *, namespace = "", name = "", current = "", failed =
 def meta_of(name, namespace, labels, annotations):
     return {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
 
+def is_mapping(field, value):
+    if type(value) == "dict":
+        return True
+    oops((None, field), "`%s` must be a mapping, is %s" % (field, said(value)))
+    return False
+
 def hashed(name, data):
     return "%s-%s" % (name, content_hash(json.encode(data)))
 
 def config_map(name, data = {}, *, binary = {}, namespace = None, labels = None, annotations = None, immutable = True, hashed_name = True):
     """A ConfigMap whose name ends with a hash of what it holds, so that whoever refers to it starts anew when that changes."""
+    if not is_mapping("data", data) or not is_mapping("binary", binary):
+        data, binary = {}, {}
     texts = {k: v if type(v) == "string" else loose(v, (None, k)) for k, v in data.items()}
     coded = {k: base64_encoded(v) for k, v in binary.items()}
     full = hashed(name, [texts, coded]) if hashed_name else name
@@ -164,7 +172,7 @@ def config_map(name, data = {}, *, binary = {}, namespace = None, labels = None,
 def secret(name, data = {}, *, type = "Opaque", namespace = None, labels = None, annotations = None, immutable = True, hashed_name = True):
     """A Secret of texts, which are encoded here; named as config_map() names."""
     coded = {}
-    for k, v in data.items():
+    for k, v in data.items() if is_mapping("data", data) else []:
         fault = not_text(v)
         if fault:
             oops(((None, "data"), k), "`%s` must be a text, is %s" % (k, said(v)))
@@ -222,7 +230,11 @@ def merged(*values):
     out = {}
     for value in values:
         if value != None:
-            out = laid_over(out, data_of(value))
+            plain = data_of(value)
+            if type(plain) == "dict":
+                out = laid_over(out, plain)
+            else:
+                oops(None, "merged() wants mappings, is given %s" % said(value))
     return out
 
 def laid_over(under, over):
@@ -373,6 +385,10 @@ def finished(item, part, types, kinds, spoiled):
         return None, "", True
     known = kinds.get(api + " " + name) or KINDS.get(api + " " + name)
     if known == None:
+        own = [key.split(" ")[1] for key in KINDS if key.startswith(api + " ")]
+        if own:
+            unknown_kind(api, name, own, part.stack)
+            return None, "", True
         meta = item.get("metadata")
         if type(meta) != "dict" or type(meta.get("name")) != "string" or not meta["name"]:
             mistake_at(part.stack, "%s of %s needs a name" % (name, api), 'write metadata = {"name": ...}')

@@ -62,7 +62,8 @@ def said(v):
 def made(v):
     """The type that a value was made as by a constructor, or "". Kinds also carry where they were made."""
     mark = getattr(v, "", "")
-    return mark if type(mark) == "string" else mark[0]
+    name = mark if type(mark) == "string" else mark[0]
+    return name.removeprefix("!")
 
 def named(at, key):
     """What to call a field in a message."""
@@ -237,26 +238,41 @@ def loose(v, at):
 
 # --- branches
 
+def as_list(item, v, key):
+    """How to make a list of a value that is none."""
+    if type(v) == "string":
+        return "write " + json.encode(v.split(" ") if key in ("command", "args") else [v]) if len(v) < 60 else ""
+    if type(v) == "dict" and item[0] == obj:
+        for k in v:
+            if k not in item[1].fields:
+                return 'write [{"name": ..., "value": ...}]' if key == "env" else ""
+    return "write [...] around it" if type(v) in ("dict", "struct", "int") else ""
+
 def listing(shape, v, at, key):
     if type(v) != "list" and type(v) != "tuple":
-        return wrong(at, key, "a list", v, "write [...] around it" if type(v) in ("string", "dict", "struct", "int") else "")
+        return wrong(at, key, "a list", v, as_list(shape[1], v, key))
     here = (at, key)
     item = shape[1]
     check = item[0]
     out = []
+    fine = True
     i = 0
     for x in v:
         if x != None:
             kept = check(item, x, here, i)
             if kept != None:
                 out.append(kept)
+            else:
+                fine = False
         i += 1
     if shape[3] != None and i < shape[3]:
         oops(here, "%s needs at least %d items, has %d" % (named(at, key), shape[3], i))
     if shape[4] != None and i > shape[4]:
         oops(here, "%s may have at most %d items, has %d" % (named(at, key), shape[4], i))
     keys = shape[2]
-    if keys != None and len(out) > 1 and len(out) == i:
+    if not fine:
+        return None
+    if keys != None and len(out) > 1:
         repeated(out, keys, here, key)
     return out
 
@@ -288,27 +304,36 @@ def mapping(shape, v, at, key):
     check = item[0]
     form = shape[2]
     out = {}
+    fine = True
     for k, x in v.items():
         if type(k) != "string":
             oops(here, "a key of %s must be a text, is %s" % (named(at, key), said(k)))
-        elif x != None and (form == None or form(k, here, k)):
-            kept = check(item, x, here, k)
+            fine = False
+        elif x != None:
+            kept = check(item, x, here, k) if form == None or form(k, here, k) else None
             if kept != None:
                 out[k] = kept
-    return out
+            else:
+                fine = False
+    return out if fine else None
 
 def obj(shape, v, at, key):
     t = type(v)
     if t == "struct":
+        mark = getattr(v, "", "")
+        if mark == shape[1].name:
+            return v
         name = made(v)
         if name:
-            if name == shape[1].name:
-                return v
+            if mark == "!" + shape[1].name:  # what is wrong with it has been told
+                return None
             if name.rpartition(".")[2] != shape[1].short:
                 return wrong(at, key, a(shape[1].short), v)
         return make(shape[1], {k: getattr(v, k) for k in dir(v) if k}, (at, key))
     if t == "dict":
         return make(shape[1], v, (at, key))
+    if shape[1].short == "ServiceBackendPort" and t in ("int", "string"):
+        return wrong(at, key, "a ServiceBackendPort", v, "write {%s: %s}" % ('"number"' if t == "int" else '"name"', json.encode(v)))
     hint = "write a mapping, or call %s(...)" % shape[1].short if t != "list" else "it is one, not a list of them"
     return wrong(at, key, a(shape[1].short), v, hint)
 
@@ -345,22 +370,21 @@ def filled(t, given, at):
     return out, fine
 
 def make(t, given, at):
-    """An inner object of a type."""
+    """An inner object of a type; one that is wrong is nothing within another, and marked where a constructor was called for it."""
     out, fine = filled(t, given, at)
+    if not fine:
+        if at != None:
+            return None
+        out[""] = "!" + t.name
+        return struct(**out)
     out[""] = t.name
     result = struct(**out)
-    if fine:
-        for rule in t.rules:
-            rule(result, at)
+    for rule in t.rules:
+        rule(result, at)
     return result
 
 def kind(t, given):
     """A whole object, with where it was made."""
-    for k in ("apiVersion", "kind"):
-        have = given.get(k)
-        want = t.kind if k == "kind" else t.api_version
-        if have != None and have != want:
-            oops((None, k), "the %s of a %s is %s, not %s" % (k, t.short, json.encode(want), json.encode(have) if type(have) == "string" else said(have)), "leave it out")
     out, fine = filled(t, given, None)
     if t.name_form != None and fine:
         meta = out.get("metadata")

@@ -28,6 +28,8 @@ def is_subdomain(v):
 
 def tidy(v):
     """What a name would be with what is not allowed put right."""
+    if "/" in v or ":" in v:
+        return ""
     out = "".join([c if c in LABEL else "-" for c in v.lower().elems()]).strip("-")[:63].strip("-")
     return 'write "%s"' % out if out and out != v else ""
 
@@ -47,6 +49,9 @@ def dns_subdomain(v, at, key):
     return bad(at, key, "at most 253 lowercase letters, digits, - and ., each part beginning and ending with a letter or digit", v, tidy(v))
 
 def host(v, at, key):
+    if "://" in v:
+        bare = v.partition("://")[2].partition("/")[0].partition(":")[0]
+        return bad(at, key, "the name of a host", v, 'write "%s"' % bare if is_subdomain(bare) else "")
     return dns_subdomain(v[2:] if v.startswith("*.") else v, at, key)
 
 def path_segment(v, at, key):
@@ -205,6 +210,8 @@ def resources(o, at):
             v = amounts.get(name)
             if type(v) == "string" and v.endswith("m"):
                 oops(((at, where), name), "`%s` is %s, thousandths of a byte" % (name, json.encode(v)), 'did you mean "%sMi"?' % v[:-1])
+            elif v != None and 0 < len(str(v)) and not str(v).strip(DIGITS) and 0 < int(v) and int(v) < 1048576:
+                oops(((at, where), name), "`%s` is %s bytes, less than anything needs" % (name, v), 'did you mean "%sMi"?' % v)
     for name, request in requests.items():
         limit = limits.get(name)
         if limit != None and request != limit and compare_quantities(str(request), str(limit)) > 0:

@@ -49,7 +49,7 @@ _CANCELLED = "Evaluation cancelled"
 _OVERFLOW = "Starlark call stack overflow"
 _PLACE = re.compile(r"^ *--> (.+):([0-9]+):([0-9]+)$", re.MULTILINE)
 _FRAME = re.compile(r"^  \* (.+):([0-9]+), in (.+)\n(?:      (.*)(?:\n|$))?", re.MULTILINE)
-_PREFIX = re.compile(r"\A(?:Parse error|ValueError|fail): ")
+_PREFIX = re.compile(r"\A(?:Parse error|ValueError|TypeError|fail): ")
 _MESSAGE = re.compile(r"^error: (.*)", re.MULTILINE | re.DOTALL)
 
 
