@@ -252,3 +252,50 @@ def test_a_difference_shows_no_secret() -> None:
     assert not any(value in line for line in lines for value in ("b2xk", "bmV3", "c2FtZQ=="))
     assert any(line.startswith("-") and "a:" in line for line in lines)
     assert differences([before], [before], "a", "b") == []
+
+
+@pytest.fixture
+def pushed(shop: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["mod", "push", shop, f"layout:{tmp_path}/registry"]) == 0
+    capsys.readouterr()
+    return f"layout:{tmp_path}/registry:1.0.0"
+
+
+def test_a_module_in_a_registry(capsys: pytest.CaptureFixture[str], pushed: str, shop: str) -> None:
+    assert run(capsys, pushed, "--name", "shop")[0] == run(capsys, shop)[0]
+    err = run(capsys, pushed.replace("1.0.0", "9.9.9"), code=2)[1]
+    assert err.startswith("error: ")
+    assert "9.9.9" in err
+
+
+def test_what_is_not_signed_is_not_unpacked(
+    capsys: pytest.CaptureFixture[str], pushed: str, tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    key = tmp_path / "key.pem"
+    key.write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    out, err = run(capsys, pushed, "--verify-key", str(key), code=2)
+    assert out == ""
+    assert "sign" in err
+    assert "nothing of it was unpacked" in err
+
+
+def test_dependencies_are_fetched_only_where_that_is_allowed(
+    capsys: pytest.CaptureFixture[str], pushed: str, tmp_path: Path
+) -> None:
+    user = made(tmp_path / "user", MODULE)
+    wanted = f"spec: {{version: 1.0.0, dependencies: [{{name: shop, source: '{pushed}'}}]}}"
+    (tmp_path / "user/module.yaml").write_text(
+        MODULE["module.yaml"].replace("spec: {version: 1.0.0}", wanted)
+    )
+    code = (tmp_path / "user/module.star").read_text()
+    (tmp_path / "user/module.star").write_text(f'load("@shop/module.star", _theirs = "Values")\n{code}')
+    err = run(capsys, user, code=1)[1]
+    assert "is needed and not here" in err
+    assert "--allow-fetch" in err
+    run(capsys, user, "--allow-fetch")

@@ -154,6 +154,6 @@ async def wished(
         namespace=where.namespace,
         revision=number,
         moment=moment,
-        allow_fetch=args.allow_fetch,
+        args=args,
     )
     return desired(made, where, source=source.where, digest=source.digest, moment=moment)

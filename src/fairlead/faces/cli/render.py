@@ -60,6 +60,7 @@ def declare(verbs: Verbs) -> None:
     parser.add_argument("--include-hooks", "--hooks", action="store_true", help="also what is run once and then gone: hooks and jobs before and after")  # fmt: skip
     parser.add_argument("--include-tests", "--tests", action="store_true", help="also the package's tests")
     sources.substitution_options(parser)
+    sources.registry_options(parser)
     parser.add_argument("--diff", metavar="cluster|revision[:N]", nargs="?", const="cluster", default="", help="print how the objects differ from the cluster's, or from a revision's (default: cluster)")  # fmt: skip
     sources.capability_options(parser)
     group = parser.add_argument_group("which cluster (for --diff)")
@@ -77,15 +78,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         given = sources.layers(args)
         try:
-            source = sources.load(args.source)
+            source = sources.load(args.source, args)
         except Mistaken as mistaken:
             sources.say(mistaken)
             return 2
         from fairlead.reactor.rendering import render_source
 
-        rendered = render_source(
-            source, given, sources.context(args, source), fetch=sources.fetch if args.allow_fetch else None
-        )
+        rendered = render_source(source, given, sources.context(args, source), fetch=sources.fetching(args))
     except Mistaken as mistaken:
         sources.say(mistaken, source)
         return 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fairlead.faces.cli.problems import Problem
 from fairlead.render.packages import Capabilities, Context, Layer, Mistake, Mistaken
+from fairlead.words import Where
 
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
@@ -74,6 +75,21 @@ def substitution_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-fetch", action="store_true", help="fetch dependencies that the package does not hold from their registries")  # fmt: skip
 
 
+def registry_options(parser: argparse.ArgumentParser) -> None:
+    """Add how registries are talked to, and by whom what is pulled must be signed. Who calls has --data-dir already."""
+    from fairlead.faces.cli.verifying import declare_options
+
+    group = parser.add_argument_group("registry")
+    group.add_argument(
+        "--plain-http",
+        action="store_true",
+        help="talk to the registry without TLS (this machine's own needs no word)",
+    )
+    group.add_argument("--insecure", action="store_true", help="do not check the registry's certificate")
+    group.add_argument("--ca-file", type=Path, metavar="PEM", help="trust these authorities too")
+    declare_options(parser)
+
+
 def declare_source_options(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """Add all that names a package and gives it values, for verbs that work on a cluster. An optional SOURCE is "" when it is left out."""
     words: dict[str, Any] = {"nargs": "?", "default": ""} if optional else {}
@@ -85,6 +101,7 @@ def declare_source_options(parser: argparse.ArgumentParser, *, optional: bool = 
     )
     values_options(parser)
     substitution_options(parser)
+    registry_options(parser)
 
 
 def layers(args: argparse.Namespace) -> list[Layer]:
@@ -184,9 +201,9 @@ def default_name(source: Source) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-")[:53].strip("-") or "instance"
 
 
-def load(text: str) -> Source:
-    """Return the package at a SOURCE. Raises Mistaken."""
-    from fairlead.reactor.rendering_fetching import is_remote, open_source
+def load(text: str, args: argparse.Namespace | None = None) -> Source:
+    """Return the package at a SOURCE; `args` say how registries are talked to and what must be signed. Raises Mistaken and Problem."""
+    from fairlead.reactor.rendering_fetching import is_remote
 
     if not is_remote(text):
         from fairlead.reactor.rendering_loading import load_source
@@ -194,23 +211,55 @@ def load(text: str) -> Source:
         return load_source(text, stdin=sys.stdin.buffer)
     import asyncio
 
-    return asyncio.run(open_source(text))
+    return asyncio.run(_opened(text, args or argparse.Namespace()))
+
+
+async def _opened(text: str, args: argparse.Namespace) -> Source:
+    from fairlead.drivers.oci.errors import RegistryError
+    from fairlead.faces.cli import shipping, verifying
+    from fairlead.reactor.rendering_fetching import open_source
+
+    how = _complete(args)
+    try:
+        async with shipping.reached(how, text) as (place,):
+            return await open_source(text, store=place.store, accept=verifying.accept(how))
+    except RegistryError as error:
+        raise Mistaken(Mistake(str(error).removeprefix(f"{text}: "), Where(text))) from error
+
+
+def _complete(args: argparse.Namespace) -> argparse.Namespace:
+    """Return arguments with all that registries and signatures want to know, for verbs that do not have every option."""
+    usual: dict[str, Any] = {"plain_http": False, "insecure": False, "ca_file": None, "data_dir": None, "verify_key": [], "verify_identity": [],
+             "verify_issuer": "", "verify_policy": [], "trust_root": ""}  # fmt: skip
+    return argparse.Namespace(**{**usual, **vars(args)})
+
+
+async def fetched(needs: Sequence[Need], args: argparse.Namespace) -> dict[Need, Any]:
+    """Answer Needs of packages from registries, each checked as the SOURCE itself is; none without --allow-fetch."""
+    from fairlead.drivers.oci.errors import RegistryError
+    from fairlead.faces.cli import shipping, verifying
+    from fairlead.reactor.rendering_fetching import is_remote, package_files
+
+    found: dict[Need, Any] = {}
+    how = _complete(args)
+    for need in needs if getattr(args, "allow_fetch", False) else ():
+        address = need.about.name
+        if not is_remote(address):
+            found.update(await package_files([need]))  # it says what is wrong with that
+        try:
+            async with shipping.reached(how, address) as (place,):
+                found.update(await package_files([need], store=place.store, accept=verifying.accept(how)))
+        except RegistryError as error:
+            raise Mistaken(Mistake(str(error).removeprefix(f"{address}: "), Where(address))) from error
+    return found
 
 
 def loaded(args: argparse.Namespace) -> Source:
     """Return the package that is named. Raises Problem."""
     try:
-        return _in_thread(args.source)
+        return load(args.source, args)
     except Mistaken as mistaken:
         raise problem(mistaken, code=2) from mistaken
-
-
-def _in_thread(text: str) -> Source:
-    """Load where an event loop may run already."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(load, text).result()
 
 
 async def rendered(
@@ -222,19 +271,20 @@ async def rendered(
     namespace: str,
     revision: int = 1,
     moment: Moment = "install",
-    allow_fetch: bool = False,
+    args: argparse.Namespace | None = None,
 ) -> Rendered:
     """Render for a cluster: it is asked what it can do, and for objects that the package looks at. Raises Problem, Refusal, Unreachable."""
     from fairlead.reactor.rendering import render_source_async
-    from fairlead.reactor.rendering_fetching import capabilities_of, cluster_answers, package_files
+    from fairlead.reactor.rendering_fetching import capabilities_of, cluster_answers
 
     able = Capabilities()
     if cluster is not None and source.sort in {"module", "chart", "timoni"}:
         able = await capabilities_of(cluster)
 
     async def answer(needs: Sequence[Need]) -> Mapping[Need, Any]:
-        packages = [need for need in needs if need.what == "package.files"]
-        found: dict[Need, Any] = dict(await package_files(packages)) if packages and allow_fetch else {}
+        found = await fetched(
+            [need for need in needs if need.what == "package.files"], args or argparse.Namespace()
+        )
         if cluster is not None:
             found.update(
                 await cluster_answers(cluster, [need for need in needs if need.what != "package.files"])
@@ -248,14 +298,15 @@ async def rendered(
         raise problem(mistaken, source) from mistaken
 
 
-def fetch(needs: Sequence[Need]) -> Mapping[Need, Any]:
-    """Answer Needs without a cluster: packages come from registries, and objects are absent, as in a dry run."""
-    import asyncio
+def fetching(args: argparse.Namespace) -> Callable[[Sequence[Need]], Mapping[Need, Any]]:
+    """Return what answers Needs without a cluster: packages come from registries where that is allowed, objects are absent."""
 
-    from fairlead.reactor.rendering_fetching import package_files
+    def fetch(needs: Sequence[Need]) -> Mapping[Need, Any]:
+        import asyncio
 
-    wanted = [need for need in needs if need.what == "package.files"]
-    return asyncio.run(package_files(wanted)) if wanted else {}
+        return asyncio.run(fetched([need for need in needs if need.what == "package.files"], args))
+
+    return fetch
 
 
 # How mistakes are shown
