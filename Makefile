@@ -43,6 +43,9 @@ bench: setup    ## measure, as ratios against peers on the same machine
 	@$(BIN)/python benchmarks/judge.py
 	@$(BIN)/python benchmarks/sense.py
 	@$(BIN)/python benchmarks/diagnose.py
+	@$(BIN)/python benchmarks/render.py
+	@$(BIN)/python benchmarks/converge.py
+	@$(BIN)/python benchmarks/oci.py
 
 rates: setup    ## how much of the CEL, OPA, Kyverno and Gatekeeper test suites holds ($FAIRLEAD_CORPUS, or shared/corpus)
 	@$(BIN)/python tools/rates.py
