@@ -342,13 +342,13 @@ def told_outcome(outcome: Outcome, pen: Pen) -> None:
 
 async def causes(cluster: AsyncCluster, outcome: Outcome) -> list[Finding]:
     """Return what the diagnosis finds about the objects that blocked, the nearest first; [] where it cannot look."""
+    blocked = {one.ref for one in outcome.blockers}
+    if not blocked:  # the diagnosis takes long to load
+        return []
     from fairlead.drivers.cluster import Unreachable
     from fairlead.keep.errors import Refusal
     from fairlead.reactor.examine import examine_cluster
 
-    blocked = {one.ref for one in outcome.blockers}
-    if not blocked:
-        return []
     spaces = {one.namespace for one in blocked}
     namespace = next(iter(spaces)) if len(spaces) == 1 else ""
     try:
