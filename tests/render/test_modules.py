@@ -427,3 +427,13 @@ def test_described_tells_values_with_their_lines() -> None:
         "minimum": 1,
         "where": "module.star:6",
     }
+
+
+def test_definitions_that_no_code_speaks_of_are_not_read() -> None:
+    broken = "spec:\n  group: other.example.com\n  names: {kind: [\n"
+    code = "def build(context, values):\n    return []\n"
+    assert rendered(code, files={"schemas/other.yaml": broken}).objects == ()
+    used = code.replace(
+        "[]", '[{"apiVersion": "other.example.com/v1", "kind": "A", "metadata": {"name": "a"}}]'
+    )
+    assert "the schemas cannot be read" in mistakes(used, files={"schemas/other.yaml": broken})[0]

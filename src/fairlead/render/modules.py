@@ -6,6 +6,7 @@ is told at once, each with its line. Must never depend on anything but the packa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,8 @@ from fairlead.words import Finding, Need, Ref, Severity, Where
 CODE: Final = "module.star"
 LIBRARY: Final = "library.star"
 """What `load("@name")` of a dependency means where no file is named."""
+
+_GROUP: Final = re.compile(rb"""["']?group["']?:\s*["']?([A-Za-z0-9.-]+)""")
 
 MOST_OBJECTS: Final = 20_000
 LARGEST_OBJECT: Final = 1_500_000
@@ -293,13 +296,17 @@ def _with_dependencies(
 
 
 def _custom(files: Mapping[str, bytes]) -> tuple[list[Mapping[str, Any]], list[Mistake]]:
-    """Return the CustomResourceDefinitions among the files below `schemas/`, here and in dependencies."""
+    """Return the CustomResourceDefinitions among the files below `schemas/`, here and in dependencies, that code speaks of."""
     out: list[Mapping[str, Any]] = []
     mistakes = []
+    code = b"\n".join(data for name, data in files.items() if name.endswith(".star"))
     for name in sorted(files):
         parts = name.split("/")
         if "schemas" not in parts[:-1] or not name.endswith((".yaml", ".yml", ".json")):
             continue
+        groups = set(_GROUP.findall(files[name]))
+        if groups and not any(group in code for group in groups):
+            continue  # reading YAML is the slow part, and no code speaks of these
         try:
             documents = yamls.load_all(files[name].decode())
         except (yamls.BadYaml, UnicodeDecodeError) as error:
