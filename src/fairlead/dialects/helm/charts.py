@@ -21,9 +21,19 @@ from fairlead.tongues.gotemplate.printing import float_text, quoted
 
 DEEPEST: Final = 12
 """How deep charts may lie inside charts."""
-TEXTS: Final = (
-    "name home version description icon apiVersion condition tags appVersion kubeVersion type".split()
-)
+TEXTS: Final = [
+    "name",
+    "home",
+    "version",
+    "description",
+    "icon",
+    "apiVersion",
+    "condition",
+    "tags",
+    "appVersion",
+    "kubeVersion",
+    "type",
+]
 """The fields of Chart.yaml that are texts; numbers there become texts."""
 FIELDS: Final = frozenset(
     {*TEXTS, "sources", "keywords", "maintainers", "deprecated", "annotations", "dependencies", "engine"}
@@ -156,12 +166,12 @@ def load(files: Mapping[str, bytes], where: str = "", depth: int = 0) -> Chart:
 def _inner(chart: Chart, name: str, files: Mapping[str, bytes], where: str, depth: int) -> Chart | None:
     if name[:1] in {"_", "."}:
         return None
+    if name.endswith(".tgz") and "" not in files:
+        raise BadChart(
+            f"error unpacking subchart tar in {chart.name}: expected {name}, got {name}/{min(files)}"
+        )
     try:
         if name.endswith(".tgz"):
-            if "" not in files:
-                raise BadChart(
-                    f"error unpacking subchart tar in {chart.name}: expected {name}, got {name}/{min(files)}"
-                )
             return load(unpack(files[""]), f"{where}charts/{name}/", depth + 1)
         folder = {path: data for path, data in files.items() if path}
         return load(folder, f"{where}charts/{name}/", depth + 1) if folder else None

@@ -5,10 +5,10 @@ Source: json-schema.org/draft-07, section 7.3; github.com/santhosh-tekuri/jsonsc
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Final
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
@@ -84,7 +84,7 @@ def _email(text: str) -> str:
 def _date(text: str) -> str:
     try:
         if re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", text):
-            datetime.date.fromisoformat(text)
+            date.fromisoformat(text)
             return ""
     except ValueError as fault:
         return str(fault)

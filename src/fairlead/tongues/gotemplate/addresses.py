@@ -99,7 +99,7 @@ def _find_all(must: bool) -> Callable[[str, str, int], list[str]]:
     def find_all(pattern: str, text: str, most: int) -> list[str]:
         found = Strings(match.group() for match in _spans(pattern, text, must))
         chosen = found if most < 0 else Strings(found[:most])
-        return chosen if chosen else NilList()
+        return chosen or NilList()
 
     return find_all
 
@@ -121,11 +121,7 @@ def _replace_all(must: bool, literal: bool) -> Callable[[State, str, str, str], 
         end = 0
         plain = literal or "$" not in replacement
         for match in _spans(pattern, text, must):
-            made = (
-                replacement
-                if plain
-                else _GROUP.sub(lambda name, match=match: _group(name, match), replacement)
-            )
+            made = replacement if plain else _filled(replacement, match)
             state.charge(len(made) + match.start() - end)
             parts += (text[end : match.start()], made)
             end = match.end()

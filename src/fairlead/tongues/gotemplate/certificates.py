@@ -250,10 +250,10 @@ def _made(
         algorithm = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         if isinstance(signer, dsa.DSAPrivateKey):
             raise GoError("error creating certificate: x509: only RSA, ECDSA and Ed25519 keys supported")
-        deterministic = (
-            {"ecdsa_deterministic": True} if isinstance(signer, ec.EllipticCurvePrivateKey) else {}
-        )
-        made = building.sign(signer, algorithm, **deterministic)
+        if isinstance(signer, ec.EllipticCurvePrivateKey):
+            made = building.sign(signer, algorithm, ecdsa_deterministic=True)
+        else:
+            made = building.sign(signer, algorithm)
     except (ValueError, TypeError, OverflowError) as fault:
         raise GoError(f"error creating certificate: {fault}") from None
     return _pair(made.public_bytes(serialization.Encoding.PEM).decode(), _pem(key))

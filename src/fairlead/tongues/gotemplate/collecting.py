@@ -130,7 +130,7 @@ def _concat(state: State, *lists: Any) -> list[Any]:
         if not isinstance(held, list):
             raise GoError(f"Cannot concat type {kind_name(held)} as list")
         result += held
-    return result if result else NilList()
+    return result or NilList()
 
 
 def _dict(*pairs: Any) -> dict[str, Any]:

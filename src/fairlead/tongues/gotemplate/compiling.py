@@ -5,26 +5,35 @@ the execution, what writes, `$`, and then the variables, whose places are known 
 template runs is decided here where it can be. Must never run a template. Source: go.dev/pkg/text/template.
 """
 
+# ruff: noqa: ARG001, ARG005  an expression takes the cursor and the frame, whether it needs them or not
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from fairlead.tongues.gotemplate import fields, nodes
-from fairlead.tongues.gotemplate.kinds import LETTERS, Function, GoError, type_name
+from fairlead.tongues.gotemplate.calling import (
+    MISTAKES,
+    Expression,
+    calling,
+    calls,
+    checked,
+    checking,
+    counted,
+    letter_of,
+    miscounted,
+)
+from fairlead.tongues.gotemplate.kinds import LETTERS, Function, GoError
 from fairlead.tongues.gotemplate.nodes import Tree
 from fairlead.tongues.gotemplate.printing import quoted, text_of
 from fairlead.tongues.gotemplate.states import ExecError, State
 
-Expression: TypeAlias = Callable[[Any, list[Any]], Any]
-"""(cursor, frame) -> value"""
 Writer: TypeAlias = Callable[[Any, list[Any]], None]
 """(cursor, frame) -> nothing; writes."""
 
 FIRST: Final = 3
 """The place of the first variable in a frame: before it are the state, what writes, and `$`."""
-MISTAKES: Final = (GoError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError)
-"""What a function may raise; other than GoError it is one that did not expect such an argument."""
 
 
 class Break(Exception):
@@ -61,7 +70,6 @@ class _Making:
         self._scope: list[tuple[str, int, bool]] = [("$", 2, False)]
         self._loose = False
         self.most = 0
-        self._places: dict[int, str] = {}
 
     # What goes wrong
 
@@ -361,10 +369,10 @@ class _Making:
             function = fields.method(held, name, failing, pinned)
             if function is None:
                 return None
-            given = [maker(_letter(function, place))(dot, frame) for place, maker in enumerate(makers)]
+            given = [maker(letter_of(function, place))(dot, frame) for place, maker in enumerate(makers)]
             if before is not None:
-                given.append(checked(final, _letter(function, len(given)), failing, "invalid"))
-            _counted(function, name, len(given), len(args), failing)
+                given.append(checked(final, letter_of(function, len(given)), failing, "invalid"))
+            counted(function, name, len(given), len(args), failing)
             try:
                 return function.run(*given)
             except MISTAKES as fault:
@@ -376,22 +384,22 @@ class _Making:
         self, name: nodes.Identifier, node: nodes.Node, args: list[nodes.Node], before: Expression | None
     ) -> Expression:
         function = self._functions[name.name]
-        at_name, at_node = self._failing(name), self._failing(node)
+        at_node = self._failing(node)
         count = len(args) + (before is not None)
-        wrong = _miscounted(function, name.name, count, len(args))
+        wrong = miscounted(function, name.name, count, len(args))
         if wrong:
             return self._raising(name, wrong, before)
         if name.name in {"and", "or"}:
             return self._logic(name.name == "or", args, before)
         if name.name == "call" and args:
-            function = Function(_calls(str(args[0])), "v", "v")
-        makers = [self._argument_maker(arg)(_letter(function, place)) for place, arg in enumerate(args)]
+            function = Function(calls(str(args[0])), "v", "v")
+        makers = [self._argument_maker(arg)(letter_of(function, place)) for place, arg in enumerate(args)]
         last = self._last(args[-1]) if args else name
         final: Expression | None = None
         if before is not None:
-            letter = _letter(function, len(args))
-            final = before if letter in "av" else _checking(before, letter, self._failing(last), "invalid")
-        return _calling(function, name.name, makers, final, at_node, at_name)
+            letter = letter_of(function, len(args))
+            final = before if letter in "av" else checking(before, letter, self._failing(last), "invalid")
+        return calling(function, name.name, makers, final, at_node)
 
     def _logic(self, wanted: bool, args: list[nodes.Node], before: Expression | None) -> Expression:
         parts = [self._argument_maker(arg)("v") for arg in args]
@@ -418,7 +426,7 @@ class _Making:
             isinstance(node, nodes.Variable) and not node.names and not self._find(node.name)[1]
         )
         nil = "invalid" if bare or (isinstance(node, nodes.Dot) and not self._loose) else "interface"
-        return lambda letter: value if letter in "av" else _checking(value, letter, failing, nil)
+        return lambda letter: value if letter in "av" else checking(value, letter, failing, nil)
 
     def _constant(self, node: nodes.Constant, letter: str) -> Expression:
         value = node.value
@@ -458,22 +466,11 @@ class _Making:
         return node
 
 
-def _calls(written: str) -> Callable[..., Any]:
-    """The function `call`: no value that a chart has can be called."""
-
-    def call(value: Any, *_: Any) -> Any:
-        if value is None:
-            raise GoError("call of nil")
-        raise GoError(f"non-function {written} of type {type_name(value)}")
-
-    return call
-
-
-def _dot(dot: Any, frame: list[Any]) -> Any:  # noqa: ARG001  an expression takes both
+def _dot(dot: Any, frame: list[Any]) -> Any:
     return dot
 
 
-def _nothing(dot: Any, frame: list[Any]) -> Any:  # noqa: ARG001  an expression takes both
+def _nothing(dot: Any, frame: list[Any]) -> Any:
     return None
 
 
@@ -487,142 +484,6 @@ def _continue(dot: Any, frame: list[Any]) -> None:
 
 def _slot(place: int) -> Expression:
     return lambda dot, frame: frame[place]
-
-
-def _letter(function: Function, place: int) -> str:
-    return function.params[place] if place < len(function.params) else function.rest or "a"
-
-
-def _miscounted(function: Function, name: str, count: int, written: int) -> str:
-    """What is wrong with the number of arguments, or nothing."""
-    fixed = len(function.params)
-    if function.rest:
-        if count < fixed:
-            return f"wrong number of args for {name}: want at least {fixed} got {written}"
-    elif count != fixed:
-        return f"wrong number of args for {name}: want {fixed} got {count}"
-    return ""
-
-
-def _counted(
-    function: Function, name: str, count: int, written: int, failing: Callable[[str], ExecError]
-) -> None:
-    wrong = _miscounted(function, name, count, written)
-    if wrong:
-        raise failing(wrong)
-
-
-def _checking(value: Expression, letter: str, failing: Callable[[str], ExecError], nil: str) -> Expression:
-    if letter == "s":
-
-        def text(dot: Any, frame: list[Any]) -> Any:
-            found = value(dot, frame)
-            return found if type(found) is str else checked(found, "s", failing, nil)
-
-        return text
-
-    return lambda dot, frame: checked(value(dot, frame), letter, failing, nil)
-
-
-def checked(value: Any, letter: str, failing: Callable[[str], ExecError], nil: str) -> Any:
-    """Return the value as a parameter of that type takes it; raises what Go says where it does not fit."""
-    if fields.fits(value, letter):
-        return value
-    wanted = LETTERS[letter]
-    if value is None:
-        if nil == "invalid":
-            if letter in "avmlzSBV":
-                return fields.nil_of(letter)
-            raise failing(f"invalid value; expected {wanted}")
-        raise failing(f"wrong type for value; expected {wanted}; got interface {{}}")
-    raise failing(f"wrong type for value; expected {wanted}; got {type_name(value)}")
-
-
-def _calling(
-    function: Function,
-    name: str,
-    args: list[Expression],
-    final: Expression | None,
-    failing: Callable[[str], ExecError],
-    _at_name: Callable[[str], ExecError],
-) -> Expression:
-    """The call of a function, by how many arguments there are: most have one or two."""
-    run = function.run
-
-    if function.state:
-        everything = tuple(args)
-
-        def stated(dot: Any, frame: list[Any]) -> Any:
-            given = [frame[0]]
-            last = final(dot, frame) if final is not None else None
-            for arg in everything:
-                given.append(arg(dot, frame))
-            if final is not None:
-                given.append(last)
-            try:
-                return run(*given)
-            except MISTAKES as fault:
-                raise failing(f"error calling {name}: {fault}") from None
-
-        return stated
-    if len(args) == 1 and final is None:
-        only = args[0]
-
-        def one(dot: Any, frame: list[Any]) -> Any:
-            found = only(dot, frame)
-            try:
-                return run(found)
-            except MISTAKES as fault:
-                raise failing(f"error calling {name}: {fault}") from None
-
-        return one
-    if not args and final is not None:
-        piped = final
-
-        def fed(dot: Any, frame: list[Any]) -> Any:
-            found = piped(dot, frame)
-            try:
-                return run(found)
-            except MISTAKES as fault:
-                raise failing(f"error calling {name}: {fault}") from None
-
-        return fed
-    if len(args) == 2 and final is None:
-        left, right = args
-
-        def two(dot: Any, frame: list[Any]) -> Any:
-            first, second = left(dot, frame), right(dot, frame)
-            try:
-                return run(first, second)
-            except MISTAKES as fault:
-                raise failing(f"error calling {name}: {fault}") from None
-
-        return two
-    if len(args) == 1 and final is not None:
-        front, behind = args[0], final
-
-        def both(dot: Any, frame: list[Any]) -> Any:
-            second = behind(dot, frame)
-            first = front(dot, frame)
-            try:
-                return run(first, second)
-            except MISTAKES as fault:
-                raise failing(f"error calling {name}: {fault}") from None
-
-        return both
-    every = tuple(args)
-
-    def many(dot: Any, frame: list[Any]) -> Any:
-        last = final(dot, frame) if final is not None else None
-        given = [arg(dot, frame) for arg in every]
-        if final is not None:
-            given.append(last)
-        try:
-            return run(*given)
-        except MISTAKES as fault:
-            raise failing(f"error calling {name}: {fault}") from None
-
-    return many
 
 
 def _weight(items: list[nodes.Node] | None) -> int:

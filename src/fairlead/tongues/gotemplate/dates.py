@@ -21,10 +21,21 @@ SECOND: Final = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO: Final = -62_135_596_800 * SECOND
 """The first of January of the year 1, which is Go's time that was never set."""
-_MONTHS: Final = (
-    "January February March April May June July August September October November December".split()
-)
-_WEEKDAYS: Final = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS: Final = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_WEEKDAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _LAYOUT = re.compile(
     r"January|Jan|Monday|Mon|MST|2006|__2|_2006|_2|01|02|03|04|05|06|002|15|PM|pm"
     r"|Z070000|Z07:00:00|Z0700|Z07:00|Z07|-070000|-07:00:00|-0700|-07:00|-07|[.,]0+(?![0-9])|[.,]9+(?![0-9])|1|2|3|4|5"
@@ -379,10 +390,9 @@ def _ago(state: State, value: Any) -> str:
 
 
 def _duration(value: Any) -> str:
+    seconds = int(value) if type(value) is Int64 else 0
     if type(value) is str:
         seconds = parsed(value, 10) or 0
-    else:
-        seconds = int(value) if type(value) is Int64 else 0
     return duration_text(seconds * SECOND)
 
 

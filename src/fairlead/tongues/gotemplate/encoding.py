@@ -122,10 +122,8 @@ def _from_yaml_array(text: str) -> list[Any]:
         return []
     if isinstance(found, list):
         return found
-    return [
-        "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
-        f"{_json_sort(found)} into Go value of type []interface {{}}"
-    ]
+    wrong = f"json: cannot unmarshal {_json_sort(found)} into Go value of type []interface {{}}"
+    return [f"error unmarshaling JSON: while decoding JSON: {wrong}"]
 
 
 def _from_json(text: str) -> dict[str, Any]:
@@ -199,11 +197,7 @@ def _toml_value(value: Any, depth: int = 0) -> str:
     if isinstance(value, int):
         return str(int(value))
     if type(value) is float:
-        text = (
-            float_text(value).lower()
-            if abs(value) != float("inf") and value == value
-            else float_text(value).lower()
-        )
+        text = float_text(value).lower()
         if text in {"+inf", "-inf", "nan"}:
             return text.lstrip("+")
         return text if "." in text or "e" in text else f"{text}.0"

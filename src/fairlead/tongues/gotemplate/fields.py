@@ -31,7 +31,8 @@ from fairlead.tongues.gotemplate.states import ExecError
 Failing = Callable[[str], ExecError]
 Expression = Callable[[Any, list[Any]], Any]
 
-_PLAIN: Final[frozenset[Any]] = frozenset({dict, Named, NilMap})
+_MAPS: tuple[Any, ...] = (dict, Named, NilMap)
+_PLAIN: Final = frozenset(_MAPS)
 """Maps in which a key that is not there gives nil."""
 _FITS: Final[dict[str, frozenset[Any]]] = {
     "s": frozenset({str}),
@@ -39,7 +40,7 @@ _FITS: Final[dict[str, frozenset[Any]]] = {
     "I": frozenset({Int64}),
     "b": frozenset({bool}),
     "f": frozenset({float}),
-    "m": frozenset({dict, Named, NilMap}),
+    "m": _PLAIN,
     "l": frozenset({list, NilList}),
     "z": frozenset({StringMap}),
     "S": frozenset({Strings}),

@@ -56,7 +56,7 @@ def to_int(value: Any) -> int:
     if kind in INTEGERS or kind in UNSIGNED:
         return int(wrapped(value))
     if kind is float:
-        if value != value or not _LEAST <= value <= _MOST:
+        if math.isnan(value) or not _LEAST <= value <= _MOST:
             return _LEAST
         return int(value)
     if kind is str:
@@ -137,7 +137,7 @@ def _round(value: Any, places: int, *options: float) -> float:
     except OverflowError:
         power = math.inf
     digit = power * to_float(value)
-    if math.isinf(digit) or digit != digit:
+    if math.isinf(digit) or math.isnan(digit):
         return digit / power
     part = math.modf(digit)[0]
     whole = float(math.ceil(digit) if part >= on else math.floor(digit))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from typing import Final, NoReturn
+from typing import Final
 
 from fairlead.tongues.gotemplate import lexing, nodes
 from fairlead.tongues.gotemplate.lexing import Word
@@ -116,24 +116,24 @@ class _Reading:
             self._next += 1
         return self._words[self._next]
 
-    def _fail(self, message: str, word: Word | None = None) -> NoReturn:
+    def _failure(self, message: str, word: Word | None = None) -> ParseError:
         line = (word or self._words[max(self._next - 1, 0)]).line
-        raise ParseError(f"template: {self._name}:{line}: {message}")
+        return ParseError(f"template: {self._name}:{line}: {message}")
 
-    def _unexpected(self, word: Word, context: str) -> NoReturn:
+    def _unexpected(self, word: Word, context: str) -> ParseError:
         if word.sort == "error":
             extra = ""
             if self._action_line and self._action_line != word.line:
                 extra = f" in action started at {self._name}:{self._action_line}"
                 if word.text.endswith(" action"):
                     extra = extra.removeprefix(" in action")
-            self._fail(f"{word}{extra}", word)
-        self._fail(f"unexpected {word} in {context}", word)
+            return self._failure(f"{word}{extra}", word)
+        return self._failure(f"unexpected {word} in {context}", word)
 
     def _expect(self, sort: str, context: str) -> Word:
         word = self._solid()
         if word.sort != sort:
-            self._unexpected(word, context)
+            raise self._unexpected(word, context)
         return word
 
     # Lists of nodes
@@ -151,7 +151,7 @@ class _Reading:
                 self._next = start
             node = self._text_or_action()
             if isinstance(node, Word):
-                self._fail(f"unexpected {{{{{node.text}}}}}", node)
+                raise self._failure(f"unexpected {{{{{node.text}}}}}", node)
             own.body.append(node)
         self._add(own)
 
@@ -160,13 +160,13 @@ class _Reading:
         if there is None or there.empty():
             self.trees[tree.name] = tree
         elif not tree.empty():
-            self._fail(f"template: multiple definition of template {quoted(tree.name)}")
+            raise self._failure(f"template: multiple definition of template {quoted(tree.name)}")
 
     def _definition(self) -> None:
         context = "define clause"
         word = self._solid()
         if word.sort not in {"string", "raw"}:
-            self._unexpected(word, context)
+            raise self._unexpected(word, context)
         name = self._literal(word)
         self._expect("right", context)
         self._tree(name, context)
@@ -177,7 +177,7 @@ class _Reading:
         tree = nodes.Tree(name, self._name, self._text)
         tree.body, end = self._list()
         if end.text != "end":
-            self._fail(f"unexpected {{{{{end.text}}}}} in {context}", end)
+            raise self._failure(f"unexpected {{{{{end.text}}}}} in {context}", end)
         self._variables = outer
         self._add(tree)
 
@@ -186,14 +186,14 @@ class _Reading:
         found: list[nodes.Node] = []
         self._depth += 1
         if self._depth > DEEPEST:
-            self._fail("max expression depth exceeded")
+            raise self._failure("max expression depth exceeded")
         while self._peek_solid().sort != "end of file":
             node = self._text_or_action()
             if isinstance(node, Word):
                 self._depth -= 1
                 return found, node
             found.append(node)
-        self._fail("unexpected EOF", self._peek())
+        raise self._failure("unexpected EOF", self._peek())
 
     def _text_or_action(self) -> nodes.Node | Word:
         word = self._solid()
@@ -204,7 +204,7 @@ class _Reading:
             node = self._action()
             self._action_line = 0
             return node
-        self._unexpected(word, "input")
+        raise self._unexpected(word, "input")
 
     # Actions
 
@@ -236,9 +236,9 @@ class _Reading:
         name = f"{{{{{word.text}}}}}"
         following = self._solid()
         if following.sort != "right":
-            self._unexpected(following, name)
+            raise self._unexpected(following, name)
         if not self._ranges:
-            self._fail(f"{name} outside {{{{range}}}}", following)
+            raise self._failure(f"{name} outside {{{{range}}}}", following)
         return nodes.Jump(word.at, word.text)
 
     def _branch(self, word: str) -> nodes.Branch:
@@ -254,13 +254,13 @@ class _Reading:
                 self._take()
                 self._depth += 1
                 if self._depth > DEEPEST:
-                    self._fail("max expression depth exceeded")
+                    raise self._failure("max expression depth exceeded")
                 otherwise = [self._branch(word)]
                 self._depth -= 1
             else:
                 otherwise, end = self._list()
                 if end.text != "end":
-                    self._fail(f"expected end; found {{{{{end.text}}}}}", end)
+                    raise self._failure(f"expected end; found {{{{{end.text}}}}}", end)
         del self._variables[known:]
         return nodes.Branch(pipe.at, word, pipe, body, otherwise)
 
@@ -284,7 +284,7 @@ class _Reading:
 
     def _called(self, word: Word, context: str) -> str:
         if word.sort not in {"string", "raw"}:
-            self._unexpected(word, context)
+            raise self._unexpected(word, context)
         return self._literal(word)
 
     # Pipelines
@@ -303,7 +303,7 @@ class _Reading:
                 self._next = start
                 pipe.commands.append(self._command())
             else:
-                self._unexpected(word, context)
+                raise self._unexpected(word, context)
 
     def _declarations(self, pipe: nodes.Pipe, context: str) -> None:
         while self._peek_solid().sort == "variable":
@@ -321,8 +321,8 @@ class _Reading:
                 if context == "range" and len(pipe.variables) < 2:
                     if self._peek_solid().sort in {"variable", "right", ")"}:
                         continue
-                    self._fail("range can only initialize variables", self._peek())
-                self._fail(f"too many declarations in {context}", following)
+                    raise self._failure("range can only initialize variables", self._peek())
+                raise self._failure(f"too many declarations in {context}", following)
             self._next = start
             return
 
@@ -332,10 +332,10 @@ class _Reading:
 
     def _check(self, pipe: nodes.Pipe, context: str) -> None:
         if not pipe.commands:
-            self._fail(f"missing value for {context}")
+            raise self._failure(f"missing value for {context}")
         for stage, command in enumerate(pipe.commands[1:], 2):
             if isinstance(command.args[0], nodes.Constant | nodes.Dot):
-                self._fail(f"non executable command in pipeline stage {stage}")
+                raise self._failure(f"non executable command in pipeline stage {stage}")
 
     def _command(self) -> nodes.Command:
         command = nodes.Command(self._peek_solid().at)
@@ -351,10 +351,10 @@ class _Reading:
             if word.sort in {"right", ")"}:
                 self._next = start
             elif word.sort != "pipe":
-                self._unexpected(word, "operand")
+                raise self._unexpected(word, "operand")
             break
         if not command.args:
-            self._fail("empty command")
+            raise self._failure("empty command")
         return command
 
     def _operand(self) -> nodes.Node | None:
@@ -370,7 +370,7 @@ class _Reading:
         if isinstance(node, nodes.Variable):
             return nodes.Variable(at, node.name, (*node.names, *names))
         if isinstance(node, nodes.Constant | nodes.Dot):
-            self._fail(f"unexpected . after term {quoted(str(node))}")
+            raise self._failure(f"unexpected . after term {quoted(str(node))}")
         return nodes.Chain(at, node, tuple(names))
 
     def _term(self) -> nodes.Node | None:
@@ -379,13 +379,13 @@ class _Reading:
         match word.sort:
             case "identifier":
                 if word.text not in self._functions:
-                    self._fail(f"function {quoted(word.text)} not defined", word)
+                    raise self._failure(f"function {quoted(word.text)} not defined", word)
                 return nodes.Identifier(word.at, word.text)
             case "dot":
                 return nodes.Dot(word.at)
             case "variable":
                 if word.text not in self._variables:
-                    self._fail(f"undefined variable {quoted(word.text)}", word)
+                    raise self._failure(f"undefined variable {quoted(word.text)}", word)
                 return nodes.Variable(word.at, word.text, ())
             case "field":
                 return nodes.Field(word.at, (word.text[1:],))
@@ -398,7 +398,7 @@ class _Reading:
             case "(":
                 self._depth += 1
                 if self._depth > DEEPEST:
-                    self._fail("max expression depth exceeded", word)
+                    raise self._failure("max expression depth exceeded", word)
                 pipe = self._pipeline("parenthesized pipeline", ")")
                 self._depth -= 1
                 return pipe
@@ -411,33 +411,33 @@ class _Reading:
         try:
             return unquoted(word.text)
         except ValueError as fault:
-            self._fail(str(fault), word)
+            raise self._failure(str(fault), word) from None
 
     def _number(self, word: Word) -> nodes.Constant:
         written = word.text
         if word.sort == "letter":
             text = self._literal(word)
             if len(text) != 1:
-                self._fail(f"malformed character constant: {written}", word)
+                raise self._failure(f"malformed character constant: {written}", word)
             return nodes.Constant(word.at, ord(text), written, "number")
         if word.sort == "complex" or written.endswith("i"):
-            self._fail(f"complex numbers are not supported: {quoted(written)}", word)
+            raise self._failure(f"complex numbers are not supported: {quoted(written)}", word)
         if _DIGITS.match(written):
             digits = written.replace("_", "")
             plain = digits.lstrip("+-")
             base = 8 if len(plain) > 1 and plain[0] == "0" and plain[1].isdigit() else 0
             number = int(plain, base) * (-1 if digits[0] == "-" else 1)
             if not -(1 << 63) <= number < 1 << 64:
-                self._fail(f"integer overflow: {quoted(written)}", word)
+                raise self._failure(f"integer overflow: {quoted(written)}", word)
             return nodes.Constant(word.at, number, written, "number")
         if _FLOAT.match(written):
             if not any(letter in written for letter in ".eE"):
-                self._fail(f"integer overflow: {quoted(written)}", word)
+                raise self._failure(f"integer overflow: {quoted(written)}", word)
             value = float(written.replace("_", ""))
             return nodes.Constant(
                 word.at, value, written, "number", value.is_integer() and abs(value) < 1 << 63
             )
-        self._fail(f"illegal number syntax: {quoted(written)}", word)
+        raise self._failure(f"illegal number syntax: {quoted(written)}", word)
 
 
 _OPERANDS: Final = frozenset(

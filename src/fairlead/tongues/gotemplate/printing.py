@@ -73,7 +73,7 @@ def shortest(value: float) -> tuple[str, int]:
 
 def float_text(value: float, verb: str = "g", precision: int = -1, most: int = 6) -> str:
     """Return a number as strconv.FormatFloat does; `most` is the exponent from which %g of the shortest form has an e."""
-    if value != value:
+    if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"

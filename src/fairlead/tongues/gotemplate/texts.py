@@ -103,18 +103,14 @@ def _untitle(text: str) -> str:
 
 
 def _swapcase(text: str) -> str:
-    letters, starts = [], True
-    for letter in text:
-        if letter.isupper() or letter.istitle():
-            letters.append(lower(letter))
-            starts = False
-        elif letter.islower():
-            letters.append(upper(letter))
-            starts = False
-        else:
-            letters.append(letter)
-            starts = letter in SPACES
-    return "".join(letters)
+    return "".join(
+        lower(letter)
+        if letter.isupper() or letter.istitle()
+        else upper(letter)
+        if letter.islower()
+        else letter
+        for letter in text
+    )
 
 
 def _initials(text: str) -> str:
