@@ -17,6 +17,7 @@ from fairlead.converge.revisions import decode, is_record
 from fairlead.converge.stages import Check, Desired, Instance, Stage
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
+from fairlead.reactor import converging_records as records
 from fairlead.reactor.converging import Converger, Options
 from fairlead.words import Resource
 
@@ -199,6 +200,34 @@ def test_a_run_that_is_killed_is_gone_on_with_at_once(control_plane: Any, tmp_pa
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed/killed revision 1 is" in done.stdout
+
+
+def test_ctrl_c_leaves_what_the_next_run_goes_on_with(control_plane: Any) -> None:
+    reached = asyncio.Event()
+
+    class Slow(AsyncCluster):
+        async def raw(self, method: str, path: str, **more: Any) -> httpx.Response:
+            if "configmaps/b" in path and method == "PATCH" and not (more.get("params") or {}).get("dryRun"):
+                reached.set()
+                await asyncio.sleep(60)
+            return await super().raw(method, path, **more)
+
+    async def run() -> None:
+        async with AsyncCluster(control_plane.access) as cluster, Slow(control_plane.access) as slow:
+            task = asyncio.ensure_future(
+                Converger(slow).apply(first("stopped"), Options(create_namespace=True))
+            )
+            await reached.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await cluster.list("coordination.k8s.io/v1", "Lease", "stopped"))[0] == []
+            [line] = (await records.last(Converger(cluster).requests, Instance("shop", "stopped")))[1]
+            assert line.state == "pending"
+            outcome = await Converger(cluster).apply(first("stopped"), Options(lock_seconds=0))
+            assert (outcome.state, outcome.revision) == ("deployed", 1)
+
+    asyncio.run(run())
 
 
 def test_servers_that_are_busy_or_gone_for_a_moment_are_asked_again(control_plane: Any) -> None:

@@ -14,6 +14,7 @@ from fairlead.converge.stages import Check, Desired, Instance
 from fairlead.converge.waiting import hint, pods_of
 from fairlead.reactor import converging_records as records
 from fairlead.reactor.converging_requests import Requests
+from fairlead.reactor.converging_waiting import fleeting
 from fairlead.words import Ref
 
 
@@ -78,11 +79,14 @@ async def survey(requests: Requests, instance: Instance, now: datetime) -> Surve
         (Ref.of(one), stage.checks) for stage in record.stages for one in stage.objects
     ]
     by_ref = dict(checks)
+    ending = {Ref.of(one) for stage in record.stages for one in stage.objects if fleeting(one)}
     live = await requests.live(record.inventory, instance.selector, [one.ref for one in record.inventory])
     rows = []
     for entry in record.inventory:
         item = live.get(entry.ref)
         found = health(item, now, by_ref.get(entry.ref, ()), complete=True)
+        if item is None and entry.ref in ending:
+            found = Health("Current", "has ended and was removed")
         why = ""
         if item is not None and not found.current and (selector := pods_of(item)):
             labels = ",".join(f"{key}={value}" for key, value in selector.items())

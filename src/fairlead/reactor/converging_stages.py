@@ -206,12 +206,15 @@ class Writer:
             await self.once(stage)
 
     async def once(self, stage: Stage) -> None:
-        """Run a one-off stage: make its objects, wait until they have ended well, and clean up. One that is done is not repeated."""
+        """Run a one-off stage: make its objects, wait until they have ended well, and clean up. One that is done is not repeated.
+
+        What an earlier run has left is deleted before, unless the stage says when else.
+        """
         if stage.name in self.record.done:
             return
         self._lock.check()
         instance = self._instance
-        if "before" in stage.cleanup:
+        if "before" in stage.cleanup or not stage.cleanup:
             for one in reversed(stage.objects):
                 entry = Entry.of(one)
                 old = await self._requests.get(entry.api_version, entry.ref)
@@ -229,7 +232,7 @@ class Writer:
             raise Failed(f"stage {stage.name}: {refusal.message}") from refusal
         found = await wait(
             self._requests,
-            [target(one, stage.checks) for one in stage.objects],
+            [target(one, stage.checks, ends=True) for one in stage.objects],
             self._options.seconds,
             now=self._now,
             told=self._told.waits,

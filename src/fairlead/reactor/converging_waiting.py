@@ -17,7 +17,7 @@ from fairlead.converge.inventory import Entry
 from fairlead.converge.stages import Check, wishes
 from fairlead.converge.waiting import Blocker, Waiting, hint, pods_of
 from fairlead.reactor.converging_requests import FEW, Requests, raise_first
-from fairlead.tongues.paths import mapping
+from fairlead.tongues.paths import mapping, text
 from fairlead.words import Ref, Resource
 
 FIRST: Final = 0.1
@@ -32,7 +32,8 @@ _HINTS: Final = 5
 class Target:
     """One object to wait for, with the checks of its stage. `gone` waits for its end, of that very uid.
 
-    What is `fleeting`, a Job that is removed once it has ended, is fine when it is not there any more.
+    What is `fleeting`, a Job that is removed once it has ended, is fine when it is not there any more. What `ends`, a Pod that is run, is
+    waited for until it has ended.
     """
 
     entry: Entry
@@ -40,6 +41,7 @@ class Target:
     gone: bool = False
     uid: str = ""
     fleeting: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,14 @@ def targets(objects: Iterable[Resource], checks: Sequence[Check]) -> list[Target
     return [Target(Entry.of(one), checks) for one in objects if wishes(one).wait and settles(one, checks)]
 
 
-def target(one: Resource, checks: Sequence[Check]) -> Target:
+def target(one: Resource, checks: Sequence[Check], *, ends: bool = False) -> Target:
     """Return an object as one to wait for."""
-    ends = one.get("kind") == "Job" and "ttlSecondsAfterFinished" in mapping(one, "spec")
-    return Target(Entry.of(one), checks, fleeting=ends)
+    return Target(Entry.of(one), checks, fleeting=fleeting(one), ends=ends)
+
+
+def fleeting(one: Resource) -> bool:
+    """Say whether an object goes by itself when it has done its work."""
+    return one.get("kind") == "Job" and "ttlSecondsAfterFinished" in mapping(one, "spec")
 
 
 async def wait(
@@ -124,7 +130,15 @@ def _state(live: Resource | None, target: Target, now: datetime) -> Health:
         return found if found.state == "Terminating" else Health("Terminating", "is not being deleted yet")
     if live is None:
         return Health("Current", "has ended and was removed") if target.fleeting else GONE
-    return health(live, now, target.checks, complete=True)
+    found = health(live, now, target.checks, complete=True)
+    if (
+        target.ends
+        and found.current
+        and live.get("kind") == "Pod"
+        and text(live, "status", "phase") != "Succeeded"
+    ):
+        return Health("InProgress", "Pod has not ended yet")
+    return found
 
 
 async def look(
