@@ -14,7 +14,6 @@ import json
 import os
 import ssl
 import subprocess
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import httpx
 import orjson
 import yaml
 
+from fairlead.drivers.nameless import nameless_file
 from fairlead.keep.errors import Refusal
 from fairlead.keep.listing import PageExpired
 from fairlead.words import Resource
@@ -81,13 +81,8 @@ class Access:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.client_cert and self.client_key:
-            handle, name = tempfile.mkstemp()  # mode 0600; the ssl module reads key pairs from files only
-            try:
-                with os.fdopen(handle, "w") as file:
-                    file.write(self.client_cert + "\n" + self.client_key)
-                context.load_cert_chain(name)
-            finally:
-                Path(name).unlink()
+            with nameless_file(self.client_cert + "\n" + self.client_key) as name:
+                context.load_cert_chain(name)  # the ssl module reads key pairs from files only
         return context
 
     def headers(self) -> dict[str, str]:

@@ -268,7 +268,7 @@ def test_a_layout_keeps_tags_and_gives_them_up(tmp_path: Path) -> None:
                 *(store.tag(Reference("", "", "latest"), f"t{number}") for number in range(8))
             )
         assert len(await store.tags("")) == 9
-        assert not list((tmp_path / "l").rglob("*.partial"))
+        assert not list((tmp_path / "l").rglob("*.fairlead-part"))
 
     asyncio.run(work())
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from fairlead.drivers.oci.archives import Content, Layer, write_layer
 from fairlead.drivers.oci.descriptors import EMPTY, INDEXES, MANIFEST, Descriptor, Manifest
 from fairlead.drivers.oci.errors import BadReference, NotFound, RegistryError, TooLarge
 from fairlead.drivers.oci.references import Reference
+from fairlead.drivers.oci.scratch import scratch
 from fairlead.drivers.oci.stores import Store, gathering
 from fairlead.drivers.oci.unpacking import USUAL, Limits, Member, unpacked
 from fairlead.drivers.oci.versions import newest, parse_range, tag_of, version_of
@@ -315,9 +315,9 @@ async def unpack(
     pinned = ref.at(descriptor.digest)
     files: dict[str, Member] = {}
     left = limits
-    with tempfile.TemporaryDirectory(prefix="fairlead-pull-") as folder:
+    with scratch() as folder:
         for number, layer in enumerate(layers):
-            path = Path(folder, str(number))
+            path = folder / str(number)
             await store.fetch(pinned, layer, path)
             found = await asyncio.to_thread(unpacked, path, f"{ref.url}: layer {layer.digest[:19]}", left)
             files.update(found)
@@ -377,8 +377,8 @@ def write_files(files: Mapping[str, Member], folder: Path, *, replace: bool = Fa
         raise RegistryError(f"{folder}: the folder is not empty; --force writes into it")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-            fresh = Path(name, "files")
+        with scratch(folder) as made:
+            fresh = made / "files"
             fresh.mkdir()
             for path, member in files.items():
                 _write(fresh / path, member)

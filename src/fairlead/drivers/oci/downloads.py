@@ -5,12 +5,9 @@ Must never leave a file that is not whole and checked. Source: the distribution 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import httpx
 
@@ -18,6 +15,7 @@ from fairlead.drivers.oci.descriptors import Checking, Descriptor
 from fairlead.drivers.oci.errors import BadDigest, TooLarge, Unreachable
 from fairlead.drivers.oci.headers import content_range_start
 from fairlead.drivers.oci.references import Reference
+from fairlead.drivers.oci.scratch import arriving
 from fairlead.drivers.oci.stores import Progress
 from fairlead.drivers.oci.wire import Wire
 
@@ -73,21 +71,6 @@ def _announced(length: str, wanted: int, what: str) -> None:
         raise TooLarge(f"{what}: the registry announces {length} bytes, and the manifest says {wanted}")
     if length.isdigit() and int(length) < wanted:
         raise BadDigest(f"{what}: the registry announces {length} bytes, and the manifest says {wanted}")
-
-
-@contextlib.contextmanager
-def arriving(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """Give a file to write that is put at the path when all went well, and is gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".partial")
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file
-        Path(name).chmod(mode)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 async def download(

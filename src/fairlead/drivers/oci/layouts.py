@@ -27,9 +27,9 @@ from fairlead.drivers.oci.descriptors import (
     check_bytes,
     digest_of,
 )
-from fairlead.drivers.oci.downloads import arriving
 from fairlead.drivers.oci.errors import BadReference, NotFound, RegistryError, TooLarge
 from fairlead.drivers.oci.references import Reference, check_digest, check_tag
+from fairlead.drivers.oci.scratch import arriving
 from fairlead.drivers.oci.stores import LARGEST_BLOB, fallback_tag
 from fairlead.drivers.oci.uploads import measure
 

@@ -6,7 +6,6 @@ Must never hold a blob in memory to copy it. Who is allowed to, and whether it i
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final, Protocol, TypeAlias, runtime_checkable
 from fairlead.drivers.oci.descriptors import Descriptor, Manifest
 from fairlead.drivers.oci.errors import RegistryError
 from fairlead.drivers.oci.references import Reference
+from fairlead.drivers.oci.scratch import scratch
 
 LARGEST_BLOB: Final = 64 << 20
 """Bytes of a blob that is read into memory, at most, unless the caller says otherwise."""
@@ -120,12 +120,12 @@ class _Copying:
         manifest = Manifest.read(body, descriptor.media_type, from_.url)
         for child in manifest.manifests:
             await self._below(from_, child, to, depth)
-        with tempfile.TemporaryDirectory(prefix="fairlead-copy-") as folder:
+        with scratch() as folder:
             gate = asyncio.Semaphore(_AT_ONCE)
 
             async def bring(blob: Descriptor) -> None:
                 async with gate:
-                    await self._bring(from_, to, blob, Path(folder))
+                    await self._bring(from_, to, blob, folder)
 
             async with gathering() as group:
                 for blob in {one.digest: one for one in manifest.blobs}.values():

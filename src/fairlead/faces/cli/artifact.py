@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -174,10 +173,11 @@ def declare_looking(actions: Verbs) -> None:
 def run_push(args: argparse.Namespace) -> int:
     """Pack what the paths name and push it."""
     from fairlead.drivers.oci import artifacts
+    from fairlead.drivers.oci.scratch import scratch
 
     async def work() -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(prefix="fairlead-push-") as scratch:
-            packed = _packed(args, Path(scratch))
+        with scratch() as folder:
+            packed = _packed(args, folder)
             async with reached(args, args.to) as (place,):
                 if place.ref.digest:
                     raise Problem(f"{args.to}: the digest comes from the content; name a tag", code=2)

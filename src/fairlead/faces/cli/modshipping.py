@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -159,6 +158,7 @@ def _signing_options(parser: argparse.ArgumentParser) -> None:
 def run_push(args: argparse.Namespace) -> int:
     """Pack a module and push it under its version; with --sign, sign it before `latest` is moved to it."""
     from fairlead.drivers.oci import artifacts
+    from fairlead.drivers.oci.scratch import scratch
     from fairlead.drivers.oci.versions import tag_of
 
     if not args.sign and (args.key or args.identity_token or args.trust_config):
@@ -166,8 +166,8 @@ def run_push(args: argparse.Namespace) -> int:
     signing = _signing(args) if args.sign else None
 
     async def work() -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(prefix="fairlead-push-") as scratch:
-            packed, version = _packed(args, Path(scratch))
+        with scratch() as folder:
+            packed, version = _packed(args, folder)
             async with reached(args, args.to) as (place,):
                 if place.ref.tag or place.ref.digest:
                     raise Problem(f"{args.to}: the version is the tag; give the address without one", code=2)
