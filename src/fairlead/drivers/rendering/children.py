@@ -23,7 +23,8 @@ from typing import Final, Literal, NoReturn, TypeAlias
 from fairlead.drivers import confining
 from fairlead.drivers.wasm.worker import confine as give_up_identity
 
-Reason: TypeAlias = Literal["", "time", "memory", "depth", "size", "crash"]
+Reason: TypeAlias = Literal["", "time", "memory", "depth", "size", "crash", "import"]
+"""Why there is no answer. `import`: it needs a module that was not imported before it gave up its files; the detail names it."""
 
 LARGEST_ANSWER: Final = 256 << 20
 _LARGEST_CRY: Final = 64 << 10
@@ -58,19 +59,63 @@ class Outcome:
     detail: str = ""
 
 
-def warm(entry: str, modules: tuple[str, ...] = ()) -> Callable[[bytes], bytes]:
-    """Import what a call needs, so that its process finds it; return the function that `module:function` names."""
+def warm(entry: str, modules: tuple[str, ...] = ()) -> tuple[Callable[[bytes], bytes], frozenset[str]]:
+    """Import what a call needs, so that its process finds it; return the function that `module:function` names, and what is not there.
+
+    A name that begins with `?` was asked for by a process that ran foreign input: it is imported if it is of this program or of Python's
+    library, and counts as not there otherwise. Raises ImportError for the others.
+    """
+    absent = set()
     for name in modules:
-        importlib.import_module(name)
+        if name.startswith("?"):
+            absent.add(name[1:])
+            if _ours(name[1:]):
+                with suppress(ImportError):
+                    importlib.import_module(name[1:])
+                    absent.discard(name[1:])
+        else:
+            importlib.import_module(name)
     module, _, function = entry.partition(":")
     found: Callable[[bytes], bytes] = getattr(importlib.import_module(module), function)
-    return found
+    return found, frozenset(absent)
+
+
+def _ours(name: str) -> bool:
+    """Whether a module may be imported because a confined process wants it: only what has no say of its own is there."""
+    top = name.partition(".")[0]
+    plain = all(part.isidentifier() for part in name.split("."))
+    known = top == "fairlead" or top in sys.modules or top in sys.stdlib_module_names
+    return (
+        plain
+        and known
+        and top not in {"__main__", "antigravity", "idlelib", "test", "this", "turtle", "turtledemo"}
+    )
+
+
+class _Asking:
+    """Stands before all finders of a confined process, where no file can be read: what is not imported yet has to be asked for."""
+
+    def __init__(self, absent: frozenset[str]) -> None:
+        self._absent = absent
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002  what a finder is asked
+        """Say that the module is not there, where that is known; else end the process, with the name as its last word."""
+        if name in self._absent:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        os.write(2, b"\n" + name.encode(errors="replace"))
+        os._exit(_UNIMPORTED)
 
 
 class Child:
     """A child process that runs a function on a question. Watch `descriptors`, and call `turn` when one of them is ready or time is up."""
 
-    def __init__(self, function: Callable[[bytes], bytes], question: bytes, limits: Limits) -> None:
+    def __init__(
+        self,
+        function: Callable[[bytes], bytes],
+        question: bytes,
+        limits: Limits,
+        absent: frozenset[str] = frozenset(),
+    ) -> None:
         self.limits = limits
         self.deadline = time.monotonic() + limits.seconds
         self._answer: list[bytes] = []
@@ -83,7 +128,7 @@ class Child:
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _live(function, question, limits, answer_out, cry_out)
+            _live(function, question, limits, absent, answer_out, cry_out)
         os.close(answer_out)
         os.close(cry_out)
         self._open = {answer_in, cry_in}
@@ -130,6 +175,8 @@ class Child:
             return Outcome(b"", self._reason)
         if code == 0:
             return Outcome(b"".join(self._answer), "")
+        if code == _UNIMPORTED:
+            return Outcome(b"", "import", cry.rpartition("\n")[2])
         return Outcome(b"", _why(code, cry), cry[-500:] or f"it ended with {code}")
 
 
@@ -148,11 +195,17 @@ def _why(code: int, cry: str) -> Reason:
 
 
 _NO_MEMORY: Final = 77
+_UNIMPORTED: Final = 78
 
 
-def run_here(function: Callable[[bytes], bytes], question: bytes, limits: Limits) -> Outcome:
+def run_here(
+    function: Callable[[bytes], bytes],
+    question: bytes,
+    limits: Limits,
+    absent: frozenset[str] = frozenset(),
+) -> Outcome:
     """Fork this process, which has one thread, and wait for what comes of it."""
-    child = Child(function, question, limits)
+    child = Child(function, question, limits, absent)
     try:
         poll = select.poll()
         for descriptor in child.descriptors:
@@ -173,13 +226,19 @@ def run_here(function: Callable[[bytes], bytes], question: bytes, limits: Limits
 
 
 def _live(
-    function: Callable[[bytes], bytes], question: bytes, limits: Limits, answers: int, cries: int
+    function: Callable[[bytes], bytes],
+    question: bytes,
+    limits: Limits,
+    absent: frozenset[str],
+    answers: int,
+    cries: int,
 ) -> NoReturn:
     """Be the child: give everything up, run the function, send what it returns, and end."""
     code = 1
     try:
         _bare(answers, cries)
         _confine(limits)
+        sys.meta_path.insert(0, _Asking(absent))
         answer = function(question)
         view = memoryview(answer)
         while view:

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,9 +23,10 @@ from fairlead.drivers.rendering.children import Limits, Outcome, Reason
 SECONDS: Final = 30.0
 MEMORY: Final = 512 << 20
 _START: Final = 60.0
+_MOST_IMPORTS: Final = 40
 _HEADER: Final = struct.Struct("=dQHHQ")
 _REPLY: Final = struct.Struct("=B")
-REASONS: Final[tuple[Reason, ...]] = ("", "time", "memory", "depth", "size", "crash")
+REASONS: Final[tuple[Reason, ...]] = ("", "time", "memory", "depth", "size", "crash", "import")
 
 
 class WorkerFailed(Exception):
@@ -45,17 +47,25 @@ def run(
 ) -> bytes:
     """Return what the function `module:function` returns for these bytes, run in a confined process of its own.
 
-    `warm` are modules that it needs: it can import nothing any more. `memory` is what it may take beyond what importing took.
+    `warm` are modules that it needs, since it can import nothing any more; where it wants one more, that is imported here, if it is of this
+    program or of Python's library, and the call is begun again: slower than to name it, and right all the same. `memory` is what it may take beyond what importing took.
     Raises WorkerFailed.
     """
-    limits = Limits(seconds, memory)
-    if _alone():
-        outcome = children.run_here(children.warm(entry, warm), question, limits)
-    else:
-        outcome = _template().run(entry, question, warm, limits)
-    if not outcome.reason:
-        return outcome.answer
-    raise WorkerFailed(_told(outcome, limits), outcome.reason)
+    limits, end = Limits(seconds, memory), time.monotonic() + seconds
+    outcome = Outcome(b"", "crash")
+    for _ in range(_MOST_IMPORTS):
+        if _alone():
+            function, absent = children.warm(entry, warm)
+            outcome = children.run_here(function, question, limits, absent)
+        else:
+            outcome = _template().run(entry, question, warm, limits)
+        if not outcome.reason:
+            return outcome.answer
+        if outcome.reason != "import" or f"?{outcome.detail}" in warm:
+            break
+        warm = (*warm, f"?{outcome.detail}")
+        limits = Limits(max(end - time.monotonic(), 0.1), memory)  # all of it together takes no longer
+    raise WorkerFailed(_told(outcome, Limits(seconds, memory)), outcome.reason)
 
 
 def _told(outcome: Outcome, limits: Limits) -> str:
@@ -67,6 +77,8 @@ def _told(outcome: Outcome, limits: Limits) -> str:
         return "it nests too deeply"
     if outcome.reason == "size":
         return f"it gives more than {children.LARGEST_ANSWER >> 20} MiB"
+    if outcome.reason == "import":
+        return f"it needs the module {outcome.detail[:100]}, which is not there"
     return f"its process ended: {outcome.detail}"
 
 

@@ -71,10 +71,10 @@ class Call:
             question = bytes(self._data[start : start + size])
             self._data = bytearray()
             try:
-                function = warm(text[:entry], tuple(filter(None, text[entry:].split(","))))
+                function, absent = warm(text[:entry], tuple(filter(None, text[entry:].split(","))))
                 gc.collect()
                 gc.freeze()
-                self.child = Child(function, question, Limits(seconds, memory))
+                self.child = Child(function, question, Limits(seconds, memory), absent)
             except (ImportError, AttributeError, OSError) as error:
                 self._finish(Outcome(b"", "crash", f"{type(error).__name__}: {error}"))
         return True
