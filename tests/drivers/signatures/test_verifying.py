@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,17 +13,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from notary import ISSUER, JANE, NOW, SIGNED, Shelf, Sigstore, authority, key
+from notary import ISSUER, JANE, NOW, SIGNED, Shelf, Sigstore, authority, b64, key
 
-from fairlead.drivers.signatures.attachments import MOST, attach_bundle
-from fairlead.drivers.signatures.bundles import read_bundle
+from fairlead.drivers.signatures import attachments
+from fairlead.drivers.signatures.attachments import (
+    MOST,
+    attach_bundle,
+    attach_layer,
+    signature_annotation,
+    tag_of,
+)
+from fairlead.drivers.signatures.bundles import SIMPLE, read_bundle
 from fairlead.drivers.signatures.certificates import Identity
 from fairlead.drivers.signatures.faults import BadProof, BadTrust, Unsigned, Unverified
-from fairlead.drivers.signatures.keys import generate, public_of
+from fairlead.drivers.signatures.keys import generate, public_of, sign
 from fairlead.drivers.signatures.roots import Root, embedded, read_root
 from fairlead.drivers.signatures.signing import KeySigner, attest_artifact, sign_artifact
-from fairlead.drivers.signatures.statements import statement
+from fairlead.drivers.signatures.statements import simple_signing, statement
 from fairlead.drivers.signatures.verifying import Authority, Proven, Verified, examine, verify_artifact
 from fairlead.judge.signatures import SIGNING
 
@@ -342,3 +351,81 @@ def test_thousands_of_signatures_are_not_all_looked_at() -> None:
     with pytest.raises(BadProof, match="5000 signatures, and 32 are the most"):
         read_bundle(json.dumps(document), "it")
     assert MOST < 1000
+
+
+def legacy(sigstore: Sigstore, shelf: Shelf, *, digest: str = "", logged: str = "") -> dict[str, str]:
+    """Sign as cosign does without a key: everything is in annotations of the layer."""
+    own = key()
+    leaf = sigstore.certify(own)
+    payload = simple_signing(shelf.ref.name, digest or shelf.digest, {})
+    signature = sign(own, payload)
+    pem = leaf.public_bytes(serialization.Encoding.PEM)
+    chain = b"".join(
+        one.public_bytes(serialization.Encoding.PEM) for one in (sigstore.between[0], sigstore.ca[0])
+    )
+    held = {"hash": {"algorithm": "sha256", "value": logged or hashlib.sha256(payload).hexdigest()}}
+    by = {"content": b64(signature), "publicKey": {"content": b64(pem)}}
+    entry = sigstore.log(
+        {"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {"data": held, "signature": by}}
+    )
+    proof = {
+        "SignedEntryTimestamp": entry["inclusionPromise"]["signedEntryTimestamp"],
+        "Payload": {
+            "body": entry["canonicalizedBody"],
+            "integratedTime": int(entry["integratedTime"]),
+            "logIndex": int(entry["logIndex"]),
+            "logID": sigstore.log_id.hex(),
+        },
+    }
+    notes = {
+        **signature_annotation(signature),
+        "dev.sigstore.cosign/certificate": pem.decode(),
+        "dev.sigstore.cosign/chain": chain.decode(),
+        "dev.sigstore.cosign/bundle": json.dumps(proof),
+        "dev.sigstore.cosign/rfc3161timestamp": json.dumps(
+            {"SignedRFC3161Timestamp": b64(sigstore.stamp(signature))}
+        ),
+    }
+    asyncio.run(attach_layer(shelf.store, shelf.ref, tag_of(shelf.digest, "sig"), payload, SIMPLE, notes))
+    return notes
+
+
+def test_keyless_in_the_legacy_layout(sigstore: Sigstore, shelf: Shelf) -> None:
+    legacy(sigstore, shelf)
+    (found,) = run(shelf, jane(sigstore.root(), stamped=True)).proven
+    assert (found.form, found.subject, found.logged) == ("legacy", JANE, True)
+    assert found.when == SIGNED + timedelta(minutes=1)
+    asyncio.run(
+        sign_artifact(
+            shelf.store, shelf.ref, shelf.artifact, KeySigner(generate()), NOW, forms=frozenset({"legacy"})
+        )
+    )
+    assert len(run(shelf, jane(sigstore.root())).proven) == 1
+    with pytest.raises(Unverified) as error:
+        run(shelf, jane(replace(sigstore.root(), issuers=Sigstore().root().issuers)))
+    assert "was issued by CN=test intermediate" in str(error.value)
+    assert "signed with a key, and a certificate is wanted" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [({"digest": f"sha256:{'cd' * 32}"}, "it is a signature of sha256:cdcd"), ({"logged": "00" * 32}, "the log entry is of another artifact")],
+)  # fmt: skip
+def test_legacy_signatures_that_were_moved(
+    sigstore: Sigstore, shelf: Shelf, changes: dict[str, str], told: str
+) -> None:
+    legacy(sigstore, shelf, **changes)
+    with pytest.raises(Unverified, match=told):
+        run(shelf, jane(sigstore.root()))
+
+
+def test_more_signatures_than_are_looked_at(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "MOST", 3)
+    signer = KeySigner(generate())
+    for _ in range(5):
+        body = asyncio.run(KeySigner(generate()).bundle(statement(shelf.digest, SIGNING, {})))
+        asyncio.run(
+            attach_bundle(shelf.store, shelf.ref, shelf.artifact, body, SIGNING, "2026-01-01T00:00:00Z")
+        )
+    with pytest.raises(Unverified, match="only the first 3 are looked at"):
+        run(shelf, Authority(name="mine", keys=(signer.key,), log="check"))
