@@ -186,6 +186,32 @@ def test_a_failing_first_one_is_taken_away(do: Any) -> None:
     do(work)
 
 
+def test_what_was_there_before_is_not_deleted_when_a_run_is_taken_back(do: Any) -> None:
+    async def work(cluster: AsyncCluster) -> None:
+        await cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "before"}})
+        for name in ("one", "two"):
+            theirs = config(name)
+            theirs["metadata"]["namespace"] = "before"
+            await cluster.create(theirs, manager="someone")
+        options = Options(seconds=0.4, rollback_on_failure=True, policy=Policy(take_over=True))
+        failed = await apply(
+            cluster, shop("before", config("one"), config("new"), deployment("web")), options
+        )
+        assert failed.state == "rolled back"
+        assert (await apply(cluster, shop("before", config("mine")))).state == "deployed"
+        failed = await apply(
+            cluster, shop("before", config("mine"), config("two"), deployment("web")), options
+        )
+        assert failed.state == "rolled back"
+        for name in ("one", "two", "mine"):
+            live = await cluster.get("v1", "ConfigMap", "before", name)
+            assert ("fairlead.dev/instance" in live["metadata"].get("labels", {})) is (name == "mine")
+        with pytest.raises(Refusal):
+            await cluster.get("v1", "ConfigMap", "before", "new")
+
+    do(work)
+
+
 def test_what_cannot_be_changed_is_made_anew_only_where_that_is_allowed(do: Any) -> None:
     async def work(cluster: AsyncCluster) -> None:
         before = deployment("web") | {"kind": "Deployment"}
@@ -381,6 +407,23 @@ def test_policies_are_asked_before_anything_is_written(do: Any) -> None:
         assert {one.ref.name for one in outcome.plan.blocked} == {"a", "b"}
         with pytest.raises(Refusal, match="not found"):
             await cluster.get("v1", "Namespace", "", "judged")
+        kind, version = "ValidatingAdmissionPolicy", "admissionregistration.k8s.io/v1"
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
+        spec = {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [
+                {"expression": "!has(object.data) || object.data.k != 'red'", "message": "red is out"}
+            ],
+        }
+        binding = {"policyName": "no-red", "validationActions": ["Deny"]}
+        for name, what in ((kind, spec), (f"{kind}Binding", binding)):
+            await cluster.create(
+                {"apiVersion": version, "kind": name, "metadata": {"name": "no-red"}, "spec": what}
+            )
+        outcome = await apply(cluster, desired)  # its namespace is not there: nobody else can be asked
+        for name in (f"{kind}Binding", kind):
+            await cluster.delete(version, name, "", "no-red")
+        assert [one.why for one in outcome.plan.blocked] == ["policy no-red/no-red: red is out"] * 2
 
     do(work)
 

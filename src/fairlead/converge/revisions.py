@@ -50,7 +50,8 @@ class Record:
     A record that was read from its head alone has no stages yet: `opened` is False. `fingerprint` tells whether two revisions want the same.
 
     `done` are one-off stages that have ended well, so that a run which goes on does not repeat them. `version` is the Secret's
-    resourceVersion, "" for one that was not written yet. Times are RFC 3339 texts.
+    resourceVersion, "" for one that was not written yet. Times are RFC 3339 texts. `found` are the ids of objects that were there before and
+    were nobody's or another's: they are not deleted when this revision is taken back.
     """
 
     instance: Instance
@@ -61,6 +62,7 @@ class Record:
     inventory: Inventory = field(default_factory=Inventory)
     proofs: Mapping[str, str] = field(default_factory=dict)
     done: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
     source: str = ""
     package: str = ""
     package_version: str = ""
@@ -204,6 +206,7 @@ def _outcome(record: Record) -> bytes:
         "inventory": record.inventory.as_json(),
         "proofs": dict(record.proofs),
         "done": list(record.done),
+        "found": list(record.found),
         "chunks": record.chunks,
     }
     packed = _pack(outcome)
@@ -261,6 +264,7 @@ def decode(head: Resource) -> Record:
             inventory=Inventory.from_json(outcome.get("inventory") or ()),
             proofs=dict(outcome.get("proofs") or {}),
             done=tuple(outcome.get("done") or ()),
+            found=tuple(outcome.get("found") or ()),
             source=str(outcome.get("source") or ""),
             package=str(outcome.get("package") or ""),
             package_version=str(outcome.get("packageVersion") or ""),

@@ -282,11 +282,16 @@ class Converger:
     async def _begin(self, drafted: Draft, back_to: int) -> Record:
         """Write down what is about to be done, before anything is."""
         begin, at = drafted.start, records.moment(self.now())
+        instance = drafted.desired.instance
+        found = tuple(
+            Entry(one.ref, one.api_version).id
+            for one in drafted.plan.steps
+            if one.writes and one.live is not None and not instance.owns(one.live)
+        )
         if begin.resumes and drafted.last is not None:
             self.told.says(f"going on with revision {begin.number}, which was interrupted")
-            return await records.update(
-                self.requests, replace(drafted.last, stages=drafted.desired.stages), updated=at
-            )
+            again = replace(drafted.last, stages=drafted.desired.stages)
+            return await records.update(self.requests, again, updated=at, found=(*again.found, *found))
         record = revisions.record_of(
             drafted.desired,
             begin.number,
@@ -295,6 +300,7 @@ class Converger:
             back_to=back_to,
             proofs=drafted.last.proofs if drafted.last is not None else {},
             made_namespace=drafted.makes_namespace,
+            found=found,
         )
         return await records.write(self.requests, record)
 
@@ -366,14 +372,18 @@ class Converger:
                 failed.inventory, failed.instance.selector, [one.ref for one in failed.inventory]
             )
             steps = planning.removals(failed.inventory, Inventory(), live, failed.instance, options.policy)
+            steps, spared = _spared(steps, failed)
             mine = [one for one in steps if one.action == "prune"]
+            await self._disown(spared, failed.instance)
             try:
                 await self._prune(mine, again, lock, failed.instance)
             except Failed as failure:
                 outcome.message += f"; {failure}"
                 return
             await records.update(
-                self.requests, failed, inventory=failed.inventory.without(one.ref for one in mine)
+                self.requests,
+                failed,
+                inventory=failed.inventory.without(one.ref for one in (*mine, *spared)),
             )
             outcome.state = "rolled back"
             return
@@ -381,10 +391,13 @@ class Converger:
         target = await records.read(self.requests, failed.instance, good[-1])
         desired = _as_desired(target)
         planned = await self.plan(desired, again)
+        prunes, spared = _spared(planned.plan.prunes, failed)
+        planned = replace(planned, plan=Plan(planned.plan.steps, prunes))
         back = self._outcome(planned)
         if planned.plan.blocked:
             back.state = "blocked"
         else:
+            await self._disown(spared, failed.instance)
             back = await self._run(planned, again, lock, good[-1])
         outcome.back = back
         if back.state == "deployed":
@@ -493,6 +506,18 @@ class Converger:
 
 
 SAFE: Final = (Refusal, Unreachable)
+
+
+def _spared(steps: Sequence[Step], failed: Record) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """Return the removals that take a failed revision back, and those of them that are of objects which were there before it."""
+    found = set(failed.found)
+    made = tuple(
+        replace(one, action="keep", why="it was there before")
+        if one.action == "prune" and Entry(one.ref, one.api_version).id in found
+        else one
+        for one in steps
+    )
+    return made, tuple(one for one in made if one.why == "it was there before")
 
 
 def _version(record: Record | None) -> tuple[int, str]:
