@@ -25,7 +25,7 @@ from fairlead.drivers.signatures.attachments import (
     signature_annotation,
     tag_of,
 )
-from fairlead.drivers.signatures.bundles import SIMPLE, read_bundle
+from fairlead.drivers.signatures.bundles import IN_TOTO, SIMPLE, encoding, read_bundle
 from fairlead.drivers.signatures.certificates import Identity
 from fairlead.drivers.signatures.faults import BadProof, BadTrust, Unsigned, Unverified
 from fairlead.drivers.signatures.keys import generate, public_of, sign
@@ -429,3 +429,38 @@ def test_more_signatures_than_are_looked_at(shelf: Shelf, monkeypatch: pytest.Mo
         )
     with pytest.raises(Unverified, match="only the first 3 are looked at"):
         run(shelf, Authority(name="mine", keys=(signer.key,), log="check"))
+
+
+def test_an_envelope_in_the_newer_log(sigstore: Sigstore) -> None:
+    """Rekor's second version: Ed25519, an entry of the envelope's encoding, no time but the timestamp's."""
+    newer = replace(sigstore)
+    newer.rekor = generate("ed25519")  # type: ignore[assignment]  # the log of the newer kind
+    own = key()
+    leaf = newer.certify(own)
+    bundle = newer.bundle(PAYLOAD, own=own, certificate=leaf, stamped=True, logs=False)
+    verifier = {"x509Certificate": {"rawBytes": b64(leaf.public_bytes(serialization.Encoding.DER))}}
+
+    def logged(message: bytes) -> dict[str, Any]:
+        signature = {"content": bundle["dsseEnvelope"]["signatures"][0]["sig"], "verifier": verifier}
+        data = {"algorithm": "SHA2_256", "digest": b64(hashlib.sha256(message).digest())}
+        body = {
+            "apiVersion": "0.0.2",
+            "kind": "hashedrekord",
+            "spec": {"hashedRekordV002": {"data": data, "signature": signature}},
+        }
+        entry = newer.log(body, promised=False)
+        del entry["integratedTime"]
+        return {**bundle, "verificationMaterial": {**bundle["verificationMaterial"], "tlogEntries": [entry]}}
+
+    good = logged(encoding(IN_TOTO, PAYLOAD))
+    assert check(good, jane(newer.root())).when == SIGNED + timedelta(minutes=1)
+    assert refused(logged(PAYLOAD), jane(newer.root())) == "the log entry is of another artifact"
+    bare = {
+        key_: value
+        for key_, value in good["verificationMaterial"].items()
+        if key_ != "timestampVerificationData"
+    }
+    assert refused({**good, "verificationMaterial": bare}, jane(newer.root())).startswith(
+        "nothing proves when"
+    )
+    assert "does not trust" in refused(good, jane(sigstore.root()))
