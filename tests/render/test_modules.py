@@ -381,6 +381,19 @@ def test_a_wrong_manifest_is_told(manifest: str, message: str) -> None:
     assert any(message in line for line in found)
 
 
+def test_a_mistake_in_a_manifest_has_its_line() -> None:
+    with pytest.raises(Mistaken) as told:
+        rendered(
+            "",
+            manifest="apiVersion: fairlead.dev/v1alpha1\nkind: Module\nmetadata:\n  nam: web\nspec: {version: 1.0}\n",
+        )
+    assert [str(mistake) for mistake in told.value.mistakes] == [
+        "module.yaml:4:3: .metadata.nam: there is no such field; did you mean name?",
+        "module.yaml:3:1: .metadata.name: must be at most 63 lowercase letters, digits and -, is missing",
+        "module.yaml:5:8: .spec.version: must be a version such as 1.2.3, is 1.0",
+    ]
+
+
 def test_what_a_module_prints_is_told_beside() -> None:
     found = rendered('def build(context, values):\n    print("so", 1, [2])\n    return []\n')
     assert [(finding.rule, finding.message) for finding in found.findings] == [("module.print", "so 1 [2]")]

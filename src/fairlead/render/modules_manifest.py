@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import yaml
+
 from fairlead.render.building_texts import nearest
 from fairlead.render.packages import Mistake, Mistaken
-from fairlead.tongues import yamls
+from fairlead.tongues import paths, yamls
+from fairlead.tongues.paths import Path
 from fairlead.words import Where
 
 MANIFEST: Final = "module.yaml"
@@ -65,7 +68,7 @@ def read(files: Mapping[str, bytes], prefix: str = "") -> Manifest:
         document = yamls.load(data.decode())
     except (yamls.BadYaml, UnicodeDecodeError) as error:
         raise Mistaken(Mistake(f"the manifest is no YAML: {error}", Where(where))) from None
-    reader = _Reading(where)
+    reader = _Reading(where, data.decode())
     top = reader.mapping(document, "", _FIELDS[""])
     for field_, want in (("apiVersion", API_VERSION), ("kind", "Module")):
         if top.get(field_) != want:
@@ -118,11 +121,15 @@ class _Reading:
     """Collects what is wrong with a manifest."""
 
     file: str
+    text: str
     mistakes: list[Mistake] = field(default_factory=list)
 
     def note(self, message: str, path: str, hint: str = "") -> None:
         """Note a mistake at a path."""
-        self.mistakes.append(Mistake(message, Where(self.file, 0, path), hint=hint))
+        line, column = _place(self.text, paths.parse(path) or ())
+        lines = self.text.splitlines()
+        excerpt = lines[line - 1] if 0 < line <= len(lines) else ""
+        self.mistakes.append(Mistake(message, Where(self.file, line, path), column, excerpt, hint))
 
     def mapping(self, value: Any, path: str, fields: Sequence[str]) -> Mapping[str, Any]:
         """Return a mapping that has no other fields than these."""
@@ -134,6 +141,25 @@ class _Reading:
                 near = nearest(str(key), fields)
                 self.note("there is no such field", f"{path}.{key}", f"did you mean {near}?" if near else "")
         return value
+
+
+def _place(text: str, path: Path) -> tuple[int, int]:
+    """Return line and column of what is at a path of the manifest, or of what is nearest above it; read once more, for a mistake."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    line, column = 0, 0
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            entry = next((pair for pair in node.value if pair[0].value == step), None)
+            if entry is None:
+                break
+            mark, node = entry[0].start_mark, entry[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            mark = node.start_mark
+        else:
+            break
+        line, column = mark.line + 1, mark.column + 1
+    return line, column
 
 
 def _shown(value: Any) -> str:
