@@ -5,9 +5,9 @@ Source: sigs.k8s.io/kustomize/api/internal/generators, api/kv and api/hasher.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
+from binascii import b2a_base64
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -110,7 +110,6 @@ def absorb(items: Items, made: Item) -> None:
     if behavior == "merge":
         _merge_data(old, made)
         made.origin = old.origin or made.origin
-        made.transformations = list(old.transformations)
     items.list[items.list.index(old)] = made
     items.touched()
 
@@ -197,7 +196,7 @@ def _lines(body: bytes, file: str) -> list[tuple[str, bytes]]:
 
 def _encoded(value: bytes) -> str:
     """Return base64 as kustomize writes it: in lines where one is not enough."""
-    found = base64.b64encode(value).decode()
+    found = b2a_base64(value, newline=False).decode()
     if len(found) < _LINE:
         return found
     return "".join(f"{found[at : at + _LINE]}\n" for at in range(0, len(found), _LINE))

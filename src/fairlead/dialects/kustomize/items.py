@@ -209,14 +209,14 @@ class Item:
     @property
     def api_version(self) -> str:
         """The apiVersion, "" where there is none."""
-        value = self.data.get("apiVersion")
-        return value if type(value) is str else "" if nothing(value) else text(value)
+        value = self.data.get("apiVersion", "")
+        return value if type(value) is str else text(value)
 
     @property
     def kind(self) -> str:
         """The kind."""
-        value = self.data.get("kind")
-        return value if type(value) is str else "" if nothing(value) else text(value)
+        value = self.data.get("kind", "")
+        return value if type(value) is str else text(value)
 
     @property
     def name(self) -> str:
@@ -270,6 +270,10 @@ class Item:
     def remember(self, schemas: Schemas) -> None:
         """Note what it is called now, as it is about to be called something else."""
         now = self.id(schemas)
+        if not now.name and not self.former:
+            return
+        if not now.name or not now.kind:
+            raise Mistaken(Mistake("has lost its kind or name on the way", Where(self.file)))
         self.former.append(Former(now.namespace, now.name, now.kind))
 
     def meta(self) -> dict[str, Any]:
@@ -303,6 +307,7 @@ class Item:
         """Forget what it was called, as kustomize does once annotations are removed or replaced as a whole."""
         self.former, self.prefixes, self.suffixes = [], [], []
         self.hashed, self.behavior = False, ""
+        self.origin, self.transformations = None, []
 
     def unshare(self, holder: Any) -> None:
         """Note that what a mapping holds is its own from now on."""
@@ -336,6 +341,7 @@ class Item:
         )
         self.hashed = self.hashed and other.hashed
         self.behavior = other.behavior
+        self.transformations = list(other.transformations)
         self.variables = list(other.variables)
 
 

@@ -247,8 +247,9 @@ def _valid(found: list[list[str]], values: list[str], keys: list[str]) -> tuple[
 def _join(found: list[list[str]]) -> None:
     """Fill in what elements leave open: two that agree in a key, and disagree in none, are the same."""
     for first in range(len(found)):
+        mine = found[first]
         for second in range(len(found)):
-            joined = _joined(found[first], found[second])
+            joined = _joined(mine, found[second])
             if joined is not None:
                 found[first] = found[second] = joined
 

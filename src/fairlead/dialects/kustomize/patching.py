@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from fairlead.dialects.kustomize.items import Item, Items
 from fairlead.dialects.kustomize.merging import Unmergeable, merge
@@ -16,7 +16,7 @@ from fairlead.dialects.kustomize.roots import Refused, Root
 from fairlead.dialects.kustomize.scalars import copied, nothing, plain, settings_scalar, text
 from fairlead.dialects.kustomize.selecting import BadSelector, Selector
 from fairlead.render.packages import Mistake, Mistaken
-from fairlead.tongues import jsonpatch, yamls
+from fairlead.tongues import yamls
 from fairlead.words import Where
 
 Transformer = Callable[[Items], None]
@@ -183,19 +183,55 @@ def _merge_all(items: Items, merges: Sequence[Item], chosen: Selector | None, so
 def _operate(
     items: Items, operations: list[Any], chosen: Selector, source: str, path: str, *, remember: bool
 ) -> None:
+    from fairlead.tongues import jsonpatch  # only where a tree has such patches
+
     run = jsonpatch.compile(operations)
     for item in chosen.select(items, items.schemas):
         if remember:
             item.remember(items.schemas)
         try:
-            found = run(plain(item.data))
+            found = run(_annotated(item))
         except jsonpatch.Unpatchable as fault:
             refuse(f"cannot be applied to {item.kind} {item.name}: {fault}", source, path)
         if type(found) is not dict:
             refuse(f"leaves of {item.kind} {item.name} no object", source, path)
         item.data = copied(found)
         item.shared = {}
+        _read_marks(item)
     items.touched()
+
+
+_ORIGIN: Final = "config.kubernetes.io/origin"
+_TRANSFORMATIONS: Final = "alpha.config.kubernetes.io/transformations"
+
+
+def _annotated(item: Item) -> Any:
+    """Return an item's data as operations find it: what is known of it counts as annotations, which they may add to or replace."""
+    data = plain(item.data)
+    meta = data.get("metadata")
+    if type(meta) is not dict or not (item.former or item.hashed or item.behavior or item.origin):
+        return data
+    annotations = meta.get("annotations")
+    if type(annotations) is not dict:
+        if annotations is not None:
+            return data
+        annotations = meta["annotations"] = {}
+    if item.origin is not None:
+        annotations[_ORIGIN] = ""
+    if item.transformations:
+        annotations[_TRANSFORMATIONS] = ""
+    return data
+
+
+def _read_marks(item: Item) -> None:
+    """Forget the origin of an item whose annotations operations have replaced."""
+    meta = item.data.get("metadata")
+    annotations = meta.get("annotations") if type(meta) is dict else None
+    annotations = annotations if type(annotations) is dict else {}
+    if annotations.pop(_ORIGIN, None) is None:
+        item.origin = None
+    if annotations.pop(_TRANSFORMATIONS, None) is None:
+        item.transformations = []
 
 
 def _selector(document: Mapping[str, Any], file: str, path: str) -> Selector:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fairlead.dialects.kustomize import fields, generating, patching, replacing, transforming
+from fairlead.dialects.kustomize import fields, generating, patching, transforming
 from fairlead.dialects.kustomize.fieldspecs import FieldSpec, Specs
 from fairlead.dialects.kustomize.items import Item, Items, Origin
 from fairlead.dialects.kustomize.patching import Transformer, refuse
@@ -143,6 +143,12 @@ def _replicas(settings: Mapping[str, Any], root: Root, file: str) -> Transformer
     return transforming.replicas(replica.get("name", ""), replica.get("count", 0), _specs(settings), file)
 
 
+def _replacements(settings: Mapping[str, Any], root: Root, file: str) -> Transformer:
+    from fairlead.dialects.kustomize import replacing  # only where a tree has some
+
+    return replacing.replacements(list(settings.get("replacements", ())), root, file)
+
+
 def _value_add(settings: Mapping[str, Any], root: Root, file: str) -> Transformer:
     value = settings.get("value", "").strip() or root.path.rpartition("/")[2]
     targets = list(settings.get("targets", ()))
@@ -179,9 +185,7 @@ _TRANSFORMERS: Final[Mapping[str, Callable[[Mapping[str, Any], Root, str], Trans
     "PrefixSuffixTransformer": _affix,
     "PrefixTransformer": _affix,
     "SuffixTransformer": _affix,
-    "ReplacementTransformer": lambda said, root, file: replacing.replacements(
-        list(said.get("replacements", ())), root, file
-    ),
+    "ReplacementTransformer": _replacements,
     "ReplicaCountTransformer": _replicas,
     "ValueAddTransformer": _value_add,
 }

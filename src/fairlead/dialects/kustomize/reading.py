@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fairlead.dialects.kustomize.items import Item
 from fairlead.dialects.kustomize.scalars import (
+    Quoted,
     copied,
     hollow,
     nothing,
@@ -59,7 +60,7 @@ def resources(source: str) -> list[dict[str, Any]]:
     """Return the resources of a text, those of lists last. Raises NoResource."""
     try:
         documents = yamls.load_all(
-            source.replace("\r\n", "\n") if "\r" in source else source, resource_scalar
+            source.replace("\r\n", "\n") if "\r" in source else source, resource_scalar, texts=Quoted
         )
     except yamls.BadYaml as error:
         raise NoResource(f"is no YAML: {error.message}", error.line, error.column) from None

@@ -7,7 +7,7 @@ itself YAML or JSON. Source: sigs.k8s.io/kustomize/api/filters/replacement.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import yaml
@@ -90,10 +90,12 @@ class _Replacement:
         for target in self._targets:
             target.run(items, value)
 
-    def _found(self, items: Items) -> Any:
+    def _found(self, items: Items) -> Callable[[], Any]:
+        """Return what gives the value: it is read again for each target, since one of them may be the source itself."""
         source = self._source
         if source is None:
-            return resource_scalar(self._value or "") if self._value else ""
+            fixed = resource_scalar(self._value) if self._value else ""
+            return lambda: fixed
         chosen = [item for item in items if item.data and _is_source(item, source)]
         said = _shown(source)
         if len(chosen) > 1:
@@ -110,13 +112,23 @@ class _Replacement:
         options = source.get("options", {})
         delimiter, index = options.get("delimiter", ""), options.get("index", 0)
         if not delimiter:
-            return value
+            found = list(places({"": chosen[0].data}, "", split(path), None)) if self._plain(path) else []
+            if len(found) == 1:
+                holder, key = found[0]
+                return lambda: holder[key]
+            return lambda: value
         if type(value) in {dict, list}:
             self._refuse("delimiter option can only be used with scalar nodes")
         parts = text(value).split(delimiter)
         if not 0 <= index < len(parts):
             self._refuse(f"options.index {index} is out of bounds for value {text(value)}")
-        return parts[index] if is_text(value) else resource_scalar(parts[index])
+        part = parts[index] if is_text(value) else resource_scalar(parts[index])
+        return lambda: part
+
+    @staticmethod
+    def _plain(path: str) -> bool:
+        """Whether a path consists of names and indices."""
+        return not any(name == "-" or name.startswith("[") or name != name.strip() for name in split(path))
 
     def _refuse(self, message: str, hint: str = "") -> NoReturn:
         refuse(message, self._file, self._path, hint)
@@ -171,7 +183,7 @@ class _Target:
         except BadSelector as fault:
             refuse(str(fault), file, path)
 
-    def run(self, items: Items, value: Any) -> None:
+    def run(self, items: Items, value: Callable[[], Any]) -> None:
         """Put the value into the fields of what is selected."""
         for item in items:
             if not item.data or not self._select.matches_marks(item):
@@ -186,7 +198,7 @@ class _Target:
                 continue
             if any(self._select.matches_written(*pair) for pair in identities):
                 for path in self._paths:
-                    self._put(item, path, value)
+                    self._put(item, path, value())
 
     def _put(self, item: Item, path: str, value: Any) -> None:
         names = split(path)

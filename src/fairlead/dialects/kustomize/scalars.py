@@ -131,7 +131,8 @@ def over(before: Any, value: Any) -> Any:
     """Return a scalar that takes another one's place, written in the same way: over a text in quotes all is text."""
     if nothing(value) or not is_text(before):
         return str(value) if type(value) is Quoted else value
-    if type(before) is Quoted or not is_text(resource_scalar(before)) or before in _OLDER_WORDS:
+    written = type(before) is Quoted or "\n" in before or before in _OLDER_WORDS
+    if written or not is_text(resource_scalar(before)):
         return Quoted(text(value))
     return str(value) if type(value) is Quoted else value
 

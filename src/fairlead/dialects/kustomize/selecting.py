@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fairlead.dialects.kustomize.items import Id, Item
 from fairlead.dialects.kustomize.schemas import Schemas
-from fairlead.tongues import selectors
-from fairlead.tongues.selectors import Expr
+
+if TYPE_CHECKING:
+    from fairlead.tongues.selectors import Expr
 
 _LITERAL = re.compile(r"[\w/-]*\Z")
 _PARTS: Final = ("group", "version", "kind", "name", "namespace")
@@ -86,16 +87,20 @@ class Selector:
     @property
     def marks(self) -> bool:
         """Whether labels or annotations matter."""
-        return not (self._labels.empty and self._annotations.empty)
+        return self._labels is not None or self._annotations is not None
 
     def matches_marks(self, item: Item) -> bool:
         """Whether labels and annotations are meant."""
-        return (self._labels.empty or self._labels.matches(item.texts("labels"))) and (
-            self._annotations.empty or self._annotations.matches(item.texts("annotations"))
+        return (self._labels is None or self._labels.matches(item.texts("labels"))) and (
+            self._annotations is None or self._annotations.matches(item.texts("annotations"))
         )
 
 
-def _expression(text: str) -> Expr:
+def _expression(text: str) -> Expr | None:
+    if not text.strip():
+        return None
+    from fairlead.tongues import selectors  # only where a tree selects by labels or annotations
+
     try:
         return selectors.parse(text)
     except ValueError as fault:
