@@ -17,7 +17,7 @@ _SAID: Final = (
         re.compile(rf"\AMissing (?:named-only |positional-only )?parameter `(\w+)` {_CALL}"),
         r"\2() needs `\1`",
     ),
-    (re.compile(rf"\AFound `([^`]+)` extra named parameter\(s\) {_CALL}"), r"\2() takes no `\1`"),
+    (re.compile(rf"\AFound (`[^`]+`)(?: `[^`]+`)* extra named parameter\(s\) {_CALL}"), r"\2() takes no \1"),
     (
         re.compile(r"\AFound \d+ extra positional argument\(s\) for call to `?\S*lambda`?\Z"),
         "a constructor is given its fields by name, such as name = ...",
@@ -53,7 +53,7 @@ _SAID: Final = (
         r"`\1` is used before it has a value",
     ),
 )
-_EXTRA: Final = re.compile(rf"\AFound `([^`]+)` extra named parameter\(s\) {_CALL}")
+_EXTRA: Final = re.compile(rf"\AFound `([^`]+)`(?: `[^`]+`)* extra named parameter\(s\) {_CALL}")
 
 
 def said(message: str) -> tuple[str, str]:
