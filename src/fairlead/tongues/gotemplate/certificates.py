@@ -24,9 +24,8 @@ from fairlead.tongues.gotemplate.kinds import GoError, Struct, octets
 from fairlead.tongues.gotemplate.states import State
 
 _EXPONENT: Final = 65537
-_SMALL: Final = [
-    prime for prime in range(3, 2000, 2) if all(prime % other for other in range(3, int(prime**0.5) + 1, 2))
-]
+_WINDOW: Final = 1 << 14
+"""How many numbers from a random one on are sieved at once."""
 _ROUNDS: Final = 8
 """Rounds of Miller and Rabin's test; for random numbers of this size the error is far below 2^-100."""
 _STEPS: Final = 500_000
@@ -48,17 +47,32 @@ def _number(stream: Iterator[bytes], bits: int) -> int:
     return int.from_bytes(data[: bits // 8])
 
 
+@lru_cache(maxsize=1)
+def _small() -> list[int]:
+    """The odd primes below 65536."""
+    sieve = bytearray([1]) * 65536
+    for number in range(2, 256):
+        if sieve[number]:
+            sieve[number * number :: number] = bytes(len(range(number * number, 65536, number)))
+    return [number for number in range(3, 65536, 2) if sieve[number]]
+
+
 def _prime(stream: Iterator[bytes], bits: int) -> int:
     """A prime of exactly so many bits, whose two highest are set."""
     while True:
         start = _number(stream, bits) | (3 << (bits - 2)) | 1
-        rests = [start % prime for prime in _SMALL]
-        for step in range(0, 4096, 2):
-            if any((rest + step) % prime == 0 for rest, prime in zip(rests, _SMALL, strict=True)):
-                continue
-            candidate = start + step
+        composite = bytearray(_WINDOW)
+        for prime in _small():
+            # start + 2 * step is divisible where step is -start / 2 modulo the prime.
+            first = -start * ((prime + 1) // 2) % prime
+            if first < _WINDOW:
+                composite[first::prime] = b"\1" * len(range(first, _WINDOW, prime))
+        step = composite.find(0)
+        while step >= 0:
+            candidate = start + 2 * step
             if candidate.bit_length() == bits and candidate % _EXPONENT != 1 and _is_prime(candidate, stream):
                 return candidate
+            step = composite.find(0, step + 1)
 
 
 def _is_prime(candidate: int, stream: Iterator[bytes]) -> bool:

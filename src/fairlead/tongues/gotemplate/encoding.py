@@ -246,11 +246,11 @@ def _toml_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str
 
 
 def _to_toml(state: State, value: Any) -> str:
-    if not isinstance(value, dict):
-        return "toml: top-level values must be Go maps or structs"
     lines: list[str] = []
     try:
         jsonwriting.plain(value, state)
+        if not isinstance(value, dict):
+            return _toml_value(value)
         _toml_table(value, (), lines)
     except GoError as fault:
         return str(fault)

@@ -55,7 +55,6 @@ _WORDS: Final = frozenset(
         "-.inf",
         "-.Inf",
         "-.INF",
-        "<<",
     ]
 )
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)\Z")
@@ -255,15 +254,16 @@ class _Writing:
     def mapping(self, value: dict[str, Any], indent: int, lead: str) -> None:
         margin = " " * indent
         for key in sorted_naturally(value):
-            shown = scalar(key, True)
             if len(octets(key)) > 128 or "\n" in key:
-                self.parts.append(f"{lead}? {shown}\n{margin}:")
-                column = indent + 1
+                self.parts.append(f"{lead}?")
+                self.value(key, indent, False, indent + 1)
+                self.parts.append(f"{margin}:")
+                self.value(value[key], indent, False, indent + 1)
             else:
+                shown = scalar(key, True)
                 self.parts.append(f"{lead}{shown}:")
-                column = indent + len(shown) + 1
+                self.value(value[key], indent, True, indent + len(shown) + 1)
             lead = margin
-            self.value(value[key], indent, True, column)
 
     def sequence(self, value: list[Any], indent: int, lead: str) -> None:
         margin = " " * indent
@@ -296,9 +296,8 @@ def dump(value: Any, state: State | None = None, *, pretty: bool = False) -> str
     elif type(made) is str and "\n" in made and _block(made):
         writing.literal(made, 2 if not pretty else 4)
     else:
-        writing.parts.append(
-            "{}" if type(made) is dict else "[]" if type(made) is list else writing.single(made)
-        )
+        shown = "{}" if type(made) is dict else "[]" if type(made) is list else writing.single(made)
+        writing.parts.append(shown if pretty else folded(shown, 0, 2))
     text = "".join(writing.parts)
     if state is not None:
         state.charge(len(text))
