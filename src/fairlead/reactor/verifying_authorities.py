@@ -46,7 +46,11 @@ def authority_of_asked(asked: AuthorityAsked, now: datetime, usual: Root | None 
     keys = [
         key
         for one in asked.get("keys") or ()
-        for key in read_public(str(one.get("pem") or ""), f"{name}: the key", one.get("hash") or "")
+        for key in read_public(
+            str(one.get("pem") or ""),
+            name if name.startswith("the ") else f"{name}: the key",
+            one.get("hash") or "",
+        )
     ]
     keys += _leaf(asked, name, now)
     log = asked.get("log") or "require"

@@ -427,8 +427,13 @@ def test_more_signatures_than_are_looked_at(shelf: Shelf, monkeypatch: pytest.Mo
         asyncio.run(
             attach_bundle(shelf.store, shelf.ref, shelf.artifact, body, SIGNING, "2026-01-01T00:00:00Z")
         )
+    mine = Authority(name="mine", keys=(signer.key,), log="check")
     with pytest.raises(Unverified, match="only the first 3 are looked at"):
-        run(shelf, Authority(name="mine", keys=(signer.key,), log="check"))
+        run(shelf, mine)
+    monkeypatch.setattr(attachments, "MOST", 9)
+    monkeypatch.setattr(attachments, "MOST_BYTES", 1 << 10)
+    with pytest.raises(Unverified, match="no more are fetched"):
+        run(shelf, mine)
 
 
 def test_an_envelope_in_the_newer_log(sigstore: Sigstore) -> None:

@@ -33,6 +33,8 @@ from fairlead.judge.signatures import SIGNING
 
 MOST: Final = 128
 """Signatures of one artifact that are looked at. What comes after is not: it is one reason more to refuse."""
+MOST_BYTES: Final = 128 << 20
+"""Bytes of signatures and attestations of one artifact that are fetched."""
 _REFERRING: Final = frozenset({"application/vnd.dev.cosign.artifact.sig.v1+json", IN_TOTO, ENVELOPE, SIMPLE})
 _CONFIG: Final = "application/vnd.oci.image.config.v1+json"
 _PREDICATE: Final = "dev.sigstore.bundle.predicateType"
@@ -63,12 +65,13 @@ async def find(
     """
     where = Reference.parse(source.repository) if source.repository else ref
     found: list[Candidate] = []
+    purse = [MOST_BYTES]
     if legacy:
         suffix = "sig" if predicate == SIGNING else "att"
-        found += await _tagged(store, where, tag_of(digest, suffix, source.prefix))
+        found += await _tagged(store, where, tag_of(digest, suffix, source.prefix), purse)
     if bundles or legacy:
         found += await _referring(
-            store, where, digest, predicate, MOST - len(found), legacy=legacy, bundles=bundles
+            store, where, digest, predicate, MOST - len(found), purse, legacy=legacy, bundles=bundles
         )
     if len(found) > MOST:
         found = [
@@ -78,17 +81,23 @@ async def find(
     return found
 
 
-async def _tagged(store: Store, ref: Reference, tag: str) -> list[Candidate]:
+async def _tagged(store: Store, ref: Reference, tag: str, purse: list[int]) -> list[Candidate]:
     at = Reference(ref.host, ref.repository, tag)
     try:
         descriptor, body = await store.manifest(at)
     except NotFound:
         return []
-    return await _layers(store, at, descriptor, body, tag, MOST)
+    return await _layers(store, at, descriptor, body, tag, MOST, purse)
 
 
 async def _layers(
-    store: Store, at: Reference, descriptor: Descriptor, body: bytes, name: str, most: int
+    store: Store,
+    at: Reference,
+    descriptor: Descriptor,
+    body: bytes,
+    name: str,
+    most: int,
+    purse: list[int],
 ) -> list[Candidate]:
     """Read the layers of a manifest, each a signature."""
     manifest = Manifest.read(body, descriptor.media_type, str(at))
@@ -106,6 +115,11 @@ async def _layers(
         try:
             if layer.size > LARGEST_BUNDLE:
                 raise BadProof(f"larger than {LARGEST_BUNDLE >> 20} MiB")  # noqa: TRY301  it is told as what is read wrong is
+            purse[0] -= layer.size
+            if purse[0] < 0:
+                raise BadProof(
+                    f"there are more than {MOST_BYTES >> 20} MiB of signatures, and no more are fetched"
+                )  # noqa: TRY301  as above
             data = await store.blob(at, layer, LARGEST_BUNDLE)
             if layer.media_type.startswith(BUNDLES):
                 found += read_bundle(data, where)
@@ -117,7 +131,15 @@ async def _layers(
 
 
 async def _referring(
-    store: Store, ref: Reference, digest: str, predicate: str, most: int, *, legacy: bool, bundles: bool
+    store: Store,
+    ref: Reference,
+    digest: str,
+    predicate: str,
+    most: int,
+    purse: list[int],
+    *,
+    legacy: bool,
+    bundles: bool,
 ) -> list[Candidate]:
     found: list[Candidate] = []
     for one in await store.referrers(ref, digest):
@@ -136,7 +158,7 @@ async def _referring(
         at = ref.at(one.digest)
         try:
             descriptor, body = await store.manifest(at)
-            found += await _layers(store, at, descriptor, body, where, most)
+            found += await _layers(store, at, descriptor, body, where, most, purse)
         except NotFound as error:
             found.append(Candidate(where, "bundle", broken=str(error)))
     return found
