@@ -56,7 +56,7 @@ def test_from_the_first_apply_to_an_upgrade_that_fails_and_is_taken_back(space: 
     assert "~ .spec.template.spec.containers[0].image: test/busybox:1 -> test/nosuch:9" in shown.stdout
     assert "ConfigMap" in shown.stdout
 
-    failed = fairlead(space, "apply", broken, "--name", "shop", "--timeout", "6s", "--rollback-on-failure")
+    failed = fairlead(space, "apply", broken, "--name", "shop", "--timeout", "4s", "--rollback-on-failure")
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "has failed and was rolled back" in failed.stdout
     assert f"Deployment {space.name}/web" in failed.stdout
