@@ -191,29 +191,50 @@ def run(args: argparse.Namespace) -> int:
         )
     folder = args.dir if args.dir is not None else Path(args.name)
     files = _library(args.name) if args.library else _module(args.name)
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise Problem(
-            f"{folder / there[0]} is there already", "choose another folder with --dir; nothing was written"
-        )
     try:
-        for name, text in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+        _make(files, folder, library=args.library)
     except OSError as error:
         raise Problem(f"{error.filename or folder}: {error.strerror}") from error
-    if not args.library:
-        from fairlead.faces.cli.moddocs import write
-
-        write(folder)
     print(f"{folder}: a new {'library' if args.library else 'module'}\n")
     print(f"  fairlead mod vet {folder}          is it right")
     if not args.library:
         print(f"  fairlead render {folder}           what it comes to")
         print(f"  fairlead apply {folder} --name {args.name}")
     return 0
+
+
+def _make(files: dict[str, str], folder: Path, *, library: bool) -> None:
+    """Write a module beside the folder and put it there when it is whole; one that was put there in part is completed. Raises Problem, OSError."""
+    from fairlead.drivers.oci.scratch import scratch
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(folder / "module" if folder.exists() else folder) as made:
+        fresh = made / "module"
+        for name, text in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        if not library:
+            from fairlead.faces.cli.moddocs import write
+
+            write(fresh)
+        if not folder.exists():
+            fresh.rename(folder)
+            return
+        names = [
+            *files,
+            *(path.name for path in fresh.iterdir() if path.is_file() and path.name not in files),
+        ]
+        there = [name for name in names if (folder / name).exists()]
+        others = [name for name in there if (folder / name).read_bytes() != (fresh / name).read_bytes()]
+        if others or there == names:
+            first = others[0] if others else there[0]
+            raise Problem(
+                f"{folder / first} is there already", "choose another folder with --dir; nothing was written"
+            )
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (fresh / name).replace(folder / name)
 
 
 def _filled(text: str, name: str, description: str) -> str:
