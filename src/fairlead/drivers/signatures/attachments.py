@@ -113,13 +113,7 @@ async def _layers(
             )
             break
         try:
-            if layer.size > LARGEST_BUNDLE:
-                raise BadProof(f"larger than {LARGEST_BUNDLE >> 20} MiB")  # noqa: TRY301  it is told as what is read wrong is
-            purse[0] -= layer.size
-            if purse[0] < 0:
-                raise BadProof(
-                    f"there are more than {MOST_BYTES >> 20} MiB of signatures, and no more are fetched"
-                )  # noqa: TRY301  as above
+            _spend(layer, purse)
             data = await store.blob(at, layer, LARGEST_BUNDLE)
             if layer.media_type.startswith(BUNDLES):
                 found += read_bundle(data, where)
@@ -128,6 +122,14 @@ async def _layers(
         except (BadProof, NotFound) as error:
             found.append(Candidate(where, "legacy", broken=str(error).removeprefix(f"{where}: ")))
     return found
+
+
+def _spend(layer: Descriptor, purse: list[int]) -> None:
+    if layer.size > LARGEST_BUNDLE:
+        raise BadProof(f"larger than {LARGEST_BUNDLE >> 20} MiB")
+    purse[0] -= layer.size
+    if purse[0] < 0:
+        raise BadProof(f"there are more than {MOST_BYTES >> 20} MiB of signatures, and no more are fetched")
 
 
 async def _referring(
