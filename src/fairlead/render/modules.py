@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -120,7 +120,7 @@ def render(
         sort="module",
         package=manifest.name,
         version=manifest.version,
-        stages=tuple(_stage(stage) for stage in stages),
+        stages=tuple(_placed(stages, module) if context.places else map(_stage, stages)),
         findings=tuple(findings),
         images=tuple(sorted(building_objects.images(objects))),
         values=settled,
@@ -363,6 +363,15 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
         wait=bool(stage["wait"]),
         **more,
     )
+
+
+def _placed(stages: Sequence[Mapping[str, Any]], module: _Module) -> Iterator[Stage]:
+    """Yield the stages with the calls that made their objects, which are numbered through all of them."""
+    number = 0
+    for stage in map(_stage, stages):
+        end = number + len(stage.objects)
+        yield replace(stage, places=tuple(module.placed(at, "").where for at in range(number, end)))
+        number = end
 
 
 def _first_of_kind(objects: Sequence[building_objects.Made]) -> Iterator[building_objects.Made]:

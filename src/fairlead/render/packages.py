@@ -61,6 +61,8 @@ class Context:
     revision: int = 1
     moment: Moment = "install"
     capabilities: Capabilities = Capabilities()
+    places: bool = False
+    """Whether who asks wants to know where in the package each object was written (`Stage.places`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Stage:
     one_off: bool = False
     cleanup: frozenset[Literal["before", "succeeded", "failed"]] = frozenset()
     wait: bool = True
+    places: tuple[Where, ...] = ()
+    """Where each of the objects was written, in their order; empty where nobody asked, or the renderer does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from fairlead.tongues.gotemplate.encoding import as_go, read_yaml
 from fairlead.tongues.gotemplate.jsonwriting import plain
 from fairlead.tongues.gotemplate.kinds import Int64
 from fairlead.tongues.gotemplate.running import WARNING
-from fairlead.words import Finding, Need, Ref, Resource, Severity, Where
+from fairlead.words import Finding, Need, Ref, Severity, Where
 
 BUDGET: Final = Budget()
 _NOTES: Final = "NOTES.txt"
@@ -371,16 +371,16 @@ def _documents(rendered: Mapping[str, str]) -> list[staging.Document]:
     return found
 
 
-def _definitions(chart: Chart) -> list[Resource]:
+def _definitions(chart: Chart) -> list[staging.Document]:
     """The objects of crds/, of the chart and then of those inside, as they are."""
-    found: list[Resource] = []
+    found: list[staging.Document] = []
     mistakes: list[Mistake] = []
     for name, data in chart.files.items():
         if name.startswith("crds/") and name.lower().endswith(_MANIFESTS):
             documents, wrong = staging.documents(
                 f"{chart.path}/{name}", data.decode("utf-8", "surrogateescape")
             )
-            found += [document.body for document in documents]
+            found += documents
             mistakes += wrong
     if mistakes:
         raise Mistaken(*mistakes)

@@ -229,14 +229,21 @@ def rank(body: Resource) -> tuple[int, str]:
     return (_RANK[kind], "") if kind in _RANK else (len(ORDER), kind)
 
 
-def stages(definitions: list[Resource], staying: list[Document], hooks: list[Hook]) -> tuple[Stage, ...]:
+def stages(definitions: list[Document], staying: list[Document], hooks: list[Hook]) -> tuple[Stage, ...]:
     """Return the stages: definitions of kinds, hooks before, what stays, hooks after, tests. Each hook has a stage of its own."""
     made: list[Stage] = []
     if definitions:
-        made.append(Stage("crds", tuple(definitions)))
+        made.append(
+            Stage(
+                "crds",
+                tuple(document.body for document in definitions),
+                places=tuple(Where(document.file, document.line) for document in definitions),
+            )
+        )
     made += _hooked(hooks, "pre")
     if staying:
-        made.append(Stage("main", tuple(document.body for document in staying)))
+        files = tuple(Where(document.file) for document in staying)
+        made.append(Stage("main", tuple(document.body for document in staying), places=files))
     made += _hooked(hooks, "post")
     made += _hooked(hooks, "test")
     return tuple(made)
@@ -253,6 +260,7 @@ def _hooked(hooks: list[Hook], phase: Phase) -> Iterator[Stage]:
                 moments=moments,
                 one_off=True,
                 cleanup=hook.cleanup,
+                places=(Where(hook.document.file),),
             )
 
 
