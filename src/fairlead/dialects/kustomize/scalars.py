@@ -146,7 +146,7 @@ _OLDER_WORDS: Final = frozenset(
 def text(value: Any) -> str:
     """Return the text of a scalar as it was written; "" for mappings and lists."""
     if isinstance(value, str):
-        return value
+        return str(value)
     if value is None:
         return "null"
     if type(value) is bool:

@@ -253,12 +253,14 @@ def image(settings: Mapping[str, Any], specs: Specs) -> Transformer:
         stack = [value]
         while stack:
             one = stack.pop()
-            if type(one) is dict:
+            if type(one) is list:
+                stack += one
+            elif type(one) is dict:
                 for key, below in one.items():
+                    if type(below) is list and key in {"containers", "initContainers"}:
+                        _images(below)
                     if type(below) is dict or type(below) is list:
                         stack.append(below)
-                        if key in {"containers", "initContainers"} and type(below) is list:
-                            _images(below)
 
     def _images(listed: list[Any]) -> None:
         for container in listed:
