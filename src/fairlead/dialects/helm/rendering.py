@@ -64,8 +64,7 @@ def render(package: Package, values: Values, context: Context, answers: Answers)
 
         depending.process(chart, given, warn)
         _fits(chart, context)
-        # Helm warns once more here; what was told before is not told again.
-        used = coalesced(chart, given, lambda _: None)
+        used = coalesced(chart, given, warn)
         _obey(chart, used)
         rendered = _run(chart, used, context, answers)
         notes = rendered.pop(f"{chart.path}/templates/{_NOTES}", "")

@@ -35,11 +35,11 @@ class Fault:
     message: str
     causes: list[Fault] = field(default_factory=list)
     sort: str = ""
-    """`group` and `ref` are not shown themselves."""
+    """`group`: several faults of one value; `ref`: those of a schema that is referred to."""
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """The fault and its causes, one a line, as Helm prints them."""
-        hidden = self.sort == "group" or (self.sort == "ref" and len(self.causes) == 1)
+        hidden = self.sort == "ref" and len(self.causes) == 1
         if not hidden:
             yield f"{'  ' * depth}- at {_quote(_pointer(self.place))}: {self.message}"
         for cause in self.causes:
@@ -255,7 +255,7 @@ class _Checking:
             _merge(seen, inner)
             return None
         causes = fault.causes if fault.sort == "group" else [fault]
-        return Fault(place, f"validation failed with '{reference}'", causes, "ref")
+        return Fault(place, "validation failed", causes, "ref")
 
     def _below(
         self, schema: Any, value: Any, place: tuple[str, ...], depth: int, faults: list[Fault]
@@ -263,7 +263,7 @@ class _Checking:
         """Check a value inside; tell whether it fits."""
         fault, _ = self.validate(schema, value, place, depth + 1)
         if fault is not None:
-            faults += fault.causes if fault.sort == "group" else [fault]
+            faults.append(fault)
         return fault is None
 
     def _same(
@@ -274,7 +274,7 @@ class _Checking:
         if fault is None:
             _merge(seen, inner)
         else:
-            faults += fault.causes if fault.sort == "group" else [fault]
+            faults.append(fault)
 
     def _object(
         self,
@@ -285,11 +285,7 @@ class _Checking:
         faults: list[Fault],
         seen: Seen,
     ) -> None:
-        for keyword, wrong in (("minProperties", len(value).__lt__), ("maxProperties", len(value).__gt__)):
-            if keyword in schema and wrong(schema[keyword]):
-                faults.append(
-                    Fault(place, f"{keyword}: got {_number(len(value))}, want {_number(schema[keyword])}")
-                )
+        _sized(schema, "minProperties", "maxProperties", len(value), place, faults)
         missing = [
             name for name in schema.get("required") or [] if isinstance(name, str) and name not in value
         ]
@@ -356,11 +352,7 @@ class _Checking:
         faults: list[Fault],
         seen: Seen,
     ) -> None:
-        for keyword, wrong in (("minItems", len(value).__lt__), ("maxItems", len(value).__gt__)):
-            if keyword in schema and wrong(schema[keyword]):
-                faults.append(
-                    Fault(place, f"{keyword}: got {_number(len(value))}, want {_number(schema[keyword])}")
-                )
+        _sized(schema, "minItems", "maxItems", len(value), place, faults)
         if schema.get("uniqueItems") is True:
             pair = _duplicates(value)
             if pair is not None:
@@ -423,11 +415,7 @@ class _Checking:
 
     @staticmethod
     def _text(schema: Mapping[str, Any], value: str, place: tuple[str, ...], faults: list[Fault]) -> None:
-        for keyword, wrong in (("minLength", len(value).__lt__), ("maxLength", len(value).__gt__)):
-            if keyword in schema and wrong(int(schema[keyword])):
-                faults.append(
-                    Fault(place, f"{keyword}: got {_number(len(value))}, want {_number(schema[keyword])}")
-                )
+        _sized(schema, "minLength", "maxLength", len(value), place, faults)
         if "pattern" in schema and regexes.compile(schema["pattern"]).search(value) is None:
             faults.append(Fault(place, f"{_quote(value)} does not match pattern {_quote(schema['pattern'])}"))
 
@@ -488,7 +476,7 @@ class _Checking:
                     matched.append(at)
                     _merge(seen, looked)
                 else:
-                    failed += fault.causes if fault.sort == "group" else [fault]
+                    failed.append(fault)
             if keyword == "allOf" and failed:
                 faults.append(Fault(place, "'allOf' failed", failed))
             elif keyword == "anyOf" and not matched:
@@ -525,6 +513,16 @@ class _Checking:
 
 
 _TYPES: Final = ("null", "boolean", "number", "integer", "string", "array", "object")
+
+
+def _sized(
+    schema: Mapping[str, Any], least: str, most: str, size: int, place: tuple[str, ...], faults: list[Fault]
+) -> None:
+    """Hold a size against the two bounds that it may have."""
+    if least in schema and size < schema[least]:
+        faults.append(Fault(place, f"{least}: got {_number(size)}, want {_number(schema[least])}"))
+    if most in schema and size > schema[most]:
+        faults.append(Fault(place, f"{most}: got {_number(size)}, want {_number(schema[most])}"))
 
 
 def _merge(into: Seen, other: Seen) -> None:
