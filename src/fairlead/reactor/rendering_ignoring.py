@@ -17,6 +17,12 @@ ALWAYS: Final = (".git", ".hg", ".svn", ".DS_Store", "__pycache__")
 """Names that belong to no package, wherever they are."""
 
 
+MOST_PATTERNS: Final = 1_000
+LONGEST_PATTERN: Final = 1_000
+MOST_COMPARED: Final = 5_000_000
+"""How often paths are compared with patterns, a few microseconds each: 250 patterns for each file of the largest package."""
+
+
 class BadPattern(ValueError):
     """A line of an ignore file that is no pattern. `line` counts from 1."""
 
@@ -31,7 +37,10 @@ def nothing(path: str, folder: bool) -> bool:  # noqa: ARG001  it is an Ignored
 
 
 def ignoring(text: str, *, helm: bool = False) -> Ignored:
-    """Return what an ignore file leaves out. Raises BadPattern. The last line that fits decides, and `!` takes back in."""
+    """Return what an ignore file leaves out. The last line that fits decides, and `!` takes back in.
+
+    Raises BadPattern, and what is returned does so too where there is no end to comparing.
+    """
     from fairlead.tongues import regexes
 
     rules: list[tuple[bool, bool, Callable[[str], object]]] = []
@@ -41,6 +50,8 @@ def ignoring(text: str, *, helm: bool = False) -> Ignored:
             continue
         taken_back = line.startswith("!")
         pattern = line[1:] if taken_back else line
+        if len(pattern) > LONGEST_PATTERN:
+            raise BadPattern(f"a pattern of more than {LONGEST_PATTERN:,} characters", number)
         if helm and "**" in pattern:
             raise BadPattern(f'"{pattern}": double-star (**) syntax is not supported in .helmignore', number)
         folders_only = pattern.endswith("/")
@@ -53,10 +64,17 @@ def ignoring(text: str, *, helm: bool = False) -> Ignored:
         except regexes.BadPattern as error:
             raise BadPattern(f'"{line}" is no pattern', number) from error
         rules.append((taken_back, folders_only, compiled.fullmatch))
+        if len(rules) > MOST_PATTERNS:
+            raise BadPattern(f"more than {MOST_PATTERNS:,} patterns", number)
+    left = MOST_COMPARED
 
     def left_out(path: str, folder: bool) -> bool:
+        nonlocal left
         if nothing(path, folder):
             return True
+        left -= len(rules)
+        if left < 0:
+            raise BadPattern(f"{len(rules):,} patterns are too many for so many files", 1)
         found = False
         for taken_back, folders_only, fits in rules:
             if (folder or not folders_only) and found == taken_back and fits(path):

@@ -119,6 +119,8 @@ class _Tree:
         named = document.get("helmGlobals")
         home = named.get("chartHome") if isinstance(named, dict) else None
         folder = os.path.normpath(os.path.join(root, home if isinstance(home, str) else _FOLDERS[0]))  # noqa: PTH118
+        if not within(os.path.realpath(folder), root):
+            return  # the renderer says that it is not there; it may be the whole machine
         for at, folders, names in os.walk(folder):
             folders[:] = [one for one in folders if one != ".git"]
             for name in names:

@@ -9,6 +9,7 @@ Everything wrong is told as `Mistaken`.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from fairlead.reactor.rendering import KUSTOMIZATIONS, MANIFESTS, Source, sort_of
 from fairlead.reactor.rendering_ignoring import NAMES, BadPattern, Ignored, ignoring, nothing
 from fairlead.render.packages import Mistake, Mistaken, Package, Sort
+from fairlead.tongues import yamls
 from fairlead.words import Where
 
 if TYPE_CHECKING:
@@ -88,6 +90,26 @@ def of_files(files: Mapping[str, bytes], where: str, *, digest: str = "", target
     return Source(sort, Package(files, where, target), where, digest)
 
 
+def default_name(source: Source) -> str:
+    """Return the name that an instance has when nobody names it: the package's, or that of its folder or file."""
+    named = {"module": ("module.yaml", "metadata"), "chart": ("Chart.yaml", "")}.get(source.sort)
+    if named is not None:
+        at = f"{source.package.target}/" if source.package.target else ""
+        try:
+            found = yamls.load(source.package.files.get(f"{at}{named[0]}", b"").decode())
+            found = (found or {}).get(named[1], {}) if named[1] else found
+            if isinstance(found, dict) and isinstance(found.get("name"), str):
+                return str(found["name"])
+        except (ValueError, AttributeError):
+            pass  # the renderer says what is wrong with it
+    if source.where == "-":
+        return "stdin"
+    bare = source.where.partition("@")[0].rstrip("/")
+    last = bare.rpartition("/")[2].partition(":")[0] if "://" in bare else Path(bare).resolve().name
+    last = re.sub(r"\.(tgz|tar\.gz|yaml|yml|json)$", "", last)
+    return re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-")[:53].strip("-") or "instance"
+
+
 def untarred(data: bytes, where: str) -> dict[str, bytes]:
     """Return the files of a .tar.gz by path. Links, devices, paths that lead out, doubles and too much of anything are refused."""
     import io
@@ -139,8 +161,10 @@ class _Walk:
 
     def go(self, at: str, folder: Path, above: tuple[str, ...]) -> None:
         real = os.path.realpath(folder)
-        if real in above or len(above) > DEEPEST:
+        if real in above:
             return  # a link to a folder that holds it
+        if len(above) > DEEPEST:
+            _refuse(f"has folders more than {DEEPEST} deep", self._where)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -185,11 +209,24 @@ def _ignore_file(root: Path, where: str) -> Ignored:
         file = root / name
         if file.is_file():
             text = _read(file, f"{where}/{name}").decode("utf-8", "replace")
-            try:
-                return ignoring(text, helm=name == ".helmignore")
-            except BadPattern as error:
-                raise Mistaken(Mistake(str(error), Where(f"{where}/{name}", error.line))) from error
+            return _told(text, f"{where}/{name}", helm=name == ".helmignore")
     return nothing
+
+
+def _told(text: str, where: str, *, helm: bool) -> Ignored:
+    """Return what an ignore file leaves out; what is wrong with it is Mistaken, whenever that is seen."""
+    try:
+        left_out = ignoring(text, helm=helm)
+    except BadPattern as error:
+        raise Mistaken(Mistake(str(error), Where(where, error.line))) from error
+
+    def ignored(path: str, folder: bool) -> bool:
+        try:
+            return left_out(path, folder)
+        except BadPattern as error:
+            raise Mistaken(Mistake(str(error), Where(where))) from error
+
+    return ignored
 
 
 def _read(path: Path, where: str) -> bytes:

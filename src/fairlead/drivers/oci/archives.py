@@ -6,7 +6,10 @@ default level: another implementation of it may choose other bytes for the same 
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
+import stat
 import struct
 import tarfile
 import zlib
@@ -37,14 +40,23 @@ class Content:
         if isinstance(self.data, bytes):
             yield self.data
             return
-        with self.data.open("rb") as file:
+        with open(self.data, "rb", opener=_plain) as file:
             while piece := file.read(_PIECE):
                 yield piece
 
     @property
     def size(self) -> int:
         """How many bytes. Raises OSError."""
-        return len(self.data) if isinstance(self.data, bytes) else self.data.stat().st_size
+        return len(self.data) if isinstance(self.data, bytes) else self.data.lstat().st_size
+
+
+def _plain(path: str, flags: int) -> int:
+    """Open what is to be packed: still a plain file, and no link or pipe that took its place since it was found."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "no longer a plain file", path)
+    return handle
 
 
 @dataclass(frozen=True, slots=True)

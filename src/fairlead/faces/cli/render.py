@@ -127,6 +127,8 @@ def stages(rendered: Rendered, name: str = "", *, hooks: bool = False, tests: bo
 
 def text_of(chosen: list[Stage], output: str) -> str:
     """Return the objects of stages as a text."""
+    from fairlead.diagnose.hiding import visible
+
     objects = [item for stage in chosen for item in stage.objects]
     if output == "json":
         import orjson
@@ -134,7 +136,7 @@ def text_of(chosen: list[Stage], output: str) -> str:
         body = {"apiVersion": "v1", "kind": "List", "items": objects}
         return orjson.dumps(body, option=orjson.OPT_INDENT_2).decode() + "\n"
     if output == "name":
-        return "".join(f"{resource_name(item)}\n" for item in objects)
+        return "".join(f"{visible(resource_name(item))}\n" for item in objects)
     if output == "table":
         rows = [
             ("STAGE", "KIND", "NAMESPACE", "NAME"),
@@ -203,11 +205,12 @@ def images(objects: list[Resource]) -> list[str]:
 
 
 def _show(what: str, rendered: Rendered, chosen: list[Stage], output: str) -> int:
+    from fairlead.diagnose.hiding import visible
     from fairlead.tongues import yamls
 
     objects = [item for stage in chosen for item in stage.objects]
     if what == "notes":
-        print(rendered.notes.rstrip() if rendered.notes.strip() else "the package has no notes")
+        print(visible(rendered.notes.rstrip()) if rendered.notes.strip() else "the package has no notes")
         return 0
     shown: Any
     if what == "values":
@@ -232,7 +235,7 @@ def _show(what: str, rendered: Rendered, chosen: list[Stage], output: str) -> in
 
         print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
     elif what == "images":
-        print("\n".join(shown))
+        print(visible("\n".join(shown)))
     elif what == "stages" and output in {"table", "name"}:
         rows: list[tuple[str, ...]] = [("STAGE", "WHEN", "OBJECTS", "CHECKS")]
         rows += [

@@ -32,6 +32,7 @@ T = TypeVar("T")
 RAW: Final = argparse.RawDescriptionHelpFormatter
 _WORTH_SHOWING: Final = 4 << 20
 _LARGEST_CA: Final = 4 << 20
+_LARGEST_IGNORE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +201,25 @@ def ignore_file(folder: Path, to: str = "") -> Callable[[str, bool], bool]:
     from fairlead.reactor.rendering_ignoring import NAMES, BadPattern, Ignored, ignoring, nothing
 
     left_out: Ignored = nothing
-    for name in NAMES:
-        path = folder / name
-        if not path.is_file():
-            continue
+    path = next((found for name in NAMES if (found := folder / name).is_file()), None)
+    if path is not None:
         try:
-            left_out = ignoring(path.read_text(), helm=name == ".helmignore")
+            with path.open() as file:
+                text = file.read(_LARGEST_IGNORE + 1)
+            if len(text) > _LARGEST_IGNORE:
+                raise Problem(f"{path}: larger than {_LARGEST_IGNORE >> 20} MiB")
+            fits = ignoring(text, helm=path.name == ".helmignore")
         except BadPattern as error:
-            raise Problem(f"{path}:{error.line}: {error}") from error
+            raise Problem(f"{path}:{error.line}: {visible(str(error))}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise Problem(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
-        break
+
+        def left_out(name: str, is_folder: bool) -> bool:
+            try:
+                return fits(name, is_folder)
+            except BadPattern as error:
+                raise Problem(f"{path}: {error}") from error
+
     if not is_layout(to):
         return left_out
     target, top = os.path.realpath(run_parse(parse_layout, to)[0]), os.path.realpath(folder)
