@@ -14,7 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "fairlead"
 MODULES = sorted(SOURCE.rglob("*.py"))
 BANNED = {"utils", "util", "common", "base", "manager", "helpers", "helper", "misc"}
-PURE = ("words.py", "tongues", "keep", "orchestrate", "diagnose", "judge", "sense", "render", "converge", "dialects")
+PURE = (
+    "words.py",
+    "tongues",
+    "keep",
+    "orchestrate",
+    "diagnose",
+    "judge",
+    "sense",
+    "render",
+    "converge",
+    "dialects",
+)
 LONGEST = 600
 DEEPEST = 4
 

@@ -278,9 +278,7 @@ def test_what_others_own_is_taken_over_only_when_that_is_asked() -> None:
 
 
 def test_handing_over_moves_fields_and_takes_marks_away() -> None:
-    there = live(
-        manager="kubectl-client-side-apply", operation="Update", annotations={LAST_APPLIED: "{}"}
-    )
+    there = live(manager="kubectl-client-side-apply", operation="Update", annotations={LAST_APPLIED: "{}"})
     there["metadata"]["managedFields"] += [
         {
             "manager": "fairlead/shop",

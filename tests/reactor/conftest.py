@@ -67,7 +67,9 @@ class Platform:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
 
     def up(self, *words: str) -> None:
-        done = self.fairlead("up", "--port", "0", "--registry-port", "0", "--detach", "--crash-backoff", "1", *words)
+        done = self.fairlead(
+            "up", "--port", "0", "--registry-port", "0", "--detach", "--crash-backoff", "1", *words
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
     def down(self) -> str:
