@@ -14,7 +14,7 @@ from fairlead.dialects.kustomize.accumulating import Build, Collected, Kustomiza
 from fairlead.dialects.kustomize.items import Item, Items, Origin
 from fairlead.dialects.kustomize.reading import check
 from fairlead.dialects.kustomize.roots import NAMES, Root, Tree, clean
-from fairlead.dialects.kustomize.scalars import plain
+from fairlead.dialects.kustomize.scalars import Unprintable, plain
 from fairlead.render.packages import Answers, Context, Mistake, Mistaken, Package, Rendered, Stage, Values
 from fairlead.tongues import yamls
 from fairlead.words import Finding, Ref, Severity, Where
@@ -99,7 +99,10 @@ def _finish(item: Item, metadata: Any) -> None:
     else:
         annotations.pop(TRANSFORMATIONS, None)
     item.set_texts("annotations", annotations)
-    item.data = plain(item.data)
+    try:
+        item.data = plain(item.data)
+    except Unprintable as fault:
+        raise Mistaken(Mistake(f"{item.kind} {item.name}: {fault}", Where(item.file))) from None
 
 
 def _deprecated(shared: Build) -> list[Finding]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from fairlead.dialects.kustomize.items import Item, Items
 from fairlead.dialects.kustomize.patching import refuse
 from fairlead.dialects.kustomize.roots import Refused, Root
-from fairlead.dialects.kustomize.scalars import nothing, number_text, plain, text
+from fairlead.dialects.kustomize.scalars import entered, nothing, number_text, plain, text
 
 _LINE: Final = 70
 
@@ -37,7 +37,7 @@ def generate(
     else:
         for key in sorted(pairs):
             try:
-                data.setdefault("data", {})[key] = pairs[key].decode()
+                data.setdefault("data", {})[key] = entered(pairs[key].decode())
             except UnicodeDecodeError:
                 data.setdefault("binaryData", {})[key] = _encoded(pairs[key])
         if "data" in data and not data["data"]:

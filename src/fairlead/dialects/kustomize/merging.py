@@ -108,12 +108,14 @@ class _Merge:
                 continue  # a scalar that the patch says nothing about
             merges, below = self._schemas.field(schema, name) if schema is not None else (None, None)
             found = self.walk(before, there, below, merges, f"{path}.{name}")
-            if found is GONE or (nothing(found) and found is not _KEPT):
+            if found is _KEPT:
+                continue
+            if found is GONE or nothing(found):
                 dest.pop(name, None)
             elif found is not before and before is not GONE and type(before) not in {dict, list}:
-                self._put(dest, name, None if found is _KEPT else over(before, found))
+                self._put(dest, name, over(before, found))
             else:
-                dest[name] = None if found is _KEPT else found
+                dest[name] = found
         return dest
 
     def _known(self, *values: Any) -> Type | None:

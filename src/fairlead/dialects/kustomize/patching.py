@@ -13,7 +13,7 @@ from fairlead.dialects.kustomize.items import Item, Items
 from fairlead.dialects.kustomize.merging import Unmergeable, merge
 from fairlead.dialects.kustomize.reading import NoResource, decoded, read
 from fairlead.dialects.kustomize.roots import Refused, Root
-from fairlead.dialects.kustomize.scalars import copied, nothing, plain, settings_scalar, text
+from fairlead.dialects.kustomize.scalars import Unprintable, copied, nothing, plain, settings_scalar, text
 from fairlead.dialects.kustomize.selecting import BadSelector, Selector
 from fairlead.render.packages import Mistake, Mistaken
 from fairlead.tongues import yamls
@@ -191,7 +191,7 @@ def _operate(
             item.remember(items.schemas)
         try:
             found = run(_annotated(item))
-        except jsonpatch.Unpatchable as fault:
+        except (jsonpatch.Unpatchable, Unprintable) as fault:
             refuse(f"cannot be applied to {item.kind} {item.name}: {fault}", source, path)
         if type(found) is not dict:
             refuse(f"leaves of {item.kind} {item.name} no object", source, path)

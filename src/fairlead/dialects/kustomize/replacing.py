@@ -21,7 +21,9 @@ from fairlead.dialects.kustomize.paths import FRESH, Astray, Sort, look_up, plac
 from fairlead.dialects.kustomize.reading import settings as read_settings
 from fairlead.dialects.kustomize.roots import Refused, Root
 from fairlead.dialects.kustomize.scalars import (
+    Misfit,
     Null,
+    Stamp,
     copied,
     is_text,
     nothing,
@@ -281,13 +283,15 @@ def _retyped(before: Any, said: str) -> Any:
     """Return a text as a value of the type that was there."""
     if before is FRESH:
         return resource_scalar(said)
-    if isinstance(before, str):
+    if is_text(before):
         return said
+    if type(before) is Misfit:
+        return Misfit(said, before.why)
     found = resource_scalar(said)
-    kinds = (bool, int, float) if not nothing(before) else ()
+    kinds = (bool, int, float, Stamp) if not nothing(before) else ()
     same = nothing(found) if nothing(before) else _kind(found, kinds) is _kind(before, kinds)
     if not same:
-        raise Astray(f"{said!r} cannot stand where {text(before)!r} is, which is no text")
+        return Misfit(said, f"cannot stand where {text(before)!r} is, which is no text")
     return found
 
 

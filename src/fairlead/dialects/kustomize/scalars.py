@@ -38,6 +38,22 @@ class WrittenFloat(float):
     text: str
 
 
+class Misfit:
+    """A scalar that no document can hold: a text where the field is a number, infinity. An error, unless something else takes its place."""
+
+    __slots__ = ("text", "why")
+
+    def __init__(self, text: str, why: str) -> None:
+        self.text, self.why = text, why
+
+    def __repr__(self) -> str:
+        return f"Misfit({self.text!r})"
+
+
+class Unprintable(ValueError):
+    """A misfit that is still there when all is done; the message says what it is."""
+
+
 class Quoted(str):
     """A text that was written in quotes, or as a block: what is patched over it becomes a text too."""
 
@@ -84,9 +100,12 @@ def resource_scalar(value: str) -> Any:
         number = WrittenFloat(found)
         number.text = value
         return number
-    if "-" in value:
+    if "-" in value and len(value) > 5:
         return _stamp(value)
-    return found
+    return Misfit(value, "is no number that JSON has") if value.lower() in _ENDLESS else found
+
+
+_ENDLESS: Final = frozenset({".inf", "+.inf", "-.inf", ".nan"})
 
 
 def settings_scalar(value: str) -> Any:
@@ -131,10 +150,14 @@ def over(before: Any, value: Any) -> Any:
     """Return a scalar that takes another one's place, written in the same way: over a text in quotes all is text."""
     if nothing(value) or not is_text(before):
         return str(value) if type(value) is Quoted else value
-    written = type(before) is Quoted or "\n" in before or before in _OLDER_WORDS
-    if written or not is_text(resource_scalar(before)):
+    if type(before) is Quoted or "\n" in before or not is_text(resource_scalar(before)):
         return Quoted(text(value))
     return str(value) if type(value) is Quoted else value
+
+
+def entered(value: str) -> str:
+    """Return a text as it is put into a field: in quotes where YAML 1.1 takes it for a boolean."""
+    return Quoted(value) if value in _OLDER_WORDS else value
 
 
 _OLDER_WORDS: Final = frozenset(
@@ -153,7 +176,7 @@ def text(value: Any) -> str:
         return "true" if value else "false"
     if type(value) is int:
         return str(value)
-    if isinstance(value, Null | WrittenInteger | WrittenFloat):
+    if isinstance(value, Null | Misfit | WrittenInteger | WrittenFloat):
         return value.text
     if type(value) is float:
         return number_text(value)
@@ -182,6 +205,8 @@ def plain(value: Any) -> Any:
         return str(value)
     if kind is Null:
         return None
+    if kind is Misfit:
+        raise Unprintable(f"{value.text!r} {value.why}")
     if kind is WrittenInteger:
         return int(value)
     if kind is Stamp:

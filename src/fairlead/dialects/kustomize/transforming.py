@@ -16,7 +16,7 @@ from fairlead.dialects.kustomize import defaults
 from fairlead.dialects.kustomize.fieldspecs import FieldSpec, Specs, Unfit, Visitor, follow, split, visit
 from fairlead.dialects.kustomize.items import CLUSTER, Id, Item, Items
 from fairlead.dialects.kustomize.patching import Transformer, refuse
-from fairlead.dialects.kustomize.scalars import hollow, nothing, text
+from fairlead.dialects.kustomize.scalars import entered, hollow, nothing, text
 from fairlead.dialects.kustomize.schemas import Schemas
 from fairlead.dialects.kustomize.selecting import BadSelector, Selector
 
@@ -122,7 +122,7 @@ _NAMESPACE: Final = FieldSpec("metadata/namespace", create=True)
 
 def entries(values: Mapping[str, str], specs: Specs) -> Transformer:
     """Set labels or annotations."""
-    ordered = sorted(values.items(), key=lambda one: one[0].encode())
+    ordered = [(key, entered(values[key])) for key in sorted(values, key=str.encode)]
 
     def run(items: Items) -> None:
         if not ordered:

@@ -14,7 +14,15 @@ from fairlead.dialects.kustomize.items import Id, Item, Items
 from fairlead.dialects.kustomize.merging import GONE
 from fairlead.dialects.kustomize.patching import refuse
 from fairlead.dialects.kustomize.paths import Astray, look_up, sliced, split
-from fairlead.dialects.kustomize.scalars import is_text, nothing, number_text, plain, text
+from fairlead.dialects.kustomize.scalars import (
+    Misfit,
+    WrittenInteger,
+    is_text,
+    nothing,
+    number_text,
+    plain,
+    text,
+)
 
 Variables = dict[str, Mapping[str, Any]]
 
@@ -106,7 +114,7 @@ def _value(items: Items, name: str, variable: Mapping[str, Any], file: str) -> A
         found = look_up(item.data, sliced(split(path)))
     except Astray:
         found = GONE
-    if found is GONE:
+    if found is GONE or type(found) is Misfit:
         refuse(
             f"field specified in var '{name}' not found in corresponding resource: {path} of {item.kind} {item.name}",
             file,
@@ -114,6 +122,10 @@ def _value(items: Items, name: str, variable: Mapping[str, Any], file: str) -> A
         )
     if nothing(found):
         return text(found)
+    if type(found) is WrittenInteger:
+        if not found.text.lstrip("+-").isdecimal():
+            refuse(f"field specified in var '{name}' is no decimal number: {found.text}", file, ".vars")
+        return int(found.text)
     return plain(found)
 
 
