@@ -127,7 +127,8 @@ def ours(chart: Path, values: str) -> list[Resource] | str:
     except Mistaken as fault:
         return str(fault)
     staying = [item for stage in rendered.stages if not stage.one_off for item in stage.objects]
-    return staying + [item for stage in rendered.stages if stage.one_off for item in stage.objects]
+    hooks = {id(item): item for stage in rendered.stages if stage.one_off for item in stage.objects}
+    return staying + list(hooks.values())
 
 
 def masked(first: Any, second: Any, other: Any) -> tuple[Any, Any]:

@@ -106,7 +106,8 @@ def documents(file: str, text: str) -> tuple[list[Document], list[Mistake]]:
     found: list[Document] = []
     mistakes: list[Mistake] = []
     for line, part in _split(text):
-        body, at, problem = _loaded(part)
+        # Helm cuts the space around a document off, and puts a line break behind it.
+        body, at, problem = _loaded(f"{part}\n")
         if problem:
             lines = part.splitlines()
             excerpt = lines[at - 1] if 0 < at <= len(lines) else ""
