@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from fairlead.converge.inventory import Inventory
 from fairlead.converge.owning import fingerprint
@@ -256,7 +256,7 @@ def decode(head: Resource) -> Record:
     """Return the record of a head, without its stages. Raises BadRecord."""
     outcome = _unpack(head, "outcome")
     try:
-        return Record(
+        record = Record(
             instance=Instance(str(outcome["instance"]), str(outcome["namespace"])),
             number=int(outcome["revision"]),
             state=outcome["state"],
@@ -279,8 +279,24 @@ def decode(head: Resource) -> Record:
             fingerprint=str(outcome.get("fingerprint") or ""),
             opened=False,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"Secret {_place(head)} holds no revision that can be read: {error}") from error
+    if record.state not in get_args(State) or record.moment not in get_args(Moment):
+        raise BadRecord(
+            f"Secret {_place(head)} holds no revision that can be read: it is in no state that there is"
+        )
+    if not 0 <= record.chunks <= BIGGEST // CHUNK:
+        raise BadRecord(
+            f"Secret {_place(head)} holds no revision that can be read: it has {record.chunks} parts"
+        )
+    if (record.instance.namespace, record.name) != (
+        text(head, "metadata", "namespace"),
+        text(head, "metadata", "name"),
+    ):
+        raise BadRecord(
+            f"Secret {_place(head)} holds revision {record.number} of {record.instance}, which is kept elsewhere"
+        )
+    return record
 
 
 def opened(record: Record, parts: Sequence[Resource]) -> Record:
@@ -294,7 +310,20 @@ def opened(record: Record, parts: Sequence[Resource]) -> Record:
         stages = tuple(from_json(one) for one in body.get("stages") or ())
     except (AttributeError, KeyError, TypeError) as error:
         raise BadRecord(f"Secret {_place(parts[0])} holds no revision that can be read: {error}") from error
+    if not all(_is_object(one) for stage in stages for one in stage.objects):
+        raise BadRecord(
+            f"Secret {_place(parts[0])} holds no revision that can be read: it has what is no object"
+        )
     return replace(record, stages=stages, notes=str(body.get("notes") or ""), opened=True)
+
+
+def _is_object(found: object) -> bool:
+    """Whether something that was kept is an object with a name."""
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        return False
+    meta = found["metadata"]
+    named = (found.get("apiVersion"), found.get("kind"), meta.get("name", ""), meta.get("namespace", ""))
+    return all(isinstance(one, str) for one in named)
 
 
 def _place(secret: Resource) -> str:
@@ -319,7 +348,7 @@ def _opened(packed: bytes, secret: Resource) -> dict[str, Any]:
         if opener.unconsumed_tail or not opener.eof:
             raise BadRecord(f"Secret {_place(secret)} holds a revision that is cut off or too large")
         document = json.loads(plain)
-    except (zlib.error, ValueError) as error:
+    except (zlib.error, ValueError, RecursionError) as error:
         if isinstance(error, BadRecord):
             raise
         raise BadRecord(f"Secret {_place(secret)} holds no revision that can be read: {error}") from error
