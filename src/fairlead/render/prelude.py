@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 LOADS: Final = """
-load("@fairlead/checks", "oops", "made", "said", "loose", "linked", "kind", "make", "proven")
+load("@fairlead/checks", "oops", "made", "said", "loose", "linked", "kind", "make", "ordered", "proven")
 load("@fairlead/types", "TYPES", "KINDS")
 """
 
@@ -359,9 +359,10 @@ def built(build, context, values, description, types, kinds):
                 mistake_at(part.stack, "the checks of a stage are made by health(), %s is none" % said(check), "")
             else:
                 checks.append({k: getattr(check, k) for k in dir(check) if k})
-        out.append({"name": part.name, "wait": part.wait, "moments": part.moments, "one_off": part.one_off,
-            "cleanup": part.cleanup, "checks": checks, "objects": objects, "untyped": untyped})
-    return struct(stages = json.encode(out), places = places)
+        told = json.encode({"name": part.name, "wait": part.wait, "moments": part.moments, "one_off": part.one_off,
+            "cleanup": part.cleanup, "checks": checks, "untyped": untyped})
+        out.append(told[:-1] + ',"objects":[' + ",".join(objects) + "]}")
+    return struct(stages = "[" + ",".join(out) + "]", places = places)
 
 def finished(item, part, types, kinds, spoiled):
     t = type(item)
@@ -371,7 +372,7 @@ def finished(item, part, types, kinds, spoiled):
             if spoiled:  # what is wrong has been told, with its line
                 return None, "", True
             known = types.get(mark[0]) or TYPES.get(mark[0])
-            return ordered(proven(known, item, None)), mark[1], True
+            return proven(known, item, None), mark[1], True
         if made(item):
             mistake_at(part.stack, "%s is no object of its own: it belongs into one" % said(item), "")
             return None, "", True
@@ -393,14 +394,11 @@ def finished(item, part, types, kinds, spoiled):
         if type(meta) != "dict" or type(meta.get("name")) != "string" or not meta["name"]:
             mistake_at(part.stack, "%s of %s needs a name" % (name, api), 'write metadata = {"name": ...}')
             return None, "", True
-        return ordered(loose(item, None)), part.stack, False
-    return ordered(proven(known, kind(known, item), None)), part.stack, True
+        return json.encode(in_order(loose(item, None))), part.stack, False
+    return proven(known, kind(known, item), None), part.stack, True
 
-def ordered(item):
-    """An object as people write it: apiVersion, kind, metadata, and the rest."""
-    out = {k: item.pop(k) for k in ("apiVersion", "kind", "metadata") if k in item}
-    out.update(item)
-    return out
+def in_order(item):
+    return {k: item[k] for k in ordered(item.keys())}
 '''
 
 PRELUDE: Final = LOADS + VALUES + PIECES + FINISH
