@@ -137,13 +137,14 @@ def documents(file: str, text: str) -> tuple[list[Document], list[Mistake]]:
 def _split(text: str) -> Iterator[tuple[int, str]]:
     """The documents of a text, as Helm cuts them, with the line of the text where each begins."""
     whole = text.strip()
-    lead = text[: text.find(whole)].count("\n") if whole else 0
+    line = text.count("\n", 0, text.find(whole)) + 1 if whole else 1
     at = 0
     ends = [(match.start(), match.end()) for match in _SEPARATOR.finditer(whole)] + [(len(whole), len(whole))]
     for end, following in ends:
         part = whole[at:end].strip()
         if part:
-            yield lead + whole.count("\n", 0, at) + 1, part
+            yield line, part
+        line += whole.count("\n", at, following)
         at = following
 
 
@@ -268,19 +269,26 @@ def _hooked(hooks: list[Hook], phase: Phase) -> Iterator[Stage]:
 def images(objects: Iterable[Resource]) -> tuple[str, ...]:
     """Return the images that containers in these objects run, each once, sorted."""
     found: set[str] = set()
-    stack: list[Any] = list(objects)
+    stack: list[Any] = [item for item in objects if isinstance(item, dict | list)]
     while stack:
         item = stack.pop()
-        if isinstance(item, dict):
-            for key, value in item.items():
-                if key in {"containers", "initContainers", "ephemeralContainers"} and isinstance(value, list):
+        if isinstance(item, list):
+            stack.extend(each for each in item if isinstance(each, dict | list))
+            continue
+        for key, value in item.items():
+            if value.__class__ is str:  # most are
+                continue
+            if isinstance(value, dict):
+                stack.append(value)
+            elif isinstance(value, list):
+                stack.append(value)
+                if key in _CONTAINERS:
                     found.update(
                         each["image"]
                         for each in value
                         if isinstance(each, dict) and isinstance(each.get("image"), str)
                     )
-                if isinstance(value, dict | list):
-                    stack.append(value)
-        elif isinstance(item, list):
-            stack.extend(each for each in item if isinstance(each, dict | list))
     return tuple(sorted(found - {""}))
+
+
+_CONTAINERS: Final = frozenset({"containers", "initContainers", "ephemeralContainers"})

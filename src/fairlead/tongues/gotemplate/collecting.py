@@ -211,13 +211,20 @@ def deep_copy(value: Any, state: State | None = None, depth: int = 0) -> Any:
     if isinstance(value, dict):
         if state is not None:
             state.spend(len(value))
-        made = {key: deep_copy(item, state, depth + 1) for key, item in value.items()}
+        made = {
+            key: item if item.__class__ in _LEAVES else deep_copy(item, state, depth + 1)
+            for key, item in value.items()
+        }
         return made if type(value) is dict else type(value)(made)
     if isinstance(value, list):
         if state is not None:
             state.spend(len(value))
-        return type(value)(deep_copy(item, state, depth + 1) for item in value)
+        items = [item if item.__class__ in _LEAVES else deep_copy(item, state, depth + 1) for item in value]
+        return items if type(value) is list else type(value)(items)
     return value
+
+
+_LEAVES: Final = frozenset({str, int, bool, float, type(None)})
 
 
 def _deep_copy(state: State, value: Any) -> Any:
