@@ -6,6 +6,7 @@ Whatever a worker does (ends, hangs, grows, lies) becomes `Mistaken`: the packag
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,10 +17,16 @@ from fairlead.render.packages import Answers, Context, Lacking, Layer, Mistake, 
 from fairlead.words import Where
 
 
+FRAMES: Final = 6000
+"""How deep calls may be nested while a chart is rendered: its templates include each other, and each takes about ten."""
+
+
 def answer(question: bytes) -> bytes:
     """Render what the question says and return the answer. Never raises: what goes wrong inside is part of the answer."""
     try:
         sort, package, layers, context, answers = wire.asked(question)
+        if sort == "chart":
+            sys.setrecursionlimit(FRAMES)
         try:
             return wire.said(renderer(sort)(package, layers, context, answers))
         except (Mistaken, Lacking) as outcome:

@@ -38,12 +38,14 @@ def miscounted(function: Function, name: str, count: int, written: int) -> str:
 
 
 def counted(function: Function, name: str, count: int, written: int, failing: Failing) -> None:
+    """Raise what is wrong with the number of arguments, if anything is."""
     wrong = miscounted(function, name, count, written)
     if wrong:
         raise failing(wrong)
 
 
 def checking(value: Expression, letter: str, failing: Failing, nil: str) -> Expression:
+    """Return the expression with its value held against the type of a parameter."""
     if letter == "s":
 
         def text(dot: Any, frame: list[Any]) -> Any:

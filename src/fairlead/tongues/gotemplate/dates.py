@@ -8,9 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fairlead.tongues.gotemplate.kinds import Duration, Function, GoError, Int32, Int64, Struct
 from fairlead.tongues.gotemplate.numbers import parsed
@@ -42,15 +40,13 @@ _LAYOUT = re.compile(
 )
 
 
-@lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo | None:
     """Return the zone of that name; None where there is none."""
     if name in {"", "UTC", "Local"}:
         return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    from fairlead.tongues.gotemplate import zones
+
+    return zones.ZONES.get(name)
 
 
 def _at(nanoseconds: int, where: tzinfo) -> datetime:
