@@ -16,7 +16,6 @@ from fairlead.reactor.rendering import RENDERERS, Source, renderer
 from fairlead.render.packages import Answers, Context, Lacking, Layer, Mistake, Mistaken, Rendered
 from fairlead.words import Where
 
-
 FRAMES: Final = 6000
 """How deep calls may be nested while a chart is rendered: its templates include each other, and each takes about ten."""
 
