@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
-from fairlead.tongues.paths import strings, text
+from fairlead.tongues.paths import strings
 from fairlead.words import Ref, Resource
 
 Moment: TypeAlias = Literal["install", "upgrade", "rollback", "delete", "test"]
@@ -176,6 +177,28 @@ class Unfit(ValueError):
     """Objects that cannot be one instance's: the text names them and says why."""
 
 
+def check_names(one: Resource) -> None:
+    """Raise Unfit for an object without the names that a request needs, or with one that would make it another request."""
+    meta = one.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    api, kind, name, space = (
+        one.get("apiVersion"),
+        one.get("kind"),
+        meta.get("name"),
+        meta.get("namespace") or "",
+    )
+    shown = f"{kind if isinstance(kind, str) and kind else 'an object'} {name if isinstance(name, str) else ''}".strip()
+    if not all(isinstance(part, str) and part for part in (api, kind, name)):
+        raise Unfit(f"{shown}: apiVersion, kind and metadata.name are wanted, and are texts")
+    if not isinstance(space, str):
+        raise Unfit(f"{shown}: metadata.namespace is no text")
+    if not _API.fullmatch(str(api)) or not _KIND.fullmatch(str(kind)):
+        raise Unfit(f"{shown}: {str(api)[:80]!r} and {str(kind)[:80]!r} are no version of an API and no kind")
+    for part in (str(name), space):
+        if part in {".", ".."} or "/" in part or "%" in part or not part.isprintable():
+            raise Unfit(f"{kind}: {part[:80]!r} is no name that an object can have")
+
+
 def prepared(stage: Stage, instance: Instance, namespaced: Mapping[tuple[str, str], bool]) -> Stage:
     """Return the stage with its objects as they are sent: in a namespace, with the instance's labels, without what only servers write.
 
@@ -186,12 +209,8 @@ def prepared(stage: Stage, instance: Instance, namespaced: Mapping[tuple[str, st
 
 
 def _prepared(one: Resource, instance: Instance, namespaced: Mapping[tuple[str, str], bool]) -> Resource:
+    check_names(one)
     ref = Ref.of(one)
-    if not (ref.kind and text(one, "apiVersion") and text(one, "metadata", "name")):
-        raise Unfit(
-            f"{ref.kind or 'an object'} {ref.name}".strip()
-            + ": apiVersion, kind and metadata.name are wanted"
-        )
     body = copy.deepcopy(one)
     body.pop("status", None)
     meta = body["metadata"]
@@ -280,6 +299,8 @@ def as_json(stage: Stage) -> dict[str, Any]:
 
 
 _CHECK: Final = tuple(Check.__dataclass_fields__)
+_API: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?/)?[A-Za-z0-9]+")
+_KIND: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 _ALWAYS: Final[frozenset[Moment]] = frozenset({"install", "upgrade", "rollback"})
 
 

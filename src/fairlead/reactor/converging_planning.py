@@ -55,6 +55,9 @@ class Draft:
 async def ready(requests: Requests, desired: Desired) -> Desired:
     """Return what is wanted as it is sent. Raises stages.Unfit, BadRecord for a bad name, BadCheck, Refusal and Unreachable."""
     check_name(desired.instance.name)
+    for one in desired.stages:
+        for item in one.objects:
+            stages.check_names(item)
     scopes = await requests.scopes(one for stage in desired.stages for one in stage.objects)
     made = tuple(stages.prepared(one, desired.instance, scopes) for one in desired.stages)
     for stage in made:

@@ -127,7 +127,9 @@ async def _run(args: argparse.Namespace, source: Source, given: Sequence[Layer])
     told_outcome(outcome, how)
     told_causes(found, how)
     if outcome.state == "deployed" and desired.notes:
-        print(f"\n{desired.notes.rstrip()}")
+        from fairlead.diagnose.hiding import visible
+
+        print(f"\n{visible(desired.notes.rstrip())}")
     return 0 if outcome.good else 1
 
 

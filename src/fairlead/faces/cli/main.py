@@ -139,9 +139,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except Problem as problem:
-        print(f"fairlead: error: {problem}", file=sys.stderr)
+        from fairlead.diagnose.hiding import (
+            visible,
+        )  # what packages and servers say must not steer a terminal
+
+        print(visible(f"fairlead: error: {problem}"), file=sys.stderr)
         if problem.hint:
-            print(f"  {problem.hint}", file=sys.stderr)
+            print(visible(f"  {problem.hint}"), file=sys.stderr)
         return problem.code
     except KeyboardInterrupt:
         return 130
