@@ -249,6 +249,13 @@ def second_look(step: Step, answer: Answer, policy: Policy, coming: Coming) -> S
     return replace(step, action="refused", why=answer.message or f"the server answers {answer.code}")
 
 
+def contested(step: Step, answer: Answer) -> Step:
+    """Return a step in conflict with what it would change if the fields were taken, as a dry run that takes them tells."""
+    if answer.object is None or step.live is None:
+        return step
+    return replace(step, differences=tuple(differences(step.live, answer.object)))
+
+
 def _agreed(step: Step, merged: Resource) -> Step:
     if step.live is None:
         return replace(step, action="create", rehearsed=True)

@@ -134,7 +134,10 @@ async def rehearsed(
         if step.rehearsed or step.body is None or step.action not in {"ask", "create", "take over"}:
             return step
         answer = await requests.rehearse(step.body, manager, force=step.force)
-        return planning.second_look(step, answer, policy, coming)
+        found = planning.second_look(step, answer, policy, coming)
+        if not found.conflicts:
+            return found
+        return planning.contested(found, await requests.rehearse(step.body, manager, force=True))
 
     results = await requests.each(steps, one)
     raise_first(results)
