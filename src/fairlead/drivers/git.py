@@ -112,6 +112,32 @@ class Repository:
             if text is not None:
                 yield name, text
 
+    def names(self, commit: str, under: str) -> list[str]:
+        """Return the names of all files of a commit under a folder ("" for all of it): no links, and nothing in hidden folders."""
+        found = self._repo[commit.encode()]
+        assert isinstance(found, Commit)
+        lead = f"{under}/" if under else ""
+        names = (
+            entry.path.decode(errors="replace")
+            for entry in iter_tree_contents(self._repo.object_store, found.tree)
+            if stat.S_ISREG(entry.mode)
+        )
+        return [
+            name
+            for name in names
+            if name.startswith(lead)
+            and not any(part.startswith(".") for part in PurePosixPath(name[len(lead) :]).parts[:-1])
+        ]
+
+    def body(self, commit: str, name: str) -> bytes:
+        """Return the bytes of a file in a commit. Raises KeyError where it is not there."""
+        found = self._repo[commit.encode()]
+        assert isinstance(found, Commit)
+        _, sha = tree_lookup_path(self._repo.get_object, found.tree, name.encode())
+        blob = self._repo[sha]
+        assert isinstance(blob, Blob)
+        return bytes(blob.data)
+
     def close(self) -> None:
         """Let go of the files."""
         self._repo.close()

@@ -50,13 +50,16 @@ def _blamed(finding: Finding, now: datetime) -> Evidence | None:
     with repository:
         try:
             name = repository.name_of(file)
-            current = _value(file.read_text(errors="replace"), finding.subject, path)
+            text = file.read_text(errors="replace")
+            current = _value(text, finding.subject, path)
         except (OSError, ValueError):
             return None
+        if current is _ABSENT and "{{" in text:
+            return None  # a template, which does not say what it renders
         newer: Version | None = None
         for version in repository.commits(name, COMMITS):
-            text = repository.text(version.id, name)
-            value = _ABSENT if text is None else _value(text, finding.subject, path)
+            was = repository.text(version.id, name)
+            value = _ABSENT if was is None else _value(was, finding.subject, path)
             if value != current:
                 return _told(finding, newer, value, current, now)
             newer = version

@@ -28,6 +28,7 @@ from fairlead.reactor import gathering, trees
 from fairlead.reactor.gathering import Told, answer
 from fairlead.reactor.laying import overlay
 from fairlead.reactor.practising import advise
+from fairlead.reactor.unwrapping import CHART_FOLDERS, Unwrapped
 from fairlead.words import Evidence, Finding, Ref, Severity, Snapshot, User, Where
 
 KINDS: Sequence[tuple[str, str]] = (
@@ -184,19 +185,28 @@ def charts(names: Iterable[str]) -> dict[str, list[str]]:
         for folder in folders:
             if folder in path.parents:
                 inner = path.relative_to(folder)
-                if inner.parts[0] in {"templates", "charts", "crds", "ci"} or len(inner.parts) == 1:
+                if inner.parts[0] in CHART_FOLDERS or len(inner.parts) == 1:
                     found.setdefault(str(folder), []).append(str(path))
                 break
     return found
 
 
-def read_files(files: Mapping[str, str], *, built: bool = False) -> tuple[list[Document], list[Finding]]:
+def read_files(
+    files: Mapping[str, str],
+    *,
+    built: bool = False,
+    every: bool = False,
+    packages: Unwrapped | None = None,
+) -> tuple[list[Document], list[Finding]]:
     """Return the objects in texts by their file's name, and a Finding for all that could not be read as one.
 
-    With `built` those of Kustomize trees are as they would be applied, otherwise as their files have them.
+    With `built` those of Kustomize trees are as they would be applied, otherwise as their files have them; with `every` all that overlays
+    make of one object, where they differ. `packages` are those among the files, which are no manifests, and what they render.
     """
-    documents: list[Document] = []
-    findings: list[Finding] = []
+    documents: list[Document] = list(packages.documents) if packages is not None else []
+    findings: list[Finding] = list(packages.findings) if packages is not None else []
+    if packages is not None:
+        files = {name: text for name, text in files.items() if not packages.holds(name)}
     in_charts = charts(files)
     passed = {name for names in in_charts.values() for name in names}
     for folder, names in in_charts.items():
@@ -206,12 +216,12 @@ def read_files(files: Mapping[str, str], *, built: bool = False) -> tuple[list[D
                 "document.template",
                 Severity.INFO,
                 f"{folder}/Chart.yaml",
-                f"is a Helm chart with {templates} templates, which are not rendered yet: nothing in it is examined",
+                f"is a Helm chart with {templates} templates, which are not rendered here: nothing in it is examined",
             )
         )
     tree_files = {name: text for name, text in files.items() if name not in passed}
-    if built:
-        found = trees.build(tree_files)
+    if built and (packages is None or packages.trees):
+        found = trees.build(tree_files, every=every)
         documents += found.documents
         findings += found.findings
         passed |= found.parts
@@ -223,15 +233,19 @@ def read_files(files: Mapping[str, str], *, built: bool = False) -> tuple[list[D
             objects, more = manifests.read(name, text)
             plain += objects
             findings += more
-    return documents + plain, findings + manifests.doubles(documents + plain)
+    once = {(one.ref, one.file): one for one in reversed(documents)} if every else None
+    written = (documents if once is None else list(once.values())) + plain
+    return documents + plain, findings + manifests.doubles(written)
 
 
-def examine_files(files: Mapping[str, str], now: datetime, *, advice: bool = False) -> Examined:
+def examine_files(
+    files: Mapping[str, str], now: datetime, *, advice: bool = False, packages: Unwrapped | None = None
+) -> Examined:
     """Examine texts by their file's name, without a cluster: what an API server would refuse, and what cannot work.
 
-    `advice` asks for hygiene too.
+    `advice` asks for hygiene too; `packages` are those among the files, rendered.
     """
-    documents, findings = read_files(files, built=True)
+    documents, findings = read_files(files, built=True, packages=packages)
     places: dict[Ref, Document] = {}
     for document in documents:
         places[document.ref] = document

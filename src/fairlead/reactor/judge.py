@@ -38,6 +38,7 @@ from fairlead.words import Finding, Need, Ref, Resource, Severity, Snapshot, Use
 
 if TYPE_CHECKING:
     from fairlead.drivers.signatures.roots import Root
+    from fairlead.reactor.unwrapping import Unwrapped
     from fairlead.reactor.verifying_images import Images
 
 T = TypeVar("T")
@@ -144,15 +145,21 @@ class Bench:
         registries: Sequence[str] = (),
         spared: Collection[str] = (),
         checks: Collection[str] = (),
+        built: bool = False,
+        packages: Unwrapped | None = None,
+        policy_packages: Unwrapped | None = None,
     ) -> None:
         """Read policies and resources, each by file.
+
+        `packages` are those among the resources, rendered, and `policy_packages` those among the policies. With `built` Kustomize trees are
+        judged as what would be applied, otherwise as their files have it.
 
         `practices` are judged besides the policies; images of the `registries` are allowed then, and what is in namespaces that are
         `spared` is not looked at by them. `checks` are practices of several objects (`practising.PAIRINGS`).
         """
         configurations, policies = _configurations(policies)
-        policy_documents, self.findings = read_files(policies)
-        self.documents, said = read_files(resources)
+        policy_documents, self.findings = read_files(policies, packages=policy_packages)
+        self.documents, said = read_files(resources, built=built, every=True, packages=packages)
         self.findings += said
         self.loaded: Loaded = load(Source(one.content, one.where) for one in policy_documents)
         self.findings += self.loaded.findings
@@ -249,6 +256,7 @@ class Bench:
             found.outcomes.append((subject, judged))
             found.rows += [row(subject, one, document.where) for one in judged]
         found.rows += self._together()
+        found.rows = list(dict.fromkeys(found.rows))  # overlays that differ elsewhere have a fault of their base in common
         return found
 
     def _together(self) -> list[Row]:
@@ -342,6 +350,7 @@ async def judge_cluster(
     checks: Collection[str] = (),
     images: bool = False,
     usual: Root | None = None,
+    policy_packages: Unwrapped | None = None,
 ) -> Judgement:
     """Judge what a cluster (or one namespace of it) holds, by the policies of the texts and by practices, or if there are none by its own.
 
@@ -362,6 +371,7 @@ async def judge_cluster(
         practices=practices,
         registries=registries,
         spared=SYSTEM - {namespace},
+        policy_packages=policy_packages,
         checks=checks,
     )
     if not policies and not practices and not checks:

@@ -54,13 +54,15 @@ def write(
     texts: Mapping[str, str],
     documents: Iterable[Document],
     originals: Mapping[Ref, Resource] | None = None,
+    rendered: Iterable[Document] = (),
 ) -> Patched:
     """Return the files with a fix written into them.
 
     `texts` are the files by name and `documents` the objects read from them; `originals` are the objects as the cluster has them, for fixes
-    that make one anew. A pod that is deleted so that its controller makes it again leaves no trace in files.
+    that make one anew. `rendered` are objects that templates make: what they say is not written anywhere, and is left to the author. A pod that is deleted so that its controller makes it again leaves no trace in files.
     """
     places = {document.ref: document for document in documents}
+    templates = {document.ref: document for document in rendered}
     patched = Patched()
     made = {change.ref for change in fix.changes if change.verb == "create"}
     placed = [
@@ -70,6 +72,12 @@ def write(
     ]
     # From the end of a file, so that the lines above stay where they are.
     for change, document in sorted(placed, key=lambda pair: -(pair[1].line if pair[1] else 0)):
+        template = _place(change.ref, templates) if document is None else None
+        if template is not None:
+            patched.left.append(
+                f"{change.ref}: it is rendered from {template.where('')}: change that, or the values; what is rendered is not patched"
+            )
+            continue
         try:
             _write(change, document, texts, patched, (originals or {}).get(change.ref))
         except Unamendable as error:

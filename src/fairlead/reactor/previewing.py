@@ -15,9 +15,10 @@ from fairlead.reactor.examine import Examined, examine_files, gather, read_files
 from fairlead.reactor.gathering import Told, answer
 from fairlead.reactor.laying import overlay
 from fairlead.reactor.practising import advise
+from fairlead.reactor.unwrapping import Unwrapped
 from fairlead.words import Finding, Ref, Where
 
-_ABOUT_FILES = frozenset({"document", "object", "kustomization"})
+_ABOUT_FILES = frozenset({"document", "object", "kustomization", "package", "helm", "module"})
 _NOT_HERE = "object.foreign"
 
 
@@ -38,9 +39,10 @@ async def preview(
     *,
     advice: bool = False,
     told: Told | None = None,
+    packages: Unwrapped | None = None,
 ) -> Preview:
-    """Return what would be wrong if the files (text by name) were applied. Raises Unreachable and Refusal."""
-    documents, _ = read_files(texts, built=True)
+    """Return what would be wrong if the files (text by name) and the packages among them were applied. Raises Unreachable and Refusal."""
+    documents, _ = read_files(texts, built=True, packages=packages)
     moment = now()
     view, unseen = await gather(cluster, namespace, told=told)
     answers = await answer(cluster, needs(view, now=moment))
@@ -56,7 +58,7 @@ async def preview(
     )
     written = [
         one
-        for one in examine_files(texts, moment).findings
+        for one in examine_files(texts, moment, packages=packages).findings
         if one.rule.partition(".")[0] in _ABOUT_FILES and one.rule != _NOT_HERE
     ]
     known, left = {one.id for one in before}, {one.id for one in after}

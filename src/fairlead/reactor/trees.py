@@ -16,7 +16,7 @@ from fairlead.dialects import kustomize, manifests
 from fairlead.dialects.kustomize import referring
 from fairlead.dialects.manifests import Document, about_file
 from fairlead.render.packages import Lacking, Mistaken, Package
-from fairlead.words import Finding, Ref, Severity
+from fairlead.words import Finding, Ref, Resource, Severity
 
 LARGEST = 1_000_000
 """Bytes that a file which a generator takes may have, to be read for an examination."""
@@ -51,8 +51,8 @@ def parts_of(files: Mapping[str, str]) -> set[str]:
     return found
 
 
-def build(files: Mapping[str, str]) -> Trees:
-    """Return what the trees among the files hold."""
+def build(files: Mapping[str, str], *, every: bool = False) -> Trees:
+    """Return what the trees among the files hold; with `every` also what several trees make of one object, where that differs."""
     found = Trees(parts=parts_of(files))
     up = max((name.split("/").count("..") for name in files), default=0)
     above = "".join(f"{at}/" for at in range(up))  # so that no name leads out of the package
@@ -64,12 +64,12 @@ def build(files: Mapping[str, str]) -> Trees:
         for path, document in said.items()
         for one in referring.folders(document)
     }
-    seen: set[Ref] = set()
+    seen: dict[Ref, list[Resource]] = {}
     for path, document in said.items():
         folder = posixpath.dirname(path)
         if (folder or ".") in inner or document.get("kind") == "Component":
             continue
-        _build(found, package, folder, names, files, seen, path)
+        _build(found, package, folder, names, files, seen, path, every=every)
     return found
 
 
@@ -79,8 +79,10 @@ def _build(
     folder: str,
     names: Mapping[str, str],
     files: Mapping[str, str],
-    seen: set[Ref],
+    seen: dict[Ref, list[Resource]],
     path: str,
+    *,
+    every: bool,
 ) -> None:
     try:
         items, findings, used = kustomize.build(Package(package, folder, folder), {})
@@ -117,10 +119,10 @@ def _build(
         found.findings.append(about_file(said.rule, said.severity, where, said.message, path=said.where.path))
     written: dict[str, dict[tuple[str, str, str], Document]] = {}
     for item in items:
-        ref = Ref.of(item.data)
-        if ref in seen:
+        same = seen.setdefault(Ref.of(item.data), [])
+        if item.data in same if every else same:
             continue
-        seen.add(ref)
+        same.append(item.data)
         name = names.get(item.file, item.file)
         if name not in written:
             written[name] = _written(name, files)

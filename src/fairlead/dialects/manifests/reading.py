@@ -241,7 +241,7 @@ def parse(file: str, text: str) -> tuple[list[Document], list[Finding]]:
                 findings += [_doubled(file, path, line) for path, line in doubled]
         except _Unreadable as error:
             if "{{" in chunk and error.rule == "document.broken" and _TEMPLATE.search(chunk):
-                message = "is a template that must be rendered first; that is not supported yet"
+                message = "is a template that must be rendered first: name the folder with its Chart.yaml"
                 findings.append(
                     about_file("document.template", Severity.INFO, file, message, line=offset + 1)
                 )

@@ -18,13 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from fairlead.faces.cli.packaged import PACKAGES, package_options
 from fairlead.faces.cli.places import default_data_dir
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
     from fairlead.drivers.cluster import AsyncCluster
+    from fairlead.drivers.git import Repository
     from fairlead.faces.cli.answers import Answer, Seen
     from fairlead.faces.cli.ignoring import Stock
+    from fairlead.faces.cli.packaged import Given
     from fairlead.faces.cli.pens import Pen
     from fairlead.reactor.previewing import Preview
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "wide", "json", "yaml", "sarif", "junit", "html")
 
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   fairlead diagnose                         the whole cluster that `fairlead up` runs, or $KUBECONFIG's
   fairlead diagnose -n shop                 one namespace
@@ -42,13 +45,14 @@ examples:
   fairlead diagnose --watch                 go on looking, and tell what comes and goes
   fairlead diagnose -f manifests/           files, without a cluster
   fairlead diagnose -f manifests/ --with-cluster     what would be wrong if they were applied
-  helm template ./chart | fairlead diagnose -f -
+  fairlead diagnose -f chart/ --values prod.yaml --set replicas=3     what a Helm chart, or any other package, renders
   fairlead diagnose --advice                also what could be better, though nothing is broken
   fairlead diagnose -o html --output-file report.html
   fairlead diagnose -o json | jq '.findings[].message'
   fairlead snapshot -o shop.json.gz && fairlead diagnose --snapshot shop.json.gz
   fairlead diagnose ignore 1a2b3c4d --reason "known, see the ticket" --for 30d
 
+{PACKAGES}
 exit codes: 0 nothing is wrong, 1 something is, 2 it could not look
 """
 
@@ -82,7 +86,7 @@ def source_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="a file, a folder, or - for standard input: examine manifests instead of a cluster",
+        help="a file, a folder, a package or - for standard input: examine these instead of a cluster",
     )
     parser.add_argument(
         "--rev",
@@ -112,6 +116,7 @@ def source_options(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up looking after so long (exit code 2)",
     )
+    package_options(parser)
 
 
 def declare(verbs: Verbs) -> None:
@@ -269,24 +274,47 @@ async def look(args: argparse.Namespace, cluster: AsyncCluster | None) -> Seen:
             raise Problem(str(error), "`fairlead snapshot -o FILE` writes one", code=2) from error
         at = taken(document, now())
         return Seen(examine_snapshot(document, at, advice=args.advice), at, "snapshot")
-    texts = read_paths(args.filename, args.rev) if args.filename else {}
+    held = await _given(args, cluster)
+    texts, packages = held.texts, held.packages
     if cluster is None:
         from fairlead.reactor.blaming import with_commits
         from fairlead.reactor.examine import examine_files
 
-        examined = examine_files(texts, now(), advice=args.advice)
+        examined = examine_files(texts, now(), advice=args.advice, packages=packages)
         examined.findings = with_commits(examined.findings, now())
         return Seen(examined, now(), "files", texts, named=args.filename)
     with Progress() as progress:
-        if texts:
+        if args.filename:
             from fairlead.reactor.previewing import preview
 
-            found = await preview(cluster, texts, now, args.namespace, advice=args.advice, told=progress.told)
+            found = await preview(
+                cluster,
+                texts,
+                now,
+                args.namespace,
+                advice=args.advice,
+                told=progress.told,
+                packages=packages,
+            )
             return Seen(found.examined, now(), "preview", texts, _previewed(found))
         from fairlead.reactor.examine import examine_cluster
 
         examined = await examine_cluster(cluster, now, args.namespace, advice=args.advice, told=progress.told)
         return Seen(examined, now(), "cluster")
+
+
+async def _given(args: argparse.Namespace, cluster: AsyncCluster | None) -> Given:
+    """Return what -f names. Packages that are to be laid over a cluster are rendered for what it can do."""
+    from fairlead.faces.cli import packaged
+
+    if not args.filename:
+        return packaged.Given()
+    able = None
+    if cluster is not None:
+        from fairlead.reactor.rendering_fetching import capabilities_of
+
+        able = await capabilities_of(cluster)
+    return await asyncio.to_thread(packaged.given, args, args.filename, args.rev, capabilities=able)
 
 
 def told(
@@ -499,6 +527,15 @@ def kubeconfig(args: argparse.Namespace) -> Path:
 def _of_revision(name: str, revision: str) -> Iterator[tuple[str, str]]:
     """Yield what Git has of a file or folder in a revision. Raises Problem."""
     from fairlead.dialects.manifests import READS
+
+    with in_revision(name, revision) as (repository, commit, under):
+        for file, text in repository.texts(commit, under, READS):
+            yield f"{revision}:{file}", text
+
+
+@contextlib.contextmanager
+def in_revision(name: str, revision: str) -> Iterator[tuple[Repository, str, str]]:
+    """Give the repository that a path lies in, the commit of a revision, and the path's name there ("" for all). Raises Problem."""
     from fairlead.drivers.git import Repository
 
     path = Path(name)
@@ -513,12 +550,26 @@ def _of_revision(name: str, revision: str) -> Iterator[tuple[str, str]]:
             under = repository.name_of(path)
         except ValueError as error:
             raise Problem(f"{name} is not in the repository at {repository.top}", code=2) from error
-        for file, text in repository.texts(commit, "" if under == "." else under, READS):
-            yield f"{revision}:{file}", text
+        yield repository, commit, "" if under == "." else under
 
 
 def read_paths(paths: list[str], revision: str = "") -> dict[str, str]:
     """Return the texts of files, folders and standard input by their names, or as Git has them in a revision. Raises Problem."""
+    texts = texts_of(paths, revision)
+    if not texts:
+        raise no_manifests(paths)
+    return texts
+
+
+def no_manifests(paths: list[str]) -> Problem:
+    """Return the problem that there is nothing to look at."""
+    return Problem(
+        f"no manifests in {', '.join(paths)}", "only .yaml, .yml and .json files are looked for", code=2
+    )
+
+
+def texts_of(paths: list[str], revision: str = "") -> dict[str, str]:
+    """Return what `read_paths` does, which may be nothing. Raises Problem for what cannot be read."""
     from fairlead.reactor.examine import files_in
 
     texts: dict[str, str] = {}
@@ -534,8 +585,4 @@ def read_paths(paths: list[str], revision: str = "") -> dict[str, str]:
                 texts[str(path)] = path.read_text(errors="replace")
         except OSError as error:
             raise Problem(f"cannot read {error.filename or name}: {error.strerror}", code=2) from error
-    if not texts:
-        raise Problem(
-            f"no manifests in {', '.join(paths)}", "only .yaml, .yml and .json files are looked for", code=2
-        )
     return texts

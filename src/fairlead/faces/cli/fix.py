@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fairlead.faces.cli import diagnose
+from fairlead.faces.cli.packaged import package_options
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ examples:
   fairlead fix 1a2b3c4d --patch deploy/ > fix.patch    the fix as a change of the files, for `git apply`
   fairlead fix 1a2b3c4d -f deploy/ --write  a finding of `fairlead diagnose -f deploy/`, mended in its file
 
-`fairlead undo` takes back what was carried out.
+`fairlead undo` takes back what was carried out. What a chart or module renders is not patched: the fix names the template.
 exit codes: 0 proven (and healthy, with --apply), 1 not, 2 it could not try
 """
 
@@ -82,6 +83,7 @@ def declare(verbs: Verbs) -> None:
     )  # fmt: skip
     files.add_argument("--write", action="store_true", help="write the files instead of printing a patch")
     parser.add_argument("-o", "--output", choices=("text", "json", "yaml"), default="text")
+    package_options(parser)
     diagnose.colour_option(parser)
     diagnose.cluster_options(parser)
     parser.set_defaults(run=run)
@@ -148,7 +150,7 @@ async def _one(cluster: AsyncCluster, looked: Examined, args: argparse.Namespace
     if args.patch:
         from fairlead.faces.cli import fixfiles
 
-        return fixfiles.patch_for(trial, looked, args)
+        return await asyncio.to_thread(fixfiles.patch_for, trial, looked, args)
     _tell_trial(trial, args)
     healed: Healing | None = None
     record = ""

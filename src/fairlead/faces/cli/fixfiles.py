@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fairlead.faces.cli import diagnose
+from fairlead.faces.cli import diagnose, packaged
 from fairlead.faces.cli.fix import chosen
 from fairlead.faces.cli.problems import Problem
 
 if TYPE_CHECKING:
+    from fairlead.dialects.manifests import Document
     from fairlead.reactor.examine import Examined
     from fairlead.reactor.patching import Patched
     from fairlead.reactor.trial import Trial
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 def patch_for(trial: Trial, looked: Examined, args: argparse.Namespace) -> int:
     """Write a fix that was tried on a copy of the cluster into files. Return the exit code."""
     from fairlead.faces.cli import stories
-    from fairlead.reactor.examine import read_files
     from fairlead.reactor.patching import write
 
     if not trial.proven:
@@ -32,8 +32,8 @@ def patch_for(trial: Trial, looked: Examined, args: argparse.Namespace) -> int:
             stories.tame("\n".join(stories.trial(trial, diagnose.pen(args), applying=False))), file=sys.stderr
         )
         return 1
-    texts = diagnose.read_paths(args.patch)
-    documents, _ = read_files(texts)
+    held = packaged.given(args, args.patch)
+    texts, documents = held.texts, _written(held)
     originals = {
         change.ref: found
         for change in trial.fix.changes
@@ -41,26 +41,28 @@ def patch_for(trial: Trial, looked: Examined, args: argparse.Namespace) -> int:
             found := looked.view.get(change.ref.group, change.ref.kind, change.ref.namespace, change.ref.name)
         )
     }
-    patched = write(trial.fix, texts, documents, originals)
+    patched = write(trial.fix, texts, documents, originals, _rendered(held))
     return _give(patched, args)
 
 
 def fix_files(args: argparse.Namespace) -> int:
     """Fix findings of files, prove it by examining what they would say, and print or write it. Return the exit code."""
-    from fairlead.reactor.examine import examine_files, read_files
+    from fairlead.reactor.examine import examine_files
     from fairlead.reactor.patching import proof, write
 
-    texts = diagnose.read_paths(args.filename)
-    before = examine_files(texts, diagnose.now()).findings
+    given = packaged.given(args, args.filename)
+    texts, packages = given.texts, given.packages
+    before = examine_files(texts, diagnose.now(), packages=packages).findings
     wanted = [one for one in before if one.fixes] if args.all else [chosen(before, args.finding)]
     changed: Patched | None = None
     held = True
     current = dict(texts)
     for finding in wanted:
-        documents, _ = read_files(current)
-        patched = write(finding.fixes[0], current, documents)
+        documents = _written(packaged.Given(current, packages))
+        patched = write(finding.fixes[0], current, documents, rendered=_rendered(given))
         trial = {**current, **patched.texts}
-        steps = proof(before, examine_files(trial, diagnose.now()).findings, finding) if patched.whole else []
+        after = examine_files(trial, diagnose.now(), packages=packages).findings if patched.whole else []
+        steps = proof(before, after, finding) if patched.whole else []
         for name, ok, detail in steps:
             if not ok:
                 patched.left.append(f"{finding.subject}: not proven: {name}: {detail}")
@@ -74,6 +76,17 @@ def fix_files(args: argparse.Namespace) -> int:
     if changed is None:
         return 0 if held else 1
     return max(_give(changed, args), 0 if held else 1)
+
+
+def _written(held: packaged.Given) -> list[Document]:
+    """Return the objects as the files have them, without what packages render."""
+    from fairlead.reactor.examine import read_files
+
+    return read_files(held.texts, packages=held.packages.bare() if held.packages is not None else None)[0]
+
+
+def _rendered(held: packaged.Given) -> list[Document]:
+    return held.packages.documents if held.packages is not None else []
 
 
 def _joined(first: Patched, second: Patched) -> Patched:

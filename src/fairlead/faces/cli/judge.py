@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +21,26 @@ from fairlead.faces.cli.diagnose import (
     read_paths,
     unreachable,
 )
+from fairlead.faces.cli.packaged import PACKAGES, package_options
 from fairlead.faces.cli.problems import Problem
 from fairlead.faces.cli.verifying import trust_root, trust_root_option
 from fairlead.words import User
 
 if TYPE_CHECKING:
     from fairlead.dialects.kyverno.suites import Values
+    from fairlead.faces.cli.packaged import Given
     from fairlead.reactor.judge import Bench, Circumstances, Judgement, Repair
     from fairlead.reactor.practising import Wanted
+    from fairlead.reactor.unwrapping import Found
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse gives it no public name
 
 FORMATS = ("table", "json", "yaml", "sarif", "junit", "policyreport")
 
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   fairlead judge -p policies/ manifests/         files by files, whatever language the policies are in
-  helm template ./chart | fairlead judge -p policies/ -
+  fairlead judge --practices chart/ --package-values prod.yaml       what a Helm chart, or any other package, renders
   fairlead judge -p policies/ app.yaml --fix     change the file to what mutations and sure remedies make of it
   fairlead judge -p policies/ app.yaml --user jane --group dev -o sarif > judge.sarif
   fairlead judge --practices manifests/          by built-in practices: no policy has to be written
@@ -49,6 +53,7 @@ policies: Kyverno (kyverno.io, policies.kyverno.io), Gatekeeper templates, const
   ValidatingAdmissionPolicy, MutatingAdmissionPolicy, Kubewarden, jsPolicy, ClusterImagePolicy, Pod Security
   labels of Namespaces, Polaris configurations
 
+{PACKAGES}
 exit codes: 0 nothing fails, 1 something does, 2 it could not judge
 """
 
@@ -62,7 +67,10 @@ def declare(verbs: Verbs) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "resources", nargs="*", metavar="RESOURCE", help="a file, a folder, or - for standard input"
+        "resources",
+        nargs="*",
+        metavar="RESOURCE",
+        help="a file, a folder, a package, or - for standard input",
     )
     parser.add_argument("-p", "--policy", action="append", default=[], metavar="POLICY",
                         help="a file or folder of policies and what they need (repeatable)")  # fmt: skip
@@ -104,6 +112,7 @@ def declare(verbs: Verbs) -> None:
     request.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of policies"
     )
+    package_options(parser, short=False)
     colour_option(parser)
     cluster_options(parser)
     parser.set_defaults(run=run)
@@ -119,16 +128,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _files(args: argparse.Namespace) -> Judgement:
-    bench, texts = _bench(args)
+    materials = await asyncio.to_thread(_materials, args)
     outside: dict[str, Any] = {"online": args.online, "images": args.verify_images, "usual": trust_root(args)}
-    async with bench.answerer(**outside):
-        if not args.fix:
-            return await bench.judge()
-        for repair in await bench.repair(texts):
-            _mend(repair, texts)
-    if "-" in args.resources:
-        print("left standard input: there is no file to change", file=sys.stderr)
-    bench, _ = _bench(args)
+    if args.fix:
+        bench = _bench(args, materials, written=True)
+        async with bench.answerer(**outside):
+            for repair in await bench.repair(materials.resources.texts):
+                _mend(repair, materials.resources.texts)
+        for one in materials.rendered:
+            print(
+                f"left {one.file}: what it renders is written nowhere; change its templates or values",
+                file=sys.stderr,
+            )
+        if "-" in args.resources:
+            print("left standard input: there is no file to change", file=sys.stderr)
+        materials = await asyncio.to_thread(_materials, args)
+    bench = _bench(args, materials)
     async with bench.answerer(**outside):
         return await bench.judge()
 
@@ -141,8 +156,22 @@ def code(found: Judgement) -> int:
     return 2 if found.count("error") or broken else 0
 
 
-def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
-    from fairlead.reactor.judge import Bench
+@dataclass(frozen=True, slots=True)
+class _Materials:
+    """What is judged, and by what."""
+
+    policies: Given
+    resources: Given
+
+    @property
+    def rendered(self) -> tuple[Found, ...]:
+        """The packages whose objects are judged."""
+        return self.resources.packages.telling if self.resources.packages is not None else ()
+
+
+def _materials(args: argparse.Namespace) -> _Materials:
+    """Read what is named. Raises Problem, first of all where something is missing."""
+    from fairlead.faces.cli.packaged import Given, given
 
     wanted = _wanted(args)
     if not args.policy and not any(wanted):
@@ -153,11 +182,21 @@ def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
         )
     if not args.resources:
         raise Problem("nothing to judge", "name files or folders, - for standard input, or --cluster", code=2)
-    policies = read_paths(args.policy) if args.policy else {}
-    texts = read_paths(args.resources)
+    policies = given(args, args.policy, valued=False) if args.policy else Given()
+    return _Materials(policies, given(args, args.resources))
+
+
+def _bench(args: argparse.Namespace, materials: _Materials, *, written: bool = False) -> Bench:
+    """Return what judges: what packages and trees render, or with `written` what stands in files."""
+    from fairlead.reactor.judge import Bench
+
+    wanted, resources = _wanted(args), materials.resources
     bench = Bench(
-        policies,
-        texts,
+        materials.policies.texts,
+        resources.texts,
+        built=not written,
+        packages=resources.packages.bare() if written and resources.packages else resources.packages,
+        policy_packages=materials.policies.packages,
         now=now(),
         circumstances=_circumstances(args),
         practices=wanted.practices,
@@ -168,7 +207,7 @@ def _bench(args: argparse.Namespace) -> tuple[Bench, dict[str, str]]:
         raise Problem(
             f"no policies in {', '.join(args.policy)}", "see `fairlead judge --help` for the formats", code=2
         )
-    return bench, texts
+    return bench
 
 
 def _wanted(args: argparse.Namespace) -> Wanted:
@@ -267,12 +306,16 @@ async def _live(args: argparse.Namespace) -> Judgement:
 
     if args.resources or args.fix:
         raise Problem("--cluster judges what a cluster holds", "leave out the files and --fix", code=2)
-    policies, wanted = (read_paths(args.policy) if args.policy else {}), _wanted(args)
+    from fairlead.faces.cli.packaged import Given, given
+
+    policies = await asyncio.to_thread(given, args, args.policy, valued=False) if args.policy else Given()
+    wanted = _wanted(args)
     async with connect(args) as cluster:
         try:
             return await judge_cluster(
                 cluster,
-                policies,
+                policies.texts,
+                policy_packages=policies.packages,
                 now=now(),
                 namespace=args.namespace,
                 circumstances=_circumstances(args),

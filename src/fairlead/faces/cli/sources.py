@@ -178,27 +178,10 @@ def context(args: argparse.Namespace, source: Source, **more: Any) -> Context:
 
 
 def default_name(source: Source) -> str:
-    """Return the name that an instance has when nobody names it: the package's, or that of its folder or file."""
-    import re
+    """Return the name that an instance has when nobody names it."""
+    from fairlead.reactor import rendering_loading
 
-    from fairlead.tongues import yamls
-
-    named = {"module": ("module.yaml", "metadata"), "chart": ("Chart.yaml", "")}.get(source.sort)
-    if named is not None:
-        at = f"{source.package.target}/" if source.package.target else ""
-        try:
-            found = yamls.load(source.package.files.get(f"{at}{named[0]}", b"").decode())
-            found = (found or {}).get(named[1], {}) if named[1] else found
-            if isinstance(found, dict) and isinstance(found.get("name"), str):
-                return str(found["name"])
-        except (ValueError, AttributeError):
-            pass  # the renderer says what is wrong with it
-    if source.where == "-":
-        return "stdin"
-    bare = source.where.partition("@")[0].rstrip("/")
-    last = bare.rpartition("/")[2].partition(":")[0] if "://" in bare else Path(bare).resolve().name
-    last = re.sub(r"\.(tgz|tar\.gz|yaml|yml|json)$", "", last)
-    return re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-")[:53].strip("-") or "instance"
+    return rendering_loading.default_name(source)
 
 
 def load(text: str, args: argparse.Namespace | None = None) -> Source:
