@@ -102,7 +102,7 @@ def test_a_package_from_its_first_apply_to_its_end(run: Run, tmp_path: Path) -> 
     code, out, _ = run("diff", "--name", "shop", "-n", "shop")
     assert (code, out) == (0, "shop/shop: nothing differs\n")
     code, out, _ = run("delete", "shop", "-n", "shop")
-    assert (code, out.splitlines()[-1]) == (0, "shop/shop is deleted: 3 pruned")
+    assert (code, out.splitlines()[-1]) == (0, "shop/shop is deleted: 3 deleted")
 
 
 def test_all_that_the_cluster_refuses_is_told_at_once(run: Run, tmp_path: Path) -> None:

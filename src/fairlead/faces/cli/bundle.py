@@ -217,7 +217,7 @@ async def _delete(args: argparse.Namespace) -> int:
     from fairlead.faces.cli.converging import Teller, options
     from fairlead.reactor import bundling
 
-    teller = Teller(pen(args), quiet=args.output != "table")
+    teller = Teller(pen(args), quiet=args.output != "table", pruned="deleted")
     wanted = options(args)
     return await _carry(args, teller, lambda run: bundling.delete(run, wanted))
 

@@ -204,8 +204,17 @@ def converger(args: argparse.Namespace, cluster: AsyncCluster, told: Told) -> Co
 class Teller(Told):
     """Tells a person how it goes: steps as they are done, and what is waited for."""
 
-    def __init__(self, pen: Pen, *, quiet: bool = False, detailed: bool = False, asks: bool = False) -> None:
+    def __init__(
+        self,
+        pen: Pen,
+        *,
+        quiet: bool = False,
+        detailed: bool = False,
+        asks: bool = False,
+        pruned: str = "pruned",
+    ) -> None:
         self._pen, self._quiet, self._detailed, self._asks = pen, quiet, detailed, asks
+        self._done = {**DONE, "prune": pruned}
         self._terminal = sys.stderr.isatty()
         self._shown = False
         self._next = time.monotonic() + (1.0 if self._terminal else SAID_EVERY)
@@ -232,7 +241,7 @@ class Teller(Told):
         """Say what was done."""
         if not self._quiet:
             self.clear()
-            word = DONE.get(step.action, step.action)
+            word = self._done.get(step.action, step.action)
             why = f" ({step.why})" if step.why else ""
             print(
                 f"{step.ref} {self._pen.paint(word, COLOURS.get(step.action, ''))}{self._pen.paint(why, '2')}"
@@ -332,7 +341,10 @@ def told_outcome(outcome: Outcome, pen: Pen) -> None:
         "rolled back": "has failed and was rolled back", "deleted": "is deleted", "absent": "is not there",
     }[outcome.state]  # fmt: skip
     code = "32" if outcome.good else "31"
-    why = f": {outcome.message}" if outcome.message and not outcome.good else f": {outcome.plan.summary()}"
+    done = outcome.plan.summary()
+    if outcome.state == "deleted":
+        done = done.replace(DONE["prune"], "deleted")
+    why = f": {outcome.message}" if outcome.message and not outcome.good else f": {done}"
     print(f"{ref}{revision} {pen.paint(word, code)}{_plain(why)}")
     if outcome.back is not None and outcome.back.state != "deployed":
         print(f"the rollback has failed too: {_plain(outcome.back.message)}", file=sys.stderr)

@@ -59,7 +59,7 @@ async def _run(args: argparse.Namespace) -> int:
 
     how, wanted = pen(args), options(args)
     asks = sys.stdin.isatty() and not args.yes
-    teller = Teller(how, quiet=args.output != "table", asks=asks)
+    teller = Teller(how, quiet=args.output != "table", asks=asks, pruned="deleted")
     async with cluster_of(args) as cluster:
         worker = converger(args, cluster, teller)
         where = instance(args, cluster, args.name)
