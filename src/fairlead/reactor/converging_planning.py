@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fairlead.converge import planning, resuming, stages
 from fairlead.converge.health import compiled
@@ -19,7 +19,10 @@ from fairlead.converge.revisions import Line, Record, check_name, wants
 from fairlead.converge.stages import Desired, Stage
 from fairlead.reactor import converging_records as records
 from fairlead.reactor.converging_requests import Requests, raise_first
-from fairlead.words import Ref, Resource
+from fairlead.words import Ref, Resource, Severity
+
+if TYPE_CHECKING:
+    from fairlead.reactor.judge import Bench
 
 _NAMESPACE: Final = ("", "Namespace")
 
@@ -166,6 +169,15 @@ async def judged(
     ]
 
 
+def _all_read(bench: Bench, texts: Mapping[str, str]) -> None:
+    """Raise Unfit unless all policies of the texts are there to judge by: what cannot be read forbids nothing."""
+    for one in bench.findings:
+        if one.severity is Severity.CRITICAL or one.rule in {"document.broken", "document.unsafe"}:
+            raise stages.Unfit(f"policies that cannot be used: {one.where}: {one.message}")
+    if not bench.policy_documents:
+        raise stages.Unfit(f"there are no policies in {', '.join(texts)}")
+
+
 async def _judge(
     requests: Requests,
     steps: Sequence[Step],
@@ -193,7 +205,9 @@ async def _judge(
         if step.body is not None and (step.ref.group, step.ref.kind) == _NAMESPACE:
             view.put(step.body)
     bench = Bench(texts, {}, now=now, view=view, kinds=KindNames(catalogue))
-    if not texts:
+    if texts:
+        _all_read(bench, texts)
+    else:
         bench.loaded = load(Source(one) for one in view)
         if not bench.loaded.book.policies:
             return

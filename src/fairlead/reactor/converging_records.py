@@ -44,6 +44,11 @@ async def last(requests: Requests, instance: Instance) -> tuple[Record | None, l
     return (revisions.decode(found[-1]) if found else None), revisions.lines(found)
 
 
+async def history(requests: Requests, instance: Instance) -> list[Line]:
+    """Return what is told of the revisions, the oldest first; none of them is opened. Raises Refusal and Unreachable."""
+    return revisions.lines(await heads(requests, instance))
+
+
 async def read(requests: Requests, instance: Instance, number: int) -> Record:
     """Return a record with its stages. Raises BadRecord, also where there is none, Refusal and Unreachable."""
     head = await requests.get("v1", _ref(instance, revisions.name_of(instance.name, number)))

@@ -190,7 +190,10 @@ async def cluster_of(args: argparse.Namespace) -> AsyncIterator[AsyncCluster]:
         raise Problem(
             str(error), "wait for its end: a run that died frees the instance within seconds"
         ) from error
-    except (BadRecord, NoWayBack) as error:
+    except BadRecord as error:
+        lost = "if it is lost, delete that Secret: the revision before is the last one then"
+        raise Problem(str(error), lost if str(error).startswith("Secret ") else "") from error
+    except NoWayBack as error:
         raise Problem(str(error)) from error
     except (Unfit, BadCheck) as error:
         raise Problem(str(error), code=2) from error

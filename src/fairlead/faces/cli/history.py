@@ -33,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
 async def _run(args: argparse.Namespace) -> int:
     from fairlead.faces.cli.converging import cluster_of, converger, instance, table
     from fairlead.reactor.converging import Told
-    from fairlead.reactor.converging_records import last
+    from fairlead.reactor.converging_records import history
 
     async with cluster_of(args) as cluster:
         worker = converger(args, cluster, Told())
         where = instance(args, cluster, args.name)
-        _, found = await last(worker.requests, where)
+        found = await history(worker.requests, where)
     if not found:
         raise Problem(f"there is no instance {where}", "fairlead list -A tells which there are")
     if args.output != "table":
