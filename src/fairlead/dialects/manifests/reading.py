@@ -301,14 +301,24 @@ def _json(chunk: str) -> Any:
         return None
 
 
-def _item(document: Document, index: int) -> Document:
-    """Return one item of a list document as a document of its own."""
-    prefix = f".items[{index}]"
-    content = document.content["items"][index]
+def _items(document: Document) -> Iterator[Document]:
+    """Yield the items of a list document as documents of their own."""
+    places: dict[str, dict[str, int]] = {}
+    for path, line in document.lines.items():
+        if path.startswith(_ITEMS):
+            index, _, rest = path.removeprefix(_ITEMS).partition("]")
+            places.setdefault(index, {})[rest] = line
+    for index, content in enumerate(document.content["items"]):
+        yield _item(document, content, places.get(str(index), {}))
+
+
+_ITEMS = ".items["
+
+
+def _item(document: Document, content: Any, lines: Mapping[str, int]) -> Document:
     if isinstance(content, dict) and document.content.get("kind") != "List":
         defaults = {"apiVersion": document.content.get("apiVersion"), "kind": document.content["kind"][:-4]}
         content = {**defaults, **content}
-    lines = {path[len(prefix) :]: line for path, line in document.lines.items() if path.startswith(prefix)}
     return Document(content, document.file, lines.get("", document.line), lines)
 
 
@@ -350,8 +360,8 @@ def _objects(document: Document) -> Iterator[Document | Finding]:
         and isinstance(items, list)
         and not (content.get("metadata") or {}).get("name")
     ):
-        for index in range(len(items)):
-            yield from _objects(_item(document, index))
+        for item in _items(document):
+            yield from _objects(item)
         return
     yield from _named(document)
 
