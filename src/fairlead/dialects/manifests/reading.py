@@ -306,8 +306,8 @@ def _items(document: Document) -> Iterator[Document]:
     places: dict[str, dict[str, int]] = {}
     for path, line in document.lines.items():
         if path.startswith(_ITEMS):
-            index, _, rest = path.removeprefix(_ITEMS).partition("]")
-            places.setdefault(index, {})[rest] = line
+            number, _, rest = path.removeprefix(_ITEMS).partition("]")
+            places.setdefault(number, {})[rest] = line
     for index, content in enumerate(document.content["items"]):
         yield _item(document, content, places.get(str(index), {}))
 
