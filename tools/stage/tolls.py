@@ -6,6 +6,7 @@ comes, who must be on this machine.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 import threading
@@ -54,6 +55,11 @@ class Toll:
                     super().handle_one_request()
                 except (OSError, http.client.HTTPException):
                     self.close_connection = True
+
+            def finish(self) -> None:
+                toll._close()
+                with contextlib.suppress(OSError):  # who came is gone
+                    super().finish()
 
             def log_message(self, *_: object) -> None:
                 """Nobody reads it."""
@@ -136,9 +142,13 @@ class Toll:
             answer = connection.getresponse()
             return answer.status, [(key.lower(), value) for key, value in answer.getheaders()], answer.read()
         except BaseException:
-            connection.close()
-            del self._mine.connection
+            self._close()
             raise
+
+    def _close(self) -> None:
+        if hasattr(self._mine, "connection"):
+            self._mine.connection.close()
+            del self._mine.connection
 
     def _connection(self) -> http.client.HTTPConnection:
         """Return the connection of this thread, which serves one of those who come."""

@@ -22,7 +22,7 @@ from fairlead.converge.waiting import Blocker
 from fairlead.drivers.cluster import AsyncCluster, Unreachable
 from fairlead.keep.errors import Refusal
 from fairlead.reactor import converging_records as records
-from fairlead.reactor.converging_locking import Lock
+from fairlead.reactor.converging_locking import Lock, forget_dead
 from fairlead.reactor.converging_planning import Draft, draft, ready
 from fairlead.reactor.converging_releases import release
 from fairlead.reactor.converging_requests import Requests, raise_first
@@ -172,6 +172,7 @@ class Converger:
                 await self._tidy(
                     desired.instance, outcome.revision, options
                 )  # an earlier run ended just before it could
+            await forget_dead(self.requests.cluster, desired.instance)
             if options.wait:
                 await self._await_all(drafted, options, outcome)
             return self._counted(outcome)
