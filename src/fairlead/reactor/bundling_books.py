@@ -23,7 +23,7 @@ from fairlead.reactor.bundling import Book, Native
 from fairlead.reactor.rendering import Source
 from fairlead.reactor.rendering_fetching import Accept, is_remote, open_source
 from fairlead.reactor.rendering_timoni import evaluated
-from fairlead.render.packages import Layer
+from fairlead.render.packages import Layer, Mistaken
 from fairlead.words import Where
 
 _FILE: Final = "file://"
@@ -118,33 +118,11 @@ def _member(one: timoni.Instance) -> Member:
 async def opened(member: Member, folder: Path, accept: Accept | None = None) -> Source:
     """Return the package that a member names: a folder beside the bundle, or an artifact of that version or range.
 
-    Raises Mistaken and BadBundle.
+    Raises BadBundle: at the member's place, for what is wrong with the artifact too; and Mistaken for folders.
     """
-    address = member.source
-    if not is_remote(address):
-        return await open_source(str(folder / address.removeprefix(_FILE)))
-    if member.version and not member.digest:
-        address = await _versioned(member)
-    return await open_source(address, accept=accept, digest=member.digest)
-
-
-async def _versioned(member: Member) -> str:
-    """Return the member's address with the tag of its version, the newest where a range is named."""
-    from fairlead.drivers.oci.clients import Client
-    from fairlead.drivers.oci.errors import RegistryError
-    from fairlead.drivers.oci.references import Reference
-    from fairlead.drivers.oci.versions import BadVersion, is_range, newest
-
-    if not is_range(member.version):
-        return f"{member.source}:{member.version.replace('+', '_')}"
-    client = Client()
+    if not is_remote(member.source):
+        return await open_source(str(folder / member.source.removeprefix(_FILE)))
     try:
-        ref = Reference.parse(member.source)
-        found = newest(await client.tags(ref), member.version)
-    except (RegistryError, BadVersion) as error:
-        raise BadBundle(Fault(str(error), member.where)) from error
-    finally:
-        await client.close()
-    if not found:
-        raise BadBundle(Fault(f"no version of {member.source} is {member.version}", member.where))
-    return f"{member.source}:{found}"
+        return await open_source(member.source, accept=accept, digest=member.digest, version=member.version)
+    except Mistaken as mistaken:
+        raise BadBundle(*(Fault(str(one), member.where) for one in mistaken.mistakes)) from mistaken

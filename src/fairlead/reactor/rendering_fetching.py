@@ -36,11 +36,14 @@ async def open_source(
     store: Store | None = None,
     accept: Accept | None = None,
     digest: str = "",
+    version: str = "",
     stdin: IO[bytes] | None = None,
 ) -> Source:
     """Return the package at a place of any sort. Raises Mistaken.
 
-    `store` is where artifacts come from (registries, with the user's logins, unless given); `digest` is what the artifact must have.
+    `store` is where artifacts come from (registries, with the user's logins, unless given); `digest` is what the artifact must have, which
+    decides; `version` is a version, a range of which the newest is taken, or a tag. With neither, and no tag in the address, it is
+    `latest`, or where nothing is called so the newest version.
     """
     if not is_remote(text):
         return load_source(text, stdin=stdin)
@@ -61,8 +64,7 @@ async def open_source(
                 store = client = Client()
         if digest and ref.digest not in {"", digest}:
             raise Mistaken(Mistake(f"names {ref.digest}, and {digest} is wanted", Where(text)))
-        if digest:
-            ref = ref.at(digest)
+        ref = ref.at(digest) if digest else await _chosen(store, ref, version)
         if accept is not None:
             found, _ = await artifacts.read_manifest(store, ref)
             ref = ref.at(found.digest)
@@ -83,6 +85,16 @@ async def open_source(
             )
         )
     return of_files(files, text, digest=pulled.descriptor.digest)
+
+
+async def _chosen(store: Store, ref: Reference, version: str) -> Reference:
+    """Return the name of a version, of the newest in a range, or of a tag that is no version, such as `main`. Raises RegistryError."""
+    from fairlead.drivers.oci.artifacts import choose_version
+    from fairlead.drivers.oci.versions import is_range, version_of
+
+    if version and not (ref.tag or ref.digest) and version_of(version) is None and not is_range(version):
+        return ref.with_tag(version)
+    return await choose_version(store, ref, version)
 
 
 def _unreachable(text: str, error: Exception) -> Mistake:
@@ -111,8 +123,11 @@ async def package_files(
                 )
             )
         version = detail.get("version", "")
-        named = f"{address}:{version}" if version and ":" not in address.rpartition("/")[2] else address
-        source = await open_source(named, store=store, accept=accept, digest=detail.get("digest", ""))
+        if ":" in address.rpartition("/")[2]:
+            version = ""  # the address says it
+        source = await open_source(
+            address, store=store, accept=accept, digest=detail.get("digest", ""), version=version
+        )
         found[need] = source.package.files
     return found
 
