@@ -161,7 +161,9 @@ class Converger:
         outcome = self._outcome(drafted)
         if drafted.plan.blocked:
             outcome.state = "blocked"
-            outcome.message = f"{len(drafted.plan.blocked)} objects would be refused: nothing was applied"
+            count = len(drafted.plan.blocked)
+            many = "1 object" if count == 1 else f"{count} objects"
+            outcome.message = f"{many} would be refused, so nothing was written"
             return self._counted(outcome)
         if options.dry_run:
             return self._counted(outcome)

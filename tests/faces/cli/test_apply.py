@@ -121,7 +121,7 @@ def test_all_that_the_cluster_refuses_is_told_at_once(run: Run, tmp_path: Path) 
     assert "of type string" in out
     assert (
         out.splitlines()[-1]
-        == "default/wrong was not applied: 2 objects would be refused: nothing was applied"
+        == "default/wrong was not applied: 2 objects would be refused, so nothing was written"
     )
     code, _, err = run("history", "wrong", "-n", "default")
     assert (code, err.splitlines()[0]) == (1, "fairlead: error: there is no instance default/wrong")

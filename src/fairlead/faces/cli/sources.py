@@ -77,16 +77,10 @@ def substitution_options(parser: argparse.ArgumentParser) -> None:
 
 def registry_options(parser: argparse.ArgumentParser) -> None:
     """Add how registries are talked to, and by whom what is pulled must be signed. Who calls has --data-dir already."""
+    from fairlead.faces.cli.shipping import transport_options
     from fairlead.faces.cli.verifying import declare_options
 
-    group = parser.add_argument_group("registry")
-    group.add_argument(
-        "--plain-http",
-        action="store_true",
-        help="talk to the registry without TLS (this machine's own needs no word)",
-    )
-    group.add_argument("--insecure", action="store_true", help="do not check the registry's certificate")
-    group.add_argument("--ca-file", type=Path, metavar="PEM", help="trust these authorities too")
+    transport_options(parser)
     declare_options(parser)
 
 
@@ -336,8 +330,11 @@ def shown(mistake: Mistake, source: Source | None = None, *, colour: bool = Fals
         f"  called from {located(one.file, source)}:{one.line}" + (f" in {one.path}" if one.path else "")
         for one in mistake.trail
     ]
-    if mistake.hint:
-        lines.append(f"  {pen.paint('hint', '32')}: {pen.paint(mistake.hint, '')}")
+    hint = mistake.hint
+    if where.file == "--set" and hint.startswith("put it in quotes"):  # which a shell takes off
+        hint = f"--set-string {path}=... gives text"
+    if hint:
+        lines.append(f"  {pen.paint('hint', '32')}: {pen.paint(hint, '')}")
     return lines
 
 

@@ -142,9 +142,26 @@ async def required(args: argparse.Namespace, store: Store, ref: Reference, diges
     try:
         return await require(store, ref, digest, wanted, datetime.now(UTC))
     except Unverified as error:
-        raise Problem(str(error), "nothing of it was unpacked") from error
+        raise Problem(_reasons(str(error), ref, digest), _advice(str(error))) from error
     except BadDemand as error:
         raise Problem(str(error), code=2) from error
+
+
+def _reasons(text: str, ref: Reference, digest: str) -> str:
+    """Return why, with the artifact named once."""
+    name = f"{ref.name}@{digest}"
+    return f"{name}: {text.replace(f' for {name}', '').replace(f'{name}: ', '')}"
+
+
+def _advice(text: str) -> str:
+    """Return what whoever reads the reasons may do."""
+    if "cosign's legacy layout, which alone" in text:
+        more = "; a ClusterImagePolicy looks for sigstore bundles where its authority says signatureFormat: bundle"
+    elif "not signed" in text:
+        more = "; fairlead sign signs it, fairlead verify says by whom it is signed"
+    else:
+        more = ""
+    return f"nothing of it was unpacked{more}"
 
 
 def accept(args: argparse.Namespace) -> Callable[[Store, Reference, str], Awaitable[None]]:
