@@ -15,6 +15,8 @@ from fairlead.drivers.oci.references import Reference
 from fairlead.reactor.bundling_books import opened
 from fairlead.reactor.rendering import Source
 from fairlead.reactor.rendering_fetching import open_source, package_files
+from fairlead.reactor.rendering_vendoring import dependencies
+from fairlead.render.modules_manifest import Dependency
 from fairlead.render.packages import Mistaken
 from fairlead.words import Need, Ref, Where
 
@@ -94,3 +96,16 @@ def test_members_of_bundles_too_and_what_is_wrong_is_told_at_their_place(
     with pytest.raises(BadBundle) as told:
         asyncio.run(opened(Member("web", source, "", ">=9", "", {}, where=Where("b.yaml", 7)), tmp_path))
     assert str(told.value).startswith("b.yaml:7: ")
+
+
+def test_of_a_range_what_was_locked_stays_until_an_update_is_wanted(store: Layout) -> None:
+    locked = asyncio.run(open_source("oci://registry.test/charts/web:1.2.0", store=store)).digest
+    wanted = [Dependency("web", "oci://registry.test/charts/web", "^1")]
+    lock = {"web": {"source": wanted[0].source, "version": "^1", "digest": locked}}
+    for known, update, version in ((lock, False, "1.2.0"), (lock, True, "1.10.1"), ({}, False, "1.10.1")):
+        (found,) = asyncio.run(dependencies(wanted, known, update=update, store=store))
+        assert found.files["Chart.yaml"].decode().split()[-1] == version
+    exact = [Dependency("web", wanted[0].source, "1.0.0")]
+    moved = {"web": {**lock["web"], "version": "1.0.0"}}
+    with pytest.raises(Mistaken, match=r"web:1\.0\.0 is sha256:.* now, and was"):
+        asyncio.run(dependencies(exact, moved, store=store))

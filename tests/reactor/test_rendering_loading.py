@@ -93,6 +93,12 @@ def test_standard_input(tmp_path: Path) -> None:
     assert load_source(str(path)).package.files.keys() == {"Chart.yaml", "values.yaml"}
 
 
+def test_an_ignore_file_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.reactor.rendering_ignoring.MOST_COMPARED", 3)
+    write(tmp_path, {".fairleadignore": "a\nb\n", "one.yaml": "", "two.yaml": ""})
+    assert refused(str(tmp_path)) == f"{tmp_path}/.fairleadignore: 2 patterns are too many for so many files"
+
+
 def test_ignored_files_do_not_belong(tmp_path: Path) -> None:
     write(tmp_path, {"module.yaml": "", "module.star": "", "a.tgz": "x", "doc/b.md": "x", "doc/keep.md": "x", ".git/config": "x",
                      ".fairleadignore": "# no archives\n*.tgz\ndoc/*\n!doc/keep.md\n"})  # fmt: skip

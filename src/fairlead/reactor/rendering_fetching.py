@@ -30,6 +30,11 @@ def is_remote(text: str) -> bool:
     return text.startswith(REMOTE)
 
 
+def is_tagged(address: str) -> bool:
+    """Return whether an address says itself which version is meant, by a tag or a digest."""
+    return ":" in address.rpartition("/")[2]
+
+
 async def open_source(
     text: str,
     *,
@@ -123,8 +128,8 @@ async def package_files(
                 )
             )
         version = detail.get("version", "")
-        if ":" in address.rpartition("/")[2]:
-            version = ""  # the address says it
+        if is_tagged(address):
+            version = ""
         source = await open_source(
             address, store=store, accept=accept, digest=detail.get("digest", ""), version=version
         )

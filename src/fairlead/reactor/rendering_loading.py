@@ -28,6 +28,7 @@ MOST_FILES: Final = 20_000
 LARGEST_FILE: Final = 32 << 20
 LARGEST_PACKAGE: Final = 128 << 20
 DEEPEST: Final = 40
+_LARGEST_IGNORE: Final = 1 << 20
 STDIN: Final = "stdin.yaml"
 """What messages call a manifest from standard input."""
 
@@ -157,7 +158,7 @@ class _Walk:
         self._root = os.path.realpath(root)
         self._where, self._only = where, only
         self._size = 0
-        self._ignored = _ignore_file(root, where)
+        self._ignored = ignore_file(root, where)
 
     def go(self, at: str, folder: Path, above: tuple[str, ...]) -> None:
         real = os.path.realpath(folder)
@@ -204,29 +205,29 @@ def within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _ignore_file(root: Path, where: str) -> Ignored:
-    for name in NAMES:
-        file = root / name
-        if file.is_file():
-            text = _read(file, f"{where}/{name}").decode("utf-8", "replace")
-            return _told(text, f"{where}/{name}", helm=name == ".helmignore")
-    return nothing
-
-
-def _told(text: str, where: str, *, helm: bool) -> Ignored:
-    """Return what an ignore file leaves out; what is wrong with it is Mistaken, whenever that is seen."""
+def ignore_file(root: Path, where: str) -> Ignored:
+    """Return what the ignore file of a folder leaves out of its package. Raises Mistaken, and so does what is returned."""
+    file = next((found for name in NAMES if (found := root / name).is_file()), None)
+    if file is None:
+        return nothing
+    place = f"{where}/{file.name}"
+    data = _read(file, place)
+    if len(data) > _LARGEST_IGNORE:
+        _refuse(f"is larger than {_LARGEST_IGNORE >> 20} MiB", place)
     try:
-        left_out = ignoring(text, helm=helm)
+        fits = ignoring(data.decode(), helm=file.name == ".helmignore")
+    except UnicodeDecodeError:
+        _refuse("is not UTF-8", place)
     except BadPattern as error:
-        raise Mistaken(Mistake(str(error), Where(where, error.line))) from error
+        raise Mistaken(Mistake(str(error), Where(place, error.line))) from error
 
-    def ignored(path: str, folder: bool) -> bool:
+    def left_out(path: str, folder: bool) -> bool:
         try:
-            return left_out(path, folder)
+            return fits(path, folder)
         except BadPattern as error:
-            raise Mistaken(Mistake(str(error), Where(where))) from error
+            raise Mistaken(Mistake(str(error), Where(place))) from error
 
-    return ignored
+    return left_out
 
 
 def _read(path: Path, where: str) -> bytes:

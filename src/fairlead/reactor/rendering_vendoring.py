@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from fairlead.reactor.rendering_fetching import open_source
+from fairlead.drivers.oci.versions import is_range
+from fairlead.reactor.rendering_fetching import is_tagged, open_source
 from fairlead.render.packages import Mistake, Mistaken
 from fairlead.tongues import yamls
 from fairlead.words import Where
@@ -51,18 +52,18 @@ async def dependencies(
         known = lock.get(one.name) or {}
         same = known.get("source") == one.source and known.get("version", "") == one.version
         locked = str(known.get("digest") or "") if same and not update else ""
-        address = one.source
-        if one.version and ":" not in address.rpartition("/")[2] and "@" not in address:
-            address = f"{address}:{one.version}"
+        version = "" if is_tagged(one.source) else one.version
+        # of a range, what was locked stays until an update is wanted; a version that is another now is told of
+        pinned = one.digest or (locked if is_range(version) else "")
         try:
-            source = await open_source(address, store=store, accept=accept, digest=one.digest)
+            source = await open_source(one.source, store=store, accept=accept, digest=pinned, version=version)
         except Mistaken as mistaken:
             mistakes += mistaken.mistakes
             continue
         if locked and source.digest and source.digest != locked:
             mistakes.append(
                 Mistake(
-                    f"{address} is {source.digest} now, and was {locked} when it was vendored", where,
+                    f"{one.source}{version and f':{version}'} is {source.digest} now, and was {locked} when it was vendored", where,
                     hint="somebody has moved the tag: look at what changed, then say --update",
                 )
             )  # fmt: skip

@@ -32,7 +32,6 @@ T = TypeVar("T")
 RAW: Final = argparse.RawDescriptionHelpFormatter
 _WORTH_SHOWING: Final = 4 << 20
 _LARGEST_CA: Final = 4 << 20
-_LARGEST_IGNORE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,12 @@ class Place:
 
 def store_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how a registry is talked to."""
+    transport_options(parser)
+    data_dir_option(parser)
+
+
+def transport_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `store_options` does, but --data-dir, for verbs that have it already."""
     group = parser.add_argument_group("registry")
     group.add_argument(
         "--plain-http",
@@ -53,7 +58,6 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--insecure", action="store_true", help="do not check the registry's certificate")
     group.add_argument("--ca-file", type=Path, metavar="PEM", help="trust these authorities too")
-    data_dir_option(parser)
 
 
 def output_option(parser: argparse.ArgumentParser, *extra: str) -> None:
@@ -198,27 +202,19 @@ def empty_or_forced(folder: Path, *, force: bool) -> None:
 def ignore_file(folder: Path, to: str = "") -> Callable[[str, bool], bool]:
     """Return what the ignore files of a folder leave out of a package, and the layout in it that it is pushed `to`. Raises Problem."""
     from fairlead.drivers.oci.layouts import is_layout, parse_layout
-    from fairlead.reactor.rendering_ignoring import NAMES, BadPattern, Ignored, ignoring, nothing
+    from fairlead.reactor import rendering_loading
+    from fairlead.render.packages import Mistaken
 
-    left_out: Ignored = nothing
-    path = next((found for name in NAMES if (found := folder / name).is_file()), None)
-    if path is not None:
+    try:
+        ignored = rendering_loading.ignore_file(folder, str(folder))
+    except Mistaken as mistaken:
+        raise Problem(visible(str(mistaken))) from mistaken
+
+    def left_out(path: str, is_folder: bool) -> bool:
         try:
-            with path.open() as file:
-                text = file.read(_LARGEST_IGNORE + 1)
-            if len(text) > _LARGEST_IGNORE:
-                raise Problem(f"{path}: larger than {_LARGEST_IGNORE >> 20} MiB")
-            fits = ignoring(text, helm=path.name == ".helmignore")
-        except BadPattern as error:
-            raise Problem(f"{path}:{error.line}: {visible(str(error))}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise Problem(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from error
-
-        def left_out(name: str, is_folder: bool) -> bool:
-            try:
-                return fits(name, is_folder)
-            except BadPattern as error:
-                raise Problem(f"{path}: {error}") from error
+            return ignored(path, is_folder)
+        except Mistaken as mistaken:
+            raise Problem(visible(str(mistaken))) from mistaken
 
     if not is_layout(to):
         return left_out
