@@ -178,11 +178,12 @@ async def cluster_of(args: argparse.Namespace) -> AsyncIterator[AsyncCluster]:
     from fairlead.converge.resuming import NoWayBack
     from fairlead.converge.revisions import BadRecord
     from fairlead.converge.stages import Unfit
+    from fairlead.drivers.exchanging import DirectCluster
     from fairlead.reactor.converging_locking import Locked
     from fairlead.reactor.converging_planning import NoNamespace
 
     try:
-        async with diagnose.open_cluster(args) as cluster:
+        async with diagnose.open_cluster(args) as opened, DirectCluster(opened.access) as cluster:
             yield cluster
     except NoNamespace as error:
         raise Problem(str(error), "--create-namespace makes it", code=1) from error
