@@ -36,6 +36,9 @@ from fairlead.drivers.oci.uploads import Source, Upload, measure
 from fairlead.drivers.oci.wire import TURNS, Body, Manners, Wire
 
 _PAGES: Final = 1000
+_PAGES_OF_REFERRERS: Final = 100
+_LARGEST_LISTING: Final = 32 << 20
+"""Bytes of all pages of one listing at most: hundreds of thousands of entries."""
 _WITHOUT_REFERRERS: Final = frozenset({400, 404, 405, 406, 501})
 """What registries answer that do not know the referrers API."""
 
@@ -164,12 +167,14 @@ class Client:
     async def _pages(self, url: str, ref: Reference) -> Any:
         """Yield the documents of a listing, page by page."""
         seen: set[str] = set()
+        left = _LARGEST_LISTING
         while url:
-            if url in seen or len(seen) >= _PAGES:
+            if url in seen or len(seen) >= _PAGES or left < 0:
                 raise RegistryError(f"{ref.url}: the registry's pages do not end")
             seen.add(url)
             async with self._wire.exchange("GET", url, ref) as answer:
                 body = await self._wire.read(answer, LARGEST_MANIFEST, ref.url)
+                left -= len(body)
                 link = next_link(answer.headers.get_list("link"))
                 here = str(answer.request.url)
             yield _document(body, ref)
@@ -276,8 +281,9 @@ class Client:
         url = f"/v2/{ref.repository}/referrers/{ref.digest}{query}"
         found: list[Descriptor] = []
         seen: set[str] = set()
+        left = _LARGEST_LISTING
         while url:
-            if url in seen or len(seen) >= _PAGES:
+            if url in seen or len(seen) >= _PAGES_OF_REFERRERS or left < 0:
                 raise RegistryError(f"{ref.url}: the registry's pages do not end")
             seen.add(url)
             async with self._wire.exchange(
@@ -287,6 +293,7 @@ class Client:
                 if not answer.is_success or (not found and kind not in {INDEX, "application/json"}):
                     return None
                 body = await self._wire.read(answer, LARGEST_MANIFEST, ref.url)
+                left -= len(body)
                 link = next_link(answer.headers.get_list("link"))
                 here = str(answer.request.url)
             page = Manifest.read(body, INDEX, f"{ref.url}: what refers to it")
