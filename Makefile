@@ -21,6 +21,7 @@ test: setup     ## everything that CI checks
 	@sh tools/setup.sh kubectl
 	@sh tools/setup.sh cue
 	@sh tools/setup.sh registries
+	@echo "checks and tests run in two halves side by side; each tells at its end (some ten minutes)"
 	@$(MAKE) --no-print-directory --output-sync=line --keep-going -j2 test-living test-computing
 
 test-living:
