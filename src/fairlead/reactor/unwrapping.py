@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from fairlead.dialects.manifests import Document, about_file
 from fairlead.reactor.kindnames import catalogue_of
 from fairlead.reactor.rendering import Fetch, Source, render_source, sort_of
@@ -171,7 +173,7 @@ def unwrap(packages: Sequence[Found], giving: Giving) -> Unwrapped:
                 continue
             rendered = _rendered(source, giving)
         except Mistaken as mistaken:
-            made.findings.append(_failed(one, mistaken))
+            made.findings.append(_failed(one, mistaken, giving))
             continue
         _take(made, one, source, rendered, giving.namespace)
     return made
@@ -209,9 +211,13 @@ def _is_library(source: Source) -> bool:
     return isinstance(spec, dict) and spec.get("library") is True
 
 
-def _failed(one: Found, mistaken: Mistaken) -> Finding:
+def _failed(one: Found, mistaken: Mistaken, giving: Giving) -> Finding:
     first: Mistake = mistaken.mistakes[0]
-    where = _place(first.where, one, {}) if first.where.file else Where(one.file)
+    where = first.where
+    if where.file.startswith("--") or where.file in {"", ".", one.prefix.rstrip("/")}:
+        where = Where(one.file)  # an option, or the package as a whole
+    elif where.file not in {layer.name for layer in giving.layers}:
+        where = _place(where, one, {})
     more = len(mistaken.mistakes) - 1
     message = f"cannot be rendered: {first.message}" + (f"; {first.hint}" if first.hint else "")
     return about_file(
@@ -229,12 +235,12 @@ def _take(made: Unwrapped, one: Found, source: Source, rendered: Rendered, names
     """Add what a rendering holds: the objects of all stages, hooks and tests too, since a cluster gets them as well."""
     texts: dict[str, str] = {}
     items: list[tuple[Resource, Where]] = []
-    seen: dict[Ref, list[Resource]] = {}
+    seen: set[bytes] = set()
     for stage in rendered.stages:
         for number, item in enumerate(stage.objects):
-            same = seen.setdefault(Ref.of(item), [])
-            if item not in same:  # a hook of several events is in a stage for each
-                same.append(item)
+            written = orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+            if written not in seen:  # a hook of several events is in a stage for each
+                seen.add(written)
                 where = stage.places[number] if number < len(stage.places) else Where()
                 items.append((item, where))
     _settle([item for item, _ in items], namespace)

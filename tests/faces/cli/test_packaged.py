@@ -108,3 +108,33 @@ def test_judge_takes_packages_as_what_is_judged_and_as_policies(
     assert main([*asked, "--fix"]) == 1
     assert f"left {chart}/Chart.yaml: what it renders is written nowhere" in capsys.readouterr().err
     assert (chart / "templates" / "all.yaml").read_text() == TEMPLATE
+
+
+def test_the_file_that_describes_a_package_or_a_tree_stands_for_its_folder(
+    chart: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", "-f", str(chart / "Chart.yaml"), "--set", "app=web"]) == 0
+    tree = chart.parent / "tree"
+    tree.mkdir()
+    (tree / "kustomization.yaml").write_text("resources: [a.yaml]\nnamePrefix: x-\n")
+    (tree / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: [b]}\n")
+    capsys.readouterr()
+    assert main(["diagnose", "-f", str(tree / "kustomization.yaml"), "-o", "json"]) == 1
+    assert [one["subject"]["name"] for one in findings(capsys)] == ["x-a"]
+
+
+def test_what_is_wrong_with_a_package_or_its_values_has_a_place(
+    chart: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (chart / ".helmignore").write_text("a**b\n")
+    broken = chart.parent / "broken.yaml"
+    broken.write_text("a: [\n")
+    for options, place in (
+        ([], f"{chart}/.helmignore"),
+        (["--values", str(broken)], str(broken)),
+        (["--set", "a[=1"], f"{chart}/Chart.yaml"),
+    ):
+        assert main(["diagnose", "-f", str(chart), *options, "-o", "json"]) == 1
+        (wrong,) = findings(capsys)
+        assert (wrong["rule"], wrong["where"]["file"]) == ("package.render", place)
+        (chart / ".helmignore").unlink(missing_ok=True)

@@ -309,12 +309,13 @@ async def _given(args: argparse.Namespace, cluster: AsyncCluster | None) -> Give
 
     if not args.filename:
         return packaged.Given()
+    texts, found = await asyncio.to_thread(packaged.look, args, args.filename, args.rev)
     able = None
-    if cluster is not None:
+    if cluster is not None and found:
         from fairlead.reactor.rendering_fetching import capabilities_of
 
         able = await capabilities_of(cluster)
-    return await asyncio.to_thread(packaged.given, args, args.filename, args.rev, capabilities=able)
+    return await asyncio.to_thread(packaged.rendered, args, texts, found, capabilities=able)
 
 
 def told(

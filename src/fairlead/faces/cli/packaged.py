@@ -64,20 +64,25 @@ def package_options(parser: argparse.ArgumentParser, *, short: bool = True) -> N
     )
 
 
-def given(
-    args: argparse.Namespace,
-    paths: list[str],
-    revision: str = "",
-    *,
-    capabilities: Capabilities | None = None,
-    valued: bool = True,
-) -> Given:
+def given(args: argparse.Namespace, paths: list[str], revision: str = "", *, valued: bool = True) -> Given:
     """Return what paths hold. Not to be called in a loop: registries are asked. `valued`: the options' values are for these. Raises Problem."""
-    from fairlead.faces.cli import diagnose, sources
-    from fairlead.reactor.unwrapping import Giving, unrendered, unwrap
+    texts, found = look(args, paths, revision)
+    return rendered(args, texts, found, valued=valued)
+
+
+def look(
+    args: argparse.Namespace, paths: list[str], revision: str = ""
+) -> tuple[dict[str, str], list[Found]]:
+    """Return the texts that paths hold and the packages, which are not rendered yet. Not to be called in a loop. Raises Problem."""
+    from fairlead.faces.cli import diagnose
+    from fairlead.reactor.trees import is_kustomization
 
     named = [name for name in paths if _is_package(name)]
-    rest = [name for name in paths if name not in named]
+    rest = [
+        str(Path(name).parent) if is_kustomization(name) and Path(name).is_file() else name
+        for name in paths
+        if name not in named
+    ]
     found: list[Found] = []
     texts: dict[str, str] = {}
     for name in named:
@@ -88,6 +93,21 @@ def given(
     texts.update(diagnose.texts_of(rest, revision))
     if not texts and not found:
         raise diagnose.no_manifests(paths)
+    return texts, found
+
+
+def rendered(
+    args: argparse.Namespace,
+    texts: dict[str, str],
+    found: list[Found],
+    *,
+    capabilities: Capabilities | None = None,
+    valued: bool = True,
+) -> Given:
+    """Render what `look` found, unless that is not wanted. Not to be called in a loop. Raises Problem."""
+    from fairlead.faces.cli import sources
+    from fairlead.reactor.unwrapping import Giving, unrendered, unwrap
+
     layers = _layers(args, found) if valued else ()
     if getattr(args, "no_render", False):
         return Given(texts, unrendered(found))
