@@ -175,7 +175,7 @@ def unwrap(packages: Sequence[Found], giving: Giving) -> Unwrapped:
         except Mistaken as mistaken:
             made.findings.append(_failed(one, mistaken, giving))
             continue
-        _take(made, one, source, rendered, giving.namespace)
+        _take(made, one, source, rendered, giving)
     return made
 
 
@@ -213,11 +213,7 @@ def _is_library(source: Source) -> bool:
 
 def _failed(one: Found, mistaken: Mistaken, giving: Giving) -> Finding:
     first: Mistake = mistaken.mistakes[0]
-    where = first.where
-    if where.file.startswith("--") or where.file in {"", ".", one.prefix.rstrip("/")}:
-        where = Where(one.file)  # an option, or the package as a whole
-    elif where.file not in {layer.name for layer in giving.layers}:
-        where = _place(where, one, {})
+    where = _place(first.where, one, giving)
     more = len(mistaken.mistakes) - 1
     message = f"cannot be rendered: {first.message}" + (f"; {first.hint}" if first.hint else "")
     return about_file(
@@ -231,7 +227,7 @@ def _failed(one: Found, mistaken: Mistaken, giving: Giving) -> Finding:
     )
 
 
-def _take(made: Unwrapped, one: Found, source: Source, rendered: Rendered, namespace: str) -> None:
+def _take(made: Unwrapped, one: Found, source: Source, rendered: Rendered, giving: Giving) -> None:
     """Add what a rendering holds: the objects of all stages, hooks and tests too, since a cluster gets them as well."""
     texts: dict[str, str] = {}
     items: list[tuple[Resource, Where]] = []
@@ -243,25 +239,28 @@ def _take(made: Unwrapped, one: Found, source: Source, rendered: Rendered, names
                 seen.add(written)
                 where = stage.places[number] if number < len(stage.places) else Where()
                 items.append((item, where))
-    _settle([item for item, _ in items], namespace)
+    _settle([item for item, _ in items], giving.namespace)
     for item, where in items:
-        place = _place(where, one, source.package.files) if where.file else Where(one.file)
+        place = _place(where, one, giving, source.package.files)
         if not place.line and source.sort == "chart":
             place = replace(
                 place, line=_line(place.file.removeprefix(one.prefix), item.get("kind"), source, texts)
             )
         made.documents.append(Document(item, place.file, place.line))
-    for said in rendered.findings:
-        where = _place(said.where, one, source.package.files) if said.where.file else Where(one.file)
-        made.findings.append(replace(said, where=where))
+    made.findings += [
+        replace(said, where=_place(said.where, one, giving, source.package.files))
+        for said in rendered.findings
+    ]
 
 
-def _place(where: Where, one: Found, files: Mapping[str, bytes]) -> Where:
+def _place(where: Where, one: Found, giving: Giving, files: Mapping[str, bytes] | None = None) -> Where:
     """Return a place within the package as the user would open it. Helm's own names of files begin with the chart's name."""
     file = where.file
-    if file.startswith(one.prefix) and one.prefix:
+    if file.startswith("--") or file in {"", ".", one.prefix.rstrip("/")}:
+        return Where(one.file, 0, where.path)  # an option, or the package as a whole
+    if (one.prefix and file.startswith(one.prefix)) or file in {layer.name for layer in giving.layers}:
         return where
-    if one.sort == "chart" and file not in files:
+    if one.sort == "chart" and file not in (files or {}):
         top, slash, rest = file.partition("/")
         if slash and top not in CHART_FOLDERS:
             file = rest
