@@ -6,7 +6,6 @@ Must never print a credential, nor a name from a registry with something in it t
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -108,6 +107,8 @@ async def reached(
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; what a registry or an archive does wrong ends the command with its text."""
+    import asyncio
+
     from fairlead.drivers.oci.errors import BadReference, Denied, RegistryError
 
     try:
