@@ -310,12 +310,15 @@ async def _given(args: argparse.Namespace, cluster: AsyncCluster | None) -> Give
     if not args.filename:
         return packaged.Given()
     texts, found = await asyncio.to_thread(packaged.look, args, args.filename, args.rev)
-    able = None
+    there: dict[str, Any] = {}
     if cluster is not None and found:
         from fairlead.reactor.rendering_fetching import capabilities_of
 
-        able = await capabilities_of(cluster)
-    return await asyncio.to_thread(packaged.rendered, args, texts, found, capabilities=able)
+        there = {
+            "capabilities": await capabilities_of(cluster),
+            "namespace": cluster.access.namespace,
+        }
+    return await asyncio.to_thread(packaged.rendered, args, texts, found, **there)
 
 
 def told(

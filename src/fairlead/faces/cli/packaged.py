@@ -102,16 +102,18 @@ def rendered(
     found: list[Found],
     *,
     capabilities: Capabilities | None = None,
+    namespace: str = "",
     valued: bool = True,
 ) -> Given:
-    """Render what `look` found, unless that is not wanted. Not to be called in a loop. Raises Problem."""
+    """Render what `look` found, unless that is not wanted; `namespace` is for where -n names none. Not to be called in a loop. Raises Problem."""
     from fairlead.faces.cli import sources
     from fairlead.reactor.unwrapping import Giving, unrendered, unwrap
 
     layers = _layers(args, found) if valued else ()
     if getattr(args, "no_render", False):
         return Given(texts, unrendered(found))
-    giving = Giving(layers, getattr(args, "namespace", ""), capabilities, sources.fetching(args))
+    namespace = getattr(args, "namespace", "") or namespace
+    giving = Giving(layers, namespace, capabilities, sources.fetching(args))
     return Given(texts, unwrap(found, giving))
 
 
