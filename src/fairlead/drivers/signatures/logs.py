@@ -101,7 +101,10 @@ def merkle_root(index: int, size: int, leaf: bytes, path: tuple[bytes, ...]) -> 
 
 
 def read_checkpoint(note: str, log: Log) -> tuple[int, bytes]:
-    """Return the size and root hash of a note that the log signed. Raises BadProof."""
+    """Return the size and root hash of a note that the log signed. Raises BadProof.
+
+    Its first line is the log's name, behind which Rekor's first version puts the number of the tree.
+    """
     if len(note) > _LONGEST_NOTE or note.count("\n\n") != 1:
         raise BadProof("the log's checkpoint is no signed note")
     text, _, signed = note.partition("\n\n")
@@ -119,8 +122,12 @@ def read_checkpoint(note: str, log: Log) -> tuple[int, bytes]:
             raw = base64.b64decode(found[2], validate=True)
         except (ValueError, binascii.Error):
             continue
-        if raw[:4] == log.id[:4] and log.key.signed(raw[4:], text.encode()):
-            return size, root
+        name = found[1]
+        if raw[:4] != log.id[:4] or not log.goes_by(name) or not log.key.signed(raw[4:], text.encode()):
+            continue
+        if lines[0] != name and not lines[0].startswith(f"{name} - "):
+            raise BadProof(f"the log's checkpoint is of {lines[0][:80]!r}, and {name[:80]!r} signed it")
+        return size, root
     raise BadProof("the log's checkpoint is not signed by the log")
 
 

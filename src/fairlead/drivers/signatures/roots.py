@@ -70,10 +70,15 @@ class Log:
     span: Span = Span()
     url: str = ""
 
-    @property
-    def host(self) -> str:
-        """The host of the log, by which its notes are signed."""
-        return urlsplit(self.url).hostname or ""
+    def goes_by(self, name: str) -> bool:
+        """Return whether a note's signature by this name may be the log's.
+
+        A log whose id is the hash of its key alone goes by any name, as Rekor's first version does; others by the place of their `url`.
+        """
+        if not self.url or self.id == hashlib.sha256(self.key.der).digest():
+            return True
+        place = urlsplit(self.url)
+        return name in {place.hostname, place.netloc, f"{place.netloc}{place.path.rstrip('/')}"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) ->
     why = "no timestamp authority is trusted"
     for authority in authorities:
         anchor, *between = reversed(authority.chain)
-        leaf = next((one for one in between if _stamps(one)), None)
+        leaf = next((one for one in between if _stamps(one)), None if between else anchor)
         builder = VerifierBuilder(roots=[anchor], intermediates=[one for one in between if one is not leaf])
         if leaf is not None:
             builder = builder.tsa_certificate(leaf)
