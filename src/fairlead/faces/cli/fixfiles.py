@@ -108,16 +108,19 @@ def _give(patched: Patched, args: argparse.Namespace) -> int:
         print(patched.diff(_names(patched)), end="")
         return 0
     for name, text in patched.texts.items():
-        path = Path(name)
-        try:
-            fresh = path.with_name(f".{path.name}.fairlead")
-            fresh.write_text(text)
-            fresh.chmod(path.stat().st_mode & 0o777)
-            fresh.replace(path)
-        except OSError as error:
-            raise Problem(f"cannot write {name}: {error.strerror}", code=2) from error
+        replace(Path(name), text)
         print(f"{name} is mended")
     return 0
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file anew, whole or not at all, with the rights that it has. Raises Problem."""
+    from fairlead.drivers import replacing
+
+    try:
+        replacing.replace(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise Problem(f"cannot write {path}: {error.strerror}", code=2) from error
 
 
 def _names(patched: Patched) -> dict[str, str]:

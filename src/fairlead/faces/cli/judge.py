@@ -268,26 +268,16 @@ def _soften(found: Judgement) -> None:
 
 
 def _mend(repair: Repair, texts: dict[str, str]) -> None:
+    from fairlead.faces.cli import fixfiles
+
     path = Path(repair.file)
     if repair.text != texts[repair.file] and path.exists():
-        _replace(path, repair.text)
+        fixfiles.replace(path, repair.text)
         print(f"changed {repair.file}", file=sys.stderr)
         for name in repair.by:
             print(f"  {name}", file=sys.stderr)
     for why in repair.left:
         print(f"left {repair.file}: {why}", file=sys.stderr)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all, with the rights that it has."""
-    draft = path.with_name(f".{path.name}.fairlead")
-    try:
-        draft.write_text(text)
-        draft.chmod(path.stat().st_mode & 0o7777)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise Problem(f"cannot write {path}: {error.strerror}", code=2) from error
 
 
 def _print(found: Judgement, args: argparse.Namespace) -> None:
