@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from fairlead.converge.stages import Check
-from fairlead.tongues import cel
 from fairlead.tongues.paths import find, mapping, mappings, text, whole
 from fairlead.words import Resource
+
+if TYPE_CHECKING:
+    from fairlead.tongues import cel
 
 State: TypeAlias = Literal["Current", "InProgress", "Failed", "Terminating", "NotFound", "Unknown"]
 
@@ -394,15 +396,24 @@ class BadCheck(ValueError):
 
 @lru_cache(maxsize=512)
 def _program(expression: str) -> cel.Program:
-    return _ENVIRONMENT.compile(expression)
+    return _environment().compile(expression)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> cel.Environment:
+    """Return what checks are written against. CEL is read in for the first of them: few packages have any."""
+    from fairlead.tongues import cel
+
+    return cel.Environment(variables=_NAMES, libraries=cel.kubernetes.LIBRARIES)
 
 
 _NAMES: Final = ("apiVersion", "kind", "metadata", "spec", "status", "data", "object", "self")
-_ENVIRONMENT: Final = cel.Environment(variables=_NAMES, libraries=cel.kubernetes.LIBRARIES)
 
 
 def compiled(check: Check) -> None:
     """Compile a check's expressions. Raises BadCheck."""
+    from fairlead.tongues import cel
+
     for name in ("current", "failed", "in_progress"):
         expression = getattr(check, name)
         if expression:
@@ -414,6 +425,8 @@ def compiled(check: Check) -> None:
 
 def custom(resource: Resource, check: Check) -> Health:
     """Return how the object is by a check: in progress first, then failed, then current, as Flux asks."""
+    from fairlead.tongues import cel
+
     names: dict[str, Any] = {
         **{key: resource.get(key, {}) for key in _NAMES[:-2]},
         "object": resource,
