@@ -128,6 +128,8 @@ def _listed() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    # Where rich and click are installed, httpx reads them in for a command of its own: that takes longer than all of its client.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # what Python takes for a module that is not there
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:2] == ["judge", "test"]:  # a verb of two words, and a folder of the name `test` is ./test
         words[:2] = ["judge-test"]
