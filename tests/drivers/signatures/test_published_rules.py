@@ -75,6 +75,22 @@ def test_a_log_that_its_key_names_signs_by_any_name_but_for_its_own_tree() -> No
         read_checkpoint(note(own, b"????", "pod-7"), log)
 
 
+def test_others_may_sign_a_note_as_well() -> None:
+    """Witnesses cosign, and a log may have a second key: in whatever order, one line by the key that is known is enough."""
+    own = ed25519.Ed25519PrivateKey.generate()
+    called = "log.example.com"
+    log = Log(b"1234" * 8, public_of(own), url=f"https://{called}")
+    text, _, line = note(own, log.id, called).partition("\n\n")
+    others = [
+        f"\u2014 witness.example.com/one {b64(b'wwww' + bytes(72))}\n",
+        f"\u2014 {called} {b64(b'newr' + bytes(64))}\n",
+    ]
+    for lines in ([line, *others], [*others, line], [others[0], line, others[1]]):
+        assert read_checkpoint(f"{text}\n\n{''.join(lines)}", log) == (11, ROOT)
+    with pytest.raises(BadProof, match="not signed by the log"):
+        read_checkpoint(f"{text}\n\n{''.join(others)}", log)
+
+
 def test_a_timestamp_that_is_there_has_to_hold_where_its_authorities_are_known() -> None:
     services = Sigstore()
     bundle = services.bundle(PAYLOAD, stamped=True)
