@@ -16,10 +16,11 @@ _PLAIN = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*\Z")
 
 def dotted(path: Path) -> str:
     """Return the path for people: `.spec.ports[0].port`, with `['a/b']` for keys that are not plain words."""
-    return "".join(_step(step) for step in path)
+    return "".join(written(step) for step in path)
 
 
-def _step(step: str | int) -> str:
+def written(step: str | int) -> str:
+    """Return one step of a path as `dotted` writes it; the path of a child is its parent's with this behind it."""
     if isinstance(step, int):
         return f"[{step}]"
     return f".{step}" if _PLAIN.match(step) else f"['{step}']"

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
-from fairlead.tongues.paths import Path, dotted
+from fairlead.tongues.paths import written
 from fairlead.tongues.yamls import DEEPEST, LARGEST, scalar
 from fairlead.words import Evidence, Finding, Ref, Resource, Severity, Where
 
@@ -78,10 +79,10 @@ def about_file(
 
 @dataclass(slots=True)
 class _Frame:
-    """An open mapping or list: what it holds so far, and the key that waits for its value."""
+    """An open mapping or list: what it holds so far, its path as it is written, and the key that waits for its value."""
 
     content: Any
-    path: Path
+    path: str
     anchor: str | None
     size: int = 1
     key: Any = None
@@ -101,7 +102,7 @@ class _Reader:
     def __init__(self) -> None:
         self.root: Any = None
         self.lines: dict[str, int] = {}
-        self.doubled: list[tuple[Path, int]] = []
+        self.doubled: list[tuple[str, int]] = []
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
 
@@ -143,7 +144,7 @@ class _Reader:
             raise _Unreadable("document.broken", f"the tag {event.tag} means nothing to Kubernetes", line)
         content: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
         path = self._here()
-        self.lines.setdefault(dotted(path), line)
+        self.lines.setdefault(path, line)
         frame = _Frame(content, path, event.anchor, key=_NO_KEY)
         self._stack.append(frame)
 
@@ -154,12 +155,11 @@ class _Reader:
                 frame.content.setdefault(key, value)
         self._put(frame.content, frame.size, frame.anchor, line, opened=True)
 
-    def _here(self) -> Path:
+    def _here(self) -> str:
         if not self._stack:
-            return ()
+            return ""
         top = self._stack[-1]
-        step = len(top.content) if top.is_list else str(top.key)
-        return (*top.path, step)
+        return f"{top.path}[{len(top.content)}]" if top.is_list else top.path + _key_step(str(top.key))
 
     def _put(self, value: Any, size: int, anchor: str | None, line: int, *, opened: bool = False) -> None:
         if anchor is not None:
@@ -175,11 +175,11 @@ class _Reader:
             )
         if top.is_list:
             if not opened:
-                self.lines.setdefault(dotted(self._here()), line)
+                self.lines.setdefault(self._here(), line)
             top.content.append(value)
         elif top.key is _NO_KEY:
             top.key = _key(value, line)
-            self.lines.setdefault(dotted((*top.path, top.key)), line)
+            self.lines.setdefault(top.path + _key_step(top.key), line)
         else:
             self._pair(top, value, line)
 
@@ -192,8 +192,12 @@ class _Reader:
             top.merges.extend(merged)
             return
         if key in top.content:
-            self.doubled.append(((*top.path, key), line))
+            self.doubled.append((top.path + _key_step(key), line))
         top.content[key] = value
+
+
+_key_step = lru_cache(maxsize=1024)(written)
+"""A key behind a path: most keys of a text are those of its other objects."""
 
 
 def _key(value: Any, line: int) -> str:
@@ -254,12 +258,12 @@ def parse(file: str, text: str) -> tuple[list[Document], list[Finding]]:
     return documents, findings
 
 
-def _doubled(file: str, path: Path, line: int) -> Finding:
-    message = f"says {dotted(path)} twice; the first is lost"
-    return about_file("document.doubled", Severity.WARNING, file, message, line=line, path=dotted(path))
+def _doubled(file: str, path: str, line: int) -> Finding:
+    message = f"says {path} twice; the first is lost"
+    return about_file("document.doubled", Severity.WARNING, file, message, line=line, path=path)
 
 
-def _compose(file: str, chunk: str, offset: int) -> Iterator[tuple[Document, list[tuple[Path, int]]]]:
+def _compose(file: str, chunk: str, offset: int) -> Iterator[tuple[Document, list[tuple[str, int]]]]:
     reader = _Reader()
     try:
         for event in yaml.parse(chunk, Loader=_LOADER):
