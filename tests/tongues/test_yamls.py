@@ -71,3 +71,25 @@ def test_aliases_cannot_grow_without_end() -> None:
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     with pytest.raises(yamls.BadYaml, match="once its aliases are expanded"):
         yamls.load("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "[" * 50_000 + "]" * 50_000, "- " * 100_000 + "x", "{a: " * 100_000, "? " * 100_000],
+)
+def test_what_would_overflow_the_stack_is_not_read(text: str) -> None:
+    with pytest.raises(yamls.BadYaml, match="nested more than 100 levels deep"):
+        yamls.load_all(text)
+    with pytest.raises(yamls.BadYaml):
+        yamls.check_depth(text)
+
+
+def test_what_is_long_is_not_deep() -> None:
+    for text in (
+        "a: " + "[" + "[1]," * 5000 + "]",
+        "a: " + "x" * 100_000,
+        'a: "' + "{" * 5000 + '"',
+        "# " + "[" * 5000,
+    ):
+        yamls.check_depth(text)
+        yamls.load_all(text)

@@ -21,6 +21,7 @@ from fairlead.dialects.tracingpolicy.placing import Told
 from fairlead.sense import behaviours
 from fairlead.sense.fields import Around, Fields
 from fairlead.sense.rules import Rule
+from fairlead.tongues import yamls
 from fairlead.words import Finding, Ref, Resource, Severity, Where
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
@@ -61,6 +62,7 @@ class Ruleset:
 def sort(text: str) -> tuple[Sort, list[Any]]:
     """Return whose rules a text holds, and its documents where they are TracingPolicies. Text that is no YAML is told by its look."""
     try:
+        yamls.check_depth(text)
         documents = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one is not None]
     except (yaml.YAMLError, ValueError, RecursionError):
         return ("falco" if _FALCO.search(text) else "tracee" if _TRACEE.search(text) else "tracingpolicy" if _POLICY.search(text) else ""), []  # fmt: skip

@@ -149,8 +149,9 @@ def _placed(layer: Layer, tree: Any, path: Path, shown: str, *, key: bool, exact
         text = f"{layer.name} {layer.text}"
         return Place(Where(layer.name, 0, shown), 0, text, _raw_of(layer) if exact else "", tree)
     try:
+        yamls.check_depth(layer.text)
         node = yaml.compose(layer.text, Loader=_LOADER)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, yamls.BadYaml, RecursionError):
         return Place(Where(layer.name, 0, shown), tree=tree)
     mark = node.start_mark if node is not None else None
     raw = ""
@@ -203,8 +204,9 @@ def _spelt(key: str) -> str:
 def located(file: str, text: str, path: Path, *, key: bool = False) -> tuple[Where, int, str]:
     """Return where a path of a YAML text is written (or the nearest above it): the place, the column from 1, and the line itself."""
     try:
+        yamls.check_depth(text)
         node = yaml.compose(text, Loader=_LOADER)
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, yamls.BadYaml, RecursionError):
         return Where(file, 0, dotted(path)), 0, ""
     mark = node.start_mark if node is not None else None
     for depth, step in enumerate(path):

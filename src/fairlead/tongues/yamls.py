@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 DEEPEST = 100
+_DANGEROUS = 2_000
+"""Levels that are still far from the end of a stack."""
 """Levels of nesting that a document may have."""
 LARGEST = 1_000_000
 """Values that a document may have once its aliases are expanded."""
@@ -41,6 +43,30 @@ class BadYaml(ValueError):
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(f"line {line}: {message}" if line else message)
         self.message, self.line, self.column = message, line, column
+
+
+def check_depth(text: str) -> None:
+    """Raise BadYaml for a text that nests so deeply that composing it, which libyaml's reader does on the stack, would end the process.
+
+    Says nothing of what is no YAML, and lets pass what is merely too deep: whoever reads it tells that better.
+    """
+    if (
+        text.count("[") + text.count("{") < _DANGEROUS
+        and max(map(len, text.splitlines()), default=0) < _DANGEROUS
+    ):
+        return  # each level has a bracket or a column of its own, a list within a mapping excepted
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > _DANGEROUS:
+                    line = event.start_mark.line + 1 if event.start_mark else 0
+                    raise BadYaml(f"nested more than {DEEPEST} levels deep", line)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.YAMLError:
+        return
 
 
 def scalar(value: str) -> Any:
@@ -82,6 +108,7 @@ def load_all(
     `scalars` says what an unquoted scalar means, for formats whose tools read YAML by other rules than kubectl, and `texts` what a quoted
     one becomes. With `repeats` a key may be written twice, and the last one counts.
     """
+    check_depth(text)
     usual = scalars is scalar and texts is str and not repeats
     try:
         loader = (_Reader if usual else _reader(scalars, texts, repeats))(text)

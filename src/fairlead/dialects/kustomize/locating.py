@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from fairlead.render.packages import Mistake
+from fairlead.tongues import yamls
 from fairlead.words import Where
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]")
@@ -34,10 +35,11 @@ def located(mistake: Mistake, files: Mapping[str, bytes]) -> Mistake:
 def line_of(text: str, path: str) -> int:
     """Return the line (from 1) of a path such as `.patches[0].target` in the first document, or of the nearest above it; 0: unknown."""
     try:
+        yamls.check_depth(text)
         node: Any = next(
             iter(yaml.compose_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))), None
         )
-    except (yaml.YAMLError, RecursionError):
+    except (yaml.YAMLError, yamls.BadYaml, RecursionError):
         return 0
     line = 0
     for name, index in _STEP.findall(path):

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from fairlead.tongues import cel
+from fairlead.tongues import cel, yamls
 from fairlead.tongues.cel import types
 from fairlead.tongues.jmespath import Failed, certificates, to_json
 
@@ -55,6 +55,7 @@ class Yaml:
     def parse(self, text: str) -> Any:
         """Return what a YAML text says, as JSON would."""
         try:
+            yamls.check_depth(text)
             return _plain(yaml.load(text, _LOADER))  # noqa: S506  a SafeLoader
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise cel.Failed(f"failed to parse yaml: {error}") from None

@@ -29,7 +29,7 @@ from fairlead.dialects.kyverno.validating import (
 )
 from fairlead.judge.policies import Outcome
 from fairlead.judge.reading import Source
-from fairlead.tongues import globs, jsonpatch, selectors
+from fairlead.tongues import globs, jsonpatch, selectors, yamls
 from fairlead.tongues.jmespath import BadExpression, Failed
 from fairlead.words import Change, Ref, Resource
 
@@ -163,6 +163,7 @@ def _compiled(operations: Any) -> jsonpatch.Patch:
 @lru_cache(maxsize=2048)
 def _read(text: str) -> jsonpatch.Patch:
     try:
+        yamls.check_depth(text)
         return _compiled(yaml.load(text, Loader=_Loader))  # noqa: S506  it is a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         said = str(error).partition("\n")[0]

@@ -24,6 +24,7 @@ from fairlead.dialects.tracee.policies import Document, Watched, make_rule
 from fairlead.dialects.tracee.scopes import Scope
 from fairlead.dialects.tracee.writing import event
 from fairlead.sense.rules import Rule
+from fairlead.tongues import yamls
 from fairlead.words import Finding, Page, Ref, Severity, Where
 
 __all__ = ["Loaded", "event", "is_tracee", "load"]
@@ -124,6 +125,7 @@ class _Reader:
             self._broken(name, 0, f"the file is too large: {len(text)} characters, at most {LARGEST}")
             return
         try:
+            yamls.check_depth(text)
             nodes = list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
             contents = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import stat
 import tarfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -65,6 +67,15 @@ def parse_layout(text: str) -> tuple[Path, Reference]:
     return Path(path), Reference("", path, check_tag(tag) if tag else "", digest)
 
 
+def _plain(path: str, flags: int) -> int:
+    """Open a file of a layout. Anything but a file, such as a pipe, which would be waited for, is as if it were not there."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, "not a file", path)
+    return handle
+
+
 class Layout:
     """A layout at a path. A tar of a layout is read; a folder is made at the first write.
 
@@ -87,7 +98,7 @@ class Layout:
         """Open a file of the layout by its name inside. Raises NotFound, RegistryError."""
         if not self.archive:
             try:
-                with (self.path / name).open("rb") as file:
+                with open(self.path / name, "rb", opener=_plain) as file:
                     yield file
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
                 raise NotFound(f"{self.path}: there is no {name}") from error

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from fairlead.tongues import durations, globs, regexes
+from fairlead.tongues import durations, globs, regexes, yamls
 from fairlead.tongues.jmespath import arithmetic, certificates, drawing, images, times, versions
 from fairlead.tongues.jmespath.functions import LONGEST, STANDARD
 from fairlead.tongues.jmespath.kinds import Failed, Function, Moment
@@ -175,6 +175,7 @@ def _parse_yaml(_: Moment, text: str) -> Any:
     if "&" in text and text.count("*") > 100:
         raise Failed("the YAML document repeats itself too often")
     try:
+        yamls.check_depth(text)
         return _as_json(yaml.load(text, _Loader))  # noqa: S506  the loader is the safe one
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Failed(f"yaml: {error}") from None

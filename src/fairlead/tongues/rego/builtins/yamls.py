@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from fairlead.tongues.rego.values import number, number_text, to_json
+from fairlead.tongues.yamls import BadYaml, check_depth
 
 from .encodings import clean
 from .formats import general
@@ -123,13 +124,14 @@ def parse(value: str) -> Any:
     bounded(len(value), _LONGEST, "characters of YAML")
     reader = None
     try:
+        check_depth(value)
         reader = _Reader(clean(value))
         found = _read(reader)
     except yaml.MarkedYAMLError as error:
         raise BuiltinError(_said(error)) from None
     except yaml.YAMLError as error:
         raise BuiltinError(f"yaml: {error}") from None
-    except RecursionError:
+    except (BadYaml, RecursionError):
         raise BuiltinError("yaml: exceeded max depth") from None
     finally:
         if reader is not None:
