@@ -7,7 +7,7 @@ their attributes may take values from it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from fairlead.drivers.cluster import AsyncCluster
 from fairlead.keep.errors import Refusal
 from fairlead.reactor.bundling import Book, Native
 from fairlead.reactor.rendering import Source
-from fairlead.reactor.rendering_fetching import Accept, is_remote, open_source
+from fairlead.reactor.rendering_fetching import is_remote, open_source
 from fairlead.reactor.rendering_timoni import evaluated
 from fairlead.render.packages import Layer, Mistaken
 from fairlead.words import Where
@@ -115,14 +115,17 @@ def _member(one: timoni.Instance) -> Member:
     return Member(one.name, one.url, one.namespace, version, one.digest, one.values, where=one.written)
 
 
-async def opened(member: Member, folder: Path, accept: Accept | None = None) -> Source:
+async def opened(
+    member: Member, folder: Path, fetch: Callable[..., Awaitable[Source]] = open_source
+) -> Source:
     """Return the package that a member names: a folder beside the bundle, or an artifact of that version or range.
 
+    `fetch` takes the address of an artifact, a `version` and a `digest`, as `open_source` does.
     Raises BadBundle: at the member's place, for what is wrong with the artifact too; and Mistaken for folders.
     """
     if not is_remote(member.source):
         return await open_source(str(folder / member.source.removeprefix(_FILE)))
     try:
-        return await open_source(member.source, accept=accept, digest=member.digest, version=member.version)
+        return await fetch(member.source, digest=member.digest, version=member.version)
     except Mistaken as mistaken:
         raise BadBundle(*(Fault(str(one), member.where) for one in mistaken.mistakes)) from mistaken

@@ -12,6 +12,8 @@ from typing import Any
 import pyrage
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.conftest import ControlPlane
 from tests.drivers.test_sops import encrypted
 
@@ -234,6 +236,34 @@ def test_without_the_key_nothing_is_applied(bundle: Bundle, monkeypatch: pytest.
     code, _, err = bundle("diff")
     assert code == 2
     assert "secrets.sops.yaml: there is no age key to decrypt it with" in err
+
+
+def test_artifacts_of_members_may_name_ranges_and_have_to_be_signed_where_that_is_demanded(
+    bundle: Bundle, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "chart" / "templates").mkdir(parents=True)
+    (folder / "chart" / "templates" / "web.yaml").write_text(WEB.replace("${url}", "u"))
+    layout = f"layout:{folder}/store"
+    for version in ("1.0.0", "1.3.0", "2.0.0"):
+        chart = f"apiVersion: v2\nname: chart\nversion: {version}\n"
+        (folder / "chart" / "Chart.yaml").write_text(chart)
+        assert main(["mod", "push", str(folder / "chart"), layout, "-v", version]) == 0
+    capfd.readouterr()
+    (folder / "signed.yaml").write_text(
+        "apiVersion: fairlead.dev/v1alpha1\nkind: Bundle\nmetadata: {name: shop}\nspec:\n"
+        "  clusters: [{name: staging, context: one}]\n"
+        f"  instances: [{{name: web, namespace: default, source: '{layout}', version: ^1}}]\n"
+    )
+    code, out, err = bundle("build", file="signed.yaml")
+    assert code == 0, err
+    assert "name: web" in out
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    (folder / "key.pem").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    for action in ("build", "diff", "apply"):
+        code, out, err = bundle(action, "--verify-key", str(folder / "key.pem"), file="signed.yaml")
+        assert code == 2, out + err
+        assert "sign" in err
+        assert "signed.yaml:6" in err
 
 
 def test_everything_is_deleted_the_last_first(bundle: Bundle, planes: list[ControlPlane]) -> None:

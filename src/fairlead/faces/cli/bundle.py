@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ exit codes: 0 everything is as it is wanted, 1 something is not, or differs, 2 t
 def declare(verbs: Verbs) -> None:
     """Add the verb and its actions to the command line."""
     from fairlead.faces.cli.converging import crds_option, policy_options, waiting_options
+    from fairlead.faces.cli.sources import registry_options
 
     raw = argparse.RawDescriptionHelpFormatter
     top = verbs.add_parser(
@@ -93,13 +95,17 @@ def declare(verbs: Verbs) -> None:
         action="store_true",
         help="take an instance that fails back to its last revision",
     )
+    registry_options(apply)
     policy_options(apply)
     waiting_options(apply)
     shared(apply, "table", "json", "yaml")
     diff = action("diff", "show what an apply would change (exit code 1 when something would)", _diff)
+    registry_options(diff)
     policy_options(diff)
     shared(diff, "table", "json", "yaml")
-    shared(action("build", "print every object as it would be applied", _build), "yaml", "json")
+    build = action("build", "print every object as it would be applied", _build)
+    registry_options(build)
+    shared(build, "yaml", "json")
     shared(action("status", "say how every instance is", _status), "table", "json", "yaml")
     remove = action("delete", "delete every instance, the last first", _delete)
     crds_option(remove)
@@ -279,6 +285,7 @@ async def _everywhere(
 
 async def _each(args: argparse.Namespace, told: Told, do: Callable[[Run], Awaitable[bool]]) -> None:
     """Do something with the bundle on each of its clusters that is meant, as long as that says to go on."""
+    from fairlead.faces.cli import sources, verifying
     from fairlead.faces.cli.converging import converger
     from fairlead.reactor.bundling import Run, Surroundings, selected
     from fairlead.reactor.bundling_books import opened
@@ -289,7 +296,13 @@ async def _each(args: argparse.Namespace, told: Told, do: Callable[[Run], Awaita
         names = ", ".join(each.name for each in book.clusters)
         raise Problem("no cluster of the bundle is meant", f"it has these: {names}", code=2)
     folder = Path(args.file[0]).parent if args.file[0] != "-" else Path()
-    around = Surroundings(lambda member: opened(member, folder), folder, dict(os.environ))
+    fetch = partial(sources.opened, args=args)
+    around = Surroundings(
+        lambda member: opened(member, folder, fetch),
+        folder,
+        dict(os.environ),
+        verifying.accept(sources.complete(args)),
+    )
     for cluster in clusters:
         if len(book.clusters) > 1:
             told.says(f"cluster {cluster.name}:")

@@ -188,23 +188,26 @@ def load(text: str, args: argparse.Namespace | None = None) -> Source:
         return load_source(text, stdin=sys.stdin.buffer)
     import asyncio
 
-    return asyncio.run(_opened(text, args or argparse.Namespace()))
+    return asyncio.run(opened(text, args or argparse.Namespace()))
 
 
-async def _opened(text: str, args: argparse.Namespace) -> Source:
+async def opened(text: str, args: argparse.Namespace, *, version: str = "", digest: str = "") -> Source:
+    """Return an artifact's package, of a version or range where that is wanted, signed as the arguments demand. Raises Mistaken."""
     from fairlead.drivers.oci.errors import RegistryError
     from fairlead.faces.cli import shipping, verifying
     from fairlead.reactor.rendering_fetching import open_source
 
-    how = _complete(args)
+    how = complete(args)
     try:
         async with shipping.reached(how, text) as (place,):
-            return await open_source(text, store=place.store, accept=verifying.accept(how))
+            return await open_source(
+                text, store=place.store, accept=verifying.accept(how), version=version, digest=digest
+            )
     except RegistryError as error:
         raise Mistaken(Mistake(str(error).removeprefix(f"{text}: "), Where(text))) from error
 
 
-def _complete(args: argparse.Namespace) -> argparse.Namespace:
+def complete(args: argparse.Namespace) -> argparse.Namespace:
     """Return arguments with all that registries and signatures want to know, for verbs that do not have every option."""
     usual: dict[str, Any] = {"plain_http": False, "insecure": False, "ca_file": None, "data_dir": None, "verify_key": [], "verify_identity": [],
              "verify_issuer": "", "verify_policy": [], "trust_root": ""}  # fmt: skip
@@ -218,7 +221,7 @@ async def fetched(needs: Sequence[Need], args: argparse.Namespace) -> dict[Need,
     from fairlead.reactor.rendering_fetching import is_remote, package_files
 
     found: dict[Need, Any] = {}
-    how = _complete(args)
+    how = complete(args)
     for need in needs if getattr(args, "allow_fetch", False) else ():
         address = need.about.name
         if not is_remote(address):
