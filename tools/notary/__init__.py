@@ -243,8 +243,10 @@ class Sigstore:
             entry["inclusionPromise"] = {"signedEntryTimestamp": b64(sign(self.rekor, canonical))}
         return entry
 
-    def stamp(self, signature: bytes, when: datetime = SIGNED + timedelta(minutes=1)) -> bytes:
-        """Return a TimeStampResp over a signature."""
+    def stamp(
+        self, signature: bytes, when: datetime = SIGNED + timedelta(minutes=1), *, pieces: bool = False
+    ) -> bytes:
+        """Return a TimeStampResp over a signature. In `pieces` what is signed comes in two, as BER allows and some write it."""
         imprint = der(0x30, SHA256, der(4, hashlib.sha256(signature).digest()))
         moment = der(0x18, when.strftime("%Y%m%d%H%M%SZ").encode())
         info = der(0x30, der(2, b"\1"), oid("1.2.3.4"), imprint, der(2, b"\7"), moment)
@@ -262,7 +264,8 @@ class Sigstore:
         who = der(0x30, self.stamper.issuer.public_bytes(), serial)
         ecdsa = der(0x30, oid("1.2.840.10045.4.3.2"))
         info_of = der(0x30, der(2, b"\1"), who, SHA256, der(0xA0, *attributes), ecdsa, der(4, signed))
-        content = der(0x30, oid("1.2.840.113549.1.9.16.1.4"), der(0xA0, der(4, info)))
+        octets = der(0x24, der(4, info[:40]), der(4, info[40:])) if pieces else der(4, info)
+        content = der(0x30, oid("1.2.840.113549.1.9.16.1.4"), der(0xA0, octets))
         data = der(
             0x30, der(2, b"\3"), der(0x31, SHA256), content, der(0xA0, certificate), der(0x31, info_of)
         )

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from notary import ISSUER, JANE, NOW, SIGNED, Sigstore, b64, key, name
+from rfc3161_client import decode_timestamp_response
 
 from fairlead.drivers.signatures.bundles import read_bundle
 from fairlead.drivers.signatures.certificates import Identity
@@ -145,3 +146,32 @@ def test_a_timestamp_authority_of_one_certificate() -> None:
     other = Sigstore().document()["timestampAuthorities"]
     with pytest.raises(BadProof, match="not by a trusted authority"):
         check(bundle, services.root(timestampAuthorities=other))
+
+
+def test_a_timestamp_whose_octets_come_in_pieces() -> None:
+    """Some write BER, where the standard asks for DER; what is signed is the same octets."""
+    services = Sigstore()
+    bundle = services.bundle(PAYLOAD, stamped=True, promised=False)
+    signature = read_bundle(json.dumps(bundle), "the bundle")[0].signature
+    (stamp,) = bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"]
+    pieces = services.stamp(signature, pieces=True)
+    with pytest.raises(ValueError, match="UnexpectedTag"):
+        decode_timestamp_response(pieces)
+    stamp["signedTimestamp"] = b64(pieces)
+    assert check(bundle, services.root()).when == MINUTE
+    stamp["signedTimestamp"] = b64(services.stamp(b"another signature", pieces=True))
+    with pytest.raises(BadProof, match="not of this signature"):
+        check(bundle, services.root())
+    for bad in (
+        pieces[:-1],
+        pieces + b"\x04",
+        b"\x30\x80\0\0",
+        b"\x30\x84\0\0\0\0",
+        b"\x3f\x01\0",
+        b"\x24\x02\x05\0",
+        bytes.fromhex("30") + b"\x82\xff\xff",
+        b"".join(b"\x30\x82" + (4 * (100 - at) - 4).to_bytes(2, "big") for at in range(100)),
+    ):
+        stamp["signedTimestamp"] = b64(bad)
+        with pytest.raises(BadProof, match="the timestamp cannot be read"):
+            check(bundle, services.root())

@@ -18,6 +18,9 @@ from fairlead.drivers.signatures.roots import Anchor
 
 MOST_TIMESTAMPS: Final = 32
 LARGEST_TIMESTAMP: Final = 1 << 16
+_OCTETS: Final = 0x04
+_PIECES: Final = 0x24
+_DEEPEST: Final = 32
 
 
 def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) -> datetime:
@@ -27,7 +30,10 @@ def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) ->
     if len(response) > LARGEST_TIMESTAMP:
         raise BadProof(f"the timestamp is larger than {LARGEST_TIMESTAMP} bytes")
     try:
-        read = decode_timestamp_response(response)
+        try:
+            read = decode_timestamp_response(response)
+        except ValueError:
+            read = decode_timestamp_response(_whole(response))
         when = read.tst_info.gen_time
     except (
         Exception
@@ -52,6 +58,46 @@ def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) ->
             continue
         return when
     raise BadProof(why)
+
+
+def _whole(data: bytes, depth: int = 0) -> bytes:
+    """Return an encoding in which octets that came in pieces, as BER allows, are whole, as DER has them. Raises ValueError."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    out, at = bytearray(), 0
+    while at < len(data):
+        tag, body, at = _next(data, at)
+        if tag == _PIECES:
+            tag, pieces, within = _OCTETS, bytearray(), 0
+            while within < len(body):
+                kind, piece, within = _next(body, within)
+                if kind != _OCTETS:
+                    raise ValueError("pieces of something else than octets")
+                pieces += piece
+            body = bytes(pieces)
+        elif tag & 0x20:
+            body = _whole(body, depth + 1)
+        size = len(body)
+        raw = size.to_bytes((size.bit_length() + 7) // 8, "big")
+        out += bytes([tag, size]) if size < 0x80 else bytes([tag, 0x80 | len(raw)]) + raw
+        out += body
+    return bytes(out)
+
+
+def _next(data: bytes, at: int) -> tuple[int, bytes, int]:
+    """Return the tag and the body of what begins there, and where it ends. Raises ValueError."""
+    head = data[at : at + 2]
+    if len(head) < 2 or head[0] & 0x1F == 0x1F:
+        raise ValueError("a tag or a length that is not understood")
+    size, start = head[1], at + 2
+    if size & 0x80:
+        more = size & 0x7F
+        if not 1 <= more <= 3:  # none at all would mean an end that is marked, which nobody writes here
+            raise ValueError("a length that is not understood")
+        size, start = int.from_bytes(data[start : start + more], "big"), start + more
+    if start + size > len(data):
+        raise ValueError("cut off")
+    return head[0], data[start : start + size], start + size
 
 
 def _stamps(certificate: x509.Certificate) -> bool:
