@@ -60,6 +60,8 @@ def path_segment(v, at, key):
     return bad(at, key, "a name without / and %", v)
 
 def is_key(v):
+    if v and len(v) <= 63 and not v.strip(WORD) and v[0] in ALNUM and v[-1] in ALNUM:
+        return True
     prefix, slash, name = v.rpartition("/")
     if slash and not is_subdomain(prefix):
         return False
@@ -220,8 +222,9 @@ def resources(o, at):
 def all_containers(o):
     out = []
     for field in ("initContainers", "containers", "ephemeralContainers"):
-        for i, c in enumerate(items(o, field)):
-            out.append((field, i, c))
+        found = getattr(o, field, None)
+        if found:
+            out += [(field, i, c) for i, c in enumerate(found)]
     return out
 
 def pod(o, at):
@@ -256,6 +259,8 @@ def port_names(spec):
     return out
 
 def probes(o, at):
+    if not (has(o, "livenessProbe") or has(o, "readinessProbe") or has(o, "startupProbe")):
+        return
     known = {p.name: True for p in items(o, "ports") if getattr(p, "name", None)}
     for field in ("livenessProbe", "readinessProbe", "startupProbe"):
         probe = getattr(o, field, None)
@@ -264,8 +269,6 @@ def probes(o, at):
             port = getattr(action, "port", None) if action != None else None
             if type(port) == "string" and port not in known:
                 unknown_reference(keys_of((((at, field), sort), "port")), "`%s` asks the port" % field, port, known.keys(), "the container has", call_stack())
-    if has(o, "lifecycle"):
-        pass
     for field in ("livenessProbe", "startupProbe"):
         probe = getattr(o, field, None)
         if probe != None and (getattr(probe, "successThreshold", None) or 1) != 1:
