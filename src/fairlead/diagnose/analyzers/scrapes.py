@@ -14,6 +14,7 @@ import yaml
 from fairlead.diagnose.causes import Fact
 from fairlead.diagnose.inventories import ANY_MAKER, Inventory, Template
 from fairlead.diagnose.references import Container
+from fairlead.tongues import yamls
 from fairlead.tongues.paths import mappings, text, words
 from fairlead.words import Ref, Resource, Severity
 
@@ -79,8 +80,9 @@ def _config(inventory: Inventory, template: Template, holder: Ref, key: str, con
     if len(content) > _LARGEST or "{{" in content:
         return  # too large, or not rendered yet
     try:
+        yamls.check_depth(content)
         parsed: Any = yaml.load(content, Loader=_Plain)  # noqa: S506 -- _Plain makes plain values alone
-    except (_Alias, RecursionError):
+    except (_Alias, yamls.BadYaml, RecursionError):
         return
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
