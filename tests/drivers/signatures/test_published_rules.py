@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -123,29 +124,50 @@ def test_each_timestamp_that_holds_has_to_be_within_the_certificate_s_time() -> 
         check(bundle, services.root())
 
 
-def test_a_timestamp_authority_of_one_certificate() -> None:
+@pytest.mark.parametrize("above", [False, True])
+def test_timestamp_authorities_that_are_no_plain_leaf(above: bool) -> None:
+    """One certificate alone, and one that is an authority itself: what the root lists and what signed are the same."""
     services = Sigstore()
-    services.stamper = (
+    issuer, by = (
+        (services.tsa[0].subject, services.tsa[1]) if above else (name("alone"), services.stamper_key)
+    )
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name("alone"))
-        .issuer_name(name("alone"))
+        .issuer_name(issuer)
         .public_key(services.stamper_key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(NOW - timedelta(days=900))
         .not_valid_after(NOW + timedelta(days=900))
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
-        .sign(services.stamper_key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
-    raw = b64(services.stamper.public_bytes(serialization.Encoding.DER))
-    alone = {
-        "certChain": {"certificates": [{"rawBytes": raw}]},
-        "validFor": {"start": "2023-01-01T00:00:00Z"},
-    }
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+
+    def listed() -> dict[str, Any]:
+        chain = [services.stamper, *([services.tsa[0]] if above else [])]
+        raw = [{"rawBytes": b64(one.public_bytes(serialization.Encoding.DER))} for one in chain]
+        return {"certChain": {"certificates": raw}, "validFor": {"start": "2023-01-01T00:00:00Z"}}
+
+    services.stamper = builder.add_extension(usage, critical=True).sign(by, hashes.SHA256())
     bundle = services.bundle(PAYLOAD, stamped=True, promised=False)
-    assert check(bundle, services.root(timestampAuthorities=[alone])).when == MINUTE
+    assert check(bundle, services.root(timestampAuthorities=[listed()])).when == MINUTE
     other = Sigstore().document()["timestampAuthorities"]
     with pytest.raises(BadProof, match="not by a trusted authority"):
         check(bundle, services.root(timestampAuthorities=other))
+    services.stamper = builder.sign(by, hashes.SHA256())
+    bundle = services.bundle(PAYLOAD, stamped=True, promised=False)
+    with pytest.raises(BadProof, match="not by a trusted authority"):
+        check(bundle, services.root(timestampAuthorities=[listed()]))
+
+
+def test_another_leaf_of_the_same_authority_is_not_the_one_that_is_listed() -> None:
+    services = Sigstore()
+    root = services.root()
+    services.__post_init__()
+    bundle = services.bundle(PAYLOAD, stamped=True)
+    assert check(bundle, services.root()).when == MINUTE
+    with pytest.raises(BadProof, match="does not match"):
+        check(bundle, replace(services.root(), timestampers=root.timestampers))
 
 
 def test_a_timestamp_whose_octets_come_in_pieces() -> None:

@@ -35,6 +35,7 @@ def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) ->
         except ValueError:
             read = decode_timestamp_response(_whole(response))
         when = read.tst_info.gen_time
+        signers = {(one.issuer, one.serial_number) for one in read.signed_data.signer_infos}
     except (
         Exception
     ) as error:  # the parser is foreign, and whatever it raises means that this is no timestamp
@@ -42,7 +43,8 @@ def stamped(response: bytes, signature: bytes, authorities: Sequence[Anchor]) ->
     why = "no timestamp authority is trusted"
     for authority in authorities:
         anchor, *between = reversed(authority.chain)
-        leaf = next((one for one in between if _stamps(one)), None if between else anchor)
+        leaf = next((one for one in authority.chain if (one.issuer, one.serial_number) in signers), None)
+        leaf = leaf or next((one for one in between if _stamps(one)), None)
         builder = VerifierBuilder(roots=[anchor], intermediates=[one for one in between if one is not leaf])
         if leaf is not None:
             builder = builder.tsa_certificate(leaf)
