@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fairlead.words import Need
 
 LARGEST_VALUES = 16 << 20
+_LONGEST_MESSAGE = 1_200
+_LONGEST_TRAIL = 10
 SOURCES = """\
 a SOURCE is a directory, a .tgz, a file of manifests, - for standard input, or oci://host/repository:tag; what it is written in is seen
 from what it holds: module.yaml (a module of fairlead's), timoni.cue, Chart.yaml, kustomization.yaml, or else manifests
@@ -323,7 +325,8 @@ def shown(mistake: Mistake, source: Source | None = None, *, colour: bool = Fals
     column = f":{mistake.column}" if mistake.column and where.line else ""
     place = f"{file}:{where.line}{column}" if where.line else file
     path = where.path.removeprefix(".")
-    head = f"{pen.paint('error', '1;31')}: {pen.paint(f'{path}: ' if path else '', '1')}{pen.paint(mistake.message, '')}"
+    said = _short(mistake.message)
+    head = f"{pen.paint('error', '1;31')}: {pen.paint(f'{path}: ' if path else '', '1')}{pen.paint(said, '')}"
     lines = [head]
     if place:
         lines.append(f"  {pen.paint('-->', '34')} {pen.paint(place, '')}")
@@ -331,14 +334,23 @@ def shown(mistake: Mistake, source: Source | None = None, *, colour: bool = Fals
         lines += _excerpt(mistake, pen)
     lines += [
         f"  called from {located(one.file, source)}:{one.line}" + (f" in {one.path}" if one.path else "")
-        for one in mistake.trail
+        for one in mistake.trail[:_LONGEST_TRAIL]
     ]
+    if len(mistake.trail) > _LONGEST_TRAIL:
+        lines.append(f"  and so on, {len(mistake.trail) - _LONGEST_TRAIL} times more")
     hint = mistake.hint
     if where.file == "--set" and hint.startswith("put it in quotes"):  # which a shell takes off
         hint = f"--set-string {path}=... gives text"
     if hint:
         lines.append(f"  {pen.paint('hint', '32')}: {pen.paint(hint, '')}")
     return lines
+
+
+def _short(message: str) -> str:
+    """Return a message without its middle, where what calls itself has made it longer than anybody reads."""
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    return f"{message[: _LONGEST_MESSAGE // 2]} ... {message[-_LONGEST_MESSAGE // 2 :]}"
 
 
 def _excerpt(mistake: Mistake, pen: Any) -> list[str]:
