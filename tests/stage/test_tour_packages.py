@@ -206,7 +206,8 @@ def applied(person: Person, address: str) -> None:
     command = ("apply", address, "--name", "shop", "-n", "shop", "--set", "replicas=1", "--timeout", "60s")
     assert person.killed(person.api, 1, *command, chosen=is_write_of("secrets/fairlead.shop.v1$", "PATCH"))[0]
     said = person.run("status", "shop", "-n", "shop", ends=1)
-    assert "pending" in said
+    assert "revision 1 pending" in said
+    assert "was interrupted: the same apply goes on with it" in said
     assert person.killed(person.api, 1, *command, chosen=is_write_of("services/", "PATCH"))[0]
     said = person.run(*command)
     assert "going on with revision 1, which was interrupted" in said

@@ -19,6 +19,10 @@ examples:
   fairlead status                     the platform on this machine: its processes
   fairlead status shop -n shop        an instance: its objects, their health and what blocks
 """
+UNDER_WAY = {
+    "pending": "a run is under way, or was interrupted: the same apply goes on with it",
+    "deleting": "it is being deleted, or that was interrupted: fairlead delete goes on with it",
+}
 _STATES = {"Current": "32", "InProgress": "33", "Failed": "31", "Terminating": "33", "NotFound": "31"}
 
 
@@ -68,8 +72,9 @@ async def _run(args: argparse.Namespace) -> int:
     how, record = pen(args), found.record
     package = " ".join(one for one in (record.package, record.package_version) if one)
     print(f"{where} revision {record.number} {record.state}" + (f", {package}" if package else ""))
-    if record.message:
-        print(f"  {record.message}")
+    said = record.message or UNDER_WAY.get(record.state, "")
+    if said:
+        print(f"  {said}")
     rows = [["OBJECT", "STATE", "WHY"]]
     rows += [
         [str(one.ref), one.health.state, one.health.message + (f": {one.hint}" if one.hint else "")]
