@@ -119,6 +119,16 @@ REFUSED: dict[str, tuple[tuple[str, ...], Files, str]] = {
         {"a.yaml": f"{MAP}data: !!python/object/apply:os.system ['id']\n"},
         "means nothing to Kubernetes",
     ),
+    "manifests in a namespace that is a mapping": (
+        ("render",),
+        {"a.yaml": MAP.replace("name: a", "name: a, namespace: {a: b}")},
+        r"a namespace is a text\n +--> .*a.yaml:3",
+    ),
+    "manifests that are no Unicode": (
+        ("render",),
+        {"a.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a\\ud800"}}'},
+        "something that is no JSON",
+    ),
     "patterns without number": (
         ("render",),
         {"a.yaml": MAP, ".fairleadignore": "\n".join(f"*x{n}*y*" for n in range(2000))},

@@ -254,3 +254,14 @@ def test_an_inventory_that_names_what_is_of_others_prunes_none_of_it(
     assert "greedy" not in configs(control_plane, "kept")
     assert "theirs" in configs(control_plane, "others")
     assert "by-hand" in configs(control_plane, "kept")
+
+
+def test_a_chart_that_copies_secrets_is_told_of(run: Run, tmp_path: Path) -> None:
+    template = config("leak", 'data: {s: {{ (lookup "v1" "Secret" "" "").items | len | quote }} }\n')
+    code, _, err = run(
+        "apply", chart(tmp_path / "p", template), "--name", "leak", "-n", "kept", "--create-namespace"
+    )
+    assert code == 0
+    assert (
+        err.splitlines()[0] == "note: the package looks at the Secrets in all namespaces, and can copy them"
+    )

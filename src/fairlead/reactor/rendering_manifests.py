@@ -44,6 +44,10 @@ def render(package: Package, values: Sequence[Layer], context: Context, answers:
                 continue
             text = made
         found, said = manifests.read(path, text)
+        for document in found:
+            space = (document.content.get("metadata") or {}).get("namespace")
+            if space is not None and not isinstance(space, str):
+                mistakes.append(Mistake("a namespace is a text", document.where(".metadata.namespace")))
         documents += found
         lines = text.splitlines()
         for one in said:

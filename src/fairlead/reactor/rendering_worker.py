@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
+
 from fairlead.drivers import rendering
 from fairlead.reactor import rendering_wire as wire
 from fairlead.reactor.rendering import RENDERERS, Source, renderer
@@ -34,6 +36,8 @@ def answer(question: bytes) -> bytes:
         return wire.said("it nests too deeply")
     except MemoryError:
         return wire.said("it needs more memory than a rendering may have")
+    except orjson.JSONEncodeError as error:
+        return wire.said(f"it makes something that is no JSON: {error}")
     except Exception as error:  # noqa: BLE001  a renderer's own fault must be told, by its name
         return wire.said(f"{type(error).__name__}: {error}")
 

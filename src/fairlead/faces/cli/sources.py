@@ -264,6 +264,8 @@ async def rendered(
         able = await capabilities_of(cluster)
 
     async def answer(needs: Sequence[Need]) -> Mapping[Need, Any]:
+        for text in _prying(needs, namespace):
+            print(f"note: {text}", file=sys.stderr)
         found = await fetched(
             [need for need in needs if need.what == "package.files"], args or argparse.Namespace()
         )
@@ -344,6 +346,24 @@ def shown(mistake: Mistake, source: Source | None = None, *, colour: bool = Fals
     if hint:
         lines.append(f"  {pen.paint('hint', '32')}: {pen.paint(hint, '')}")
     return lines
+
+
+def _prying(needs: Sequence[Need], namespace: str) -> list[str]:
+    """Return what there is to say of a package that looks at Secrets which are not beside it: it may copy what its user may read."""
+    from fairlead.diagnose.hiding import visible
+
+    found: dict[str, None] = {}
+    for need in needs:
+        about = need.about
+        if (
+            need.what.startswith("cluster.")
+            and (about.group, about.kind) == ("", "Secret")
+            and about.namespace != namespace
+        ):
+            where = f"in namespace {about.namespace}" if about.namespace else "in all namespaces"
+            what = f"the Secret {about.name}" if about.name else "the Secrets"
+            found[visible(f"the package looks at {what} {where}, and can copy them")] = None
+    return list(found)
 
 
 def _short(message: str) -> str:
