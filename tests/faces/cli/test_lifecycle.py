@@ -117,7 +117,8 @@ def test_a_data_directory_without_permission_is_one_clear_error(tmp_path: Path) 
         closed.chmod(0o700)
         tmp_path.chmod(0o755)
         code = (
-            "import os, sys; from fairlead.faces.cli.main import main; import fairlead.faces.cli.supervisor;"
+            "import os, sys; from fairlead.faces.cli.main import main, parser; import fairlead.faces.cli.supervisor;"
+            "parser().format_help();"  # loads what nobody may not read, where Python is root's own
             "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
         )
         for parent in tmp_path.parents:

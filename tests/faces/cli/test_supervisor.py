@@ -16,7 +16,7 @@ def commands(**asked: object) -> dict[str, list[str]]:
 
 def test_the_platform_runs_beside_the_others_unless_it_is_not_wanted() -> None:
     assert list(commands()) == ["control-plane", "registry", "node", "sensor", "platform"]
-    assert list(commands(platform=False, sensor=False, node=False)) == ["control-plane"]
+    assert list(commands(platform=False, sensor=False, node=False, registry=False)) == ["control-plane"]
     platform = commands(platform_metrics=9191)["platform"]
     assert platform[1:] == ["-m", "fairlead.reactor.diagnosing", "--data-dir", "/data", "--metrics", "9191"]
 
