@@ -32,11 +32,7 @@ class Person:
         self.temporary = folder / "tmp"
         for path in (self.folder, self.temporary, folder / "home"):
             path.mkdir()
-        kubeconfig = yaml.safe_load((data / "kubeconfig").read_text())
-        [cluster] = [one["cluster"] for one in kubeconfig["clusters"]]
-        self.api = Toll(cluster["server"])
-        kubeconfig["clusters"][0]["cluster"] = {"server": self.api.url}
-        (folder / "home/kubeconfig").write_text(yaml.safe_dump(kubeconfig))
+        self.api = self.gate("kubeconfig")
         self.real = str(json.loads((data / "run/registry.json").read_text())["url"])
         self.registry = Toll(f"http://{self.real}")
         self.account = ("fairlead", (data / "registry/password").read_text())
@@ -52,6 +48,14 @@ class Person:
             "FAIRLEAD_DATA_DIR": str(data),
             "FAIRLEAD_KEY_PASSWORD": "a secret",
         }
+
+    def gate(self, name: str) -> Toll:
+        """Return a further gate to the API; the kubeconfig of that name, in the home, leads through it."""
+        kubeconfig = yaml.safe_load((self.data / "kubeconfig").read_text())
+        gate = Toll(kubeconfig["clusters"][0]["cluster"]["server"])
+        kubeconfig["clusters"][0]["cluster"] = {"server": gate.url}
+        (self.folder.parent / "home" / name).write_text(yaml.safe_dump(kubeconfig))
+        return gate
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command."""
