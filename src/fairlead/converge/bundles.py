@@ -8,8 +8,10 @@ the value's type. Nothing here reads a file, a cluster or the environment: what 
 
 from __future__ import annotations
 
+import heapq
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -110,16 +112,24 @@ def read(content: Mapping[str, Any], locate: Callable[[str], Where]) -> Bundle:
 
 def ordered(members: Sequence[Member]) -> tuple[Member, ...]:
     """Return members so that each comes after those that it needs, otherwise as they were written. Raises BadBundle for a circle."""
-    left = list(members)
-    done: dict[str, Member] = {}
-    while left:
-        ready = next((each for each in left if all(name in done for name in each.after)), None)
-        if ready is None:
-            circle = _circle(left)
-            raise BadBundle(Fault(f"these wait for each other: {' -> '.join(circle)}", left[0].where))
-        left.remove(ready)
-        done[ready.name] = ready
-    return tuple(done.values())
+    places = {each.name: place for place, each in enumerate(members)}
+    waits = [sum(name in places for name in each.after) for each in members]
+    needed: dict[str, list[int]] = {}
+    for place, each in enumerate(members):
+        for name in each.after:
+            needed.setdefault(name, []).append(place)
+    ready = [place for place, count in enumerate(waits) if not count]
+    done: list[Member] = []
+    while ready:
+        done.append(members[heapq.heappop(ready)])
+        for place in needed.get(done[-1].name, ()):
+            waits[place] -= 1
+            if not waits[place]:
+                heapq.heappush(ready, place)
+    if len(done) < len(members):
+        left = [each for each, count in zip(members, waits, strict=True) if count]
+        raise BadBundle(Fault(f"these wait for each other: {' -> '.join(_circle(left))}", left[0].where))
+    return tuple(done)
 
 
 def settle(tree: Any, facts: Mapping[str, Any], where: Where) -> Any:
@@ -266,12 +276,12 @@ def _compiled(values: Any) -> None:
 def _circle(left: Sequence[Member]) -> list[str]:
     """Return names that lead back to the first of them."""
     by_name = {each.name: each for each in left}
-    trail = [left[0].name]
+    trail = {left[0].name: 0}
     while True:
-        step = next(name for name in by_name[trail[-1]].after if name in by_name)
+        step = next(name for name in by_name[next(reversed(trail))].after if name in by_name)
         if step in trail:
-            return [*trail[trail.index(step) :], step]
-        trail.append(step)
+            return [*list(trail)[trail[step] :], step]
+        trail[step] = len(trail)
 
 
 class _Reader:
@@ -413,7 +423,7 @@ class _Reader:
         return found
 
     def _twice(self, page: Page, key: str, names: Sequence[str]) -> None:
-        for name in sorted({name for name in names if name and names.count(name) > 1}):
+        for name in sorted(name for name, count in Counter(names).items() if name and count > 1):
             self._fault(page, key, f"there are two of the name {name!r}")
 
     def _fault(self, page: Page, key: str, message: str) -> None:
