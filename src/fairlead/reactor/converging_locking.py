@@ -75,7 +75,9 @@ def dead(holder: str) -> bool:
 async def forget_dead(cluster: AsyncCluster, instance: Instance) -> None:
     """Take away the Lease of a run that was killed when all its work was done. Raises Unreachable."""
     place = (instance.namespace, f"fairlead-{instance.name}")
-    with contextlib.suppress(Refusal):  # it is gone, or another has taken it: it is theirs; or we may only read
+    with contextlib.suppress(
+        Refusal
+    ):  # it is gone, or another has taken it: it is theirs; or we may only read
         found = await cluster.get(LEASE, "Lease", *place)
         if dead(text(found, "spec", "holderIdentity")):
             await cluster.delete(LEASE, "Lease", *place, uid=text(found, "metadata", "uid"))

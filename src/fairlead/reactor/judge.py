@@ -256,7 +256,9 @@ class Bench:
             found.outcomes.append((subject, judged))
             found.rows += [row(subject, one, document.where) for one in judged]
         found.rows += self._together()
-        found.rows = list(dict.fromkeys(found.rows))  # overlays that differ elsewhere have a fault of their base in common
+        found.rows = list(
+            dict.fromkeys(found.rows)
+        )  # overlays that differ elsewhere have a fault of their base in common
         return found
 
     def _together(self) -> list[Row]:
