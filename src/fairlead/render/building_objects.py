@@ -131,14 +131,17 @@ def _containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _selectors(objects: Sequence[Made], note: Note) -> None:
     """A Service whose selector fits no pod of the module, or names a port that those have not."""
+    services = [one for one in objects if one.key[:2] == ("", "Service")]
+    if not services:
+        return
     pods = list(_pods(objects))
     labelled: dict[tuple[str, str, Any], set[int]] = {}
     spaces = {one.space for one in pods}
     for number, pod in enumerate(pods):
         for key, value in pod.labels.items():
             labelled.setdefault((pod.space, key, value), set()).add(number)
-    for one in objects:
-        if one.key[:2] != ("", "Service") or one.key[2] not in spaces:
+    for one in services:
+        if one.key[2] not in spaces:
             continue
         spec = one.object.get("spec") or {}
         selector = spec.get("selector")
@@ -235,12 +238,12 @@ def _scaled(objects: Sequence[Made], note: Note) -> None:
 
 def images(objects: Iterable[Made]) -> set[str]:
     """Return the images that these objects run."""
-    return {
-        container["image"]
-        for each in _pods(objects)
-        for container in _containers(each.spec)
-        if container.get("image")
-    }
+    found: set[str] = set()
+    for each in _pods(objects):
+        for name in ("containers", "initContainers"):
+            for container in each.spec.get(name) or ():
+                found.add(container.get("image") or "")
+    return found - {""}
 
 
 def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
