@@ -246,7 +246,20 @@ class Building:
         assert self._unit is not None
         if not self._unit.has("Values"):
             return None
-        tree = orjson.loads(self._run("json.encode(Values)"))
+        try:
+            tree = orjson.loads(self._run("json.encode(Values)"))
+        except starlark.Failed as failed:
+            if "serialize" not in failed.message:
+                raise
+            lines = self._texts[self._entry].splitlines()
+            line = next((number for number, text in enumerate(lines, 1) if text.startswith("Values")), 0)
+            raise starlark.Failed(
+                "`Values` is, or holds, something that describes no values: write `Values = group(replicas = integer(2), ...)`",
+                reason="error",
+                file=self._entry,
+                line=line,
+                column=1,
+            ) from failed
         self._place(tree)
         return tree
 
