@@ -102,7 +102,8 @@ async def supersede(requests: Requests, instance: Instance, number: int, now: da
                 state=state,
                 message=message or record.message,
                 proofs={},
-                updated=moment(now),
+                # what was deployed keeps the time at which it was
+                updated=record.updated if record.state == "deployed" else moment(now),
             )
 
 
