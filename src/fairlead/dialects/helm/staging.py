@@ -269,7 +269,7 @@ def _hooked(hooks: list[Hook], phase: Phase) -> Iterator[Stage]:
 def images(objects: Iterable[Resource]) -> tuple[str, ...]:
     """Return the images that containers in these objects run, each once, sorted."""
     found: set[str] = set()
-    stack: list[Any] = [item for item in objects if isinstance(item, dict | list)]
+    stack: list[Any] = list(objects)
     while stack:
         item = stack.pop()
         if isinstance(item, list):
