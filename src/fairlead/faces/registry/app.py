@@ -16,6 +16,11 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import parse_qs, parse_qsl, quote, unquote
 
+from granian._granian import (
+    RSGIProtocolClosed as ProtocolClosed,
+)  # granian.rsgi does not export them by its types
+from granian._granian import RSGIProtocolError as ProtocolError
+
 from fairlead.drivers.blobs import LARGEST_MANIFEST, BlobError, Blobs, Upload, checked
 from fairlead.faces.registry.tokens import SERVICE, Guard, basic
 
@@ -139,9 +144,9 @@ class App:
                 "UNKNOWN",
                 "the registry's disk is full" if full else "the registry's disk failed",
             )
+        except (ProtocolClosed, ProtocolError):
+            return  # the client went away
         except Exception as fault:
-            if type(fault).__name__ in {"ProtocolClosed", "RSGIProtocolClosed"}:
-                return  # the client went away
             log.exception("%s %s failed", call.method, call.path)
             _refuse(call, 500, "UNKNOWN", type(fault).__name__)
 
