@@ -14,7 +14,7 @@ setup:          ## install what is missing, and nothing else
 demo: setup     ## bring a shop up, break it five ways, find the causes, prove the fixes
 	@$(BIN)/python examples/demo.py
 
-# What computes runs beside what mostly waits for processes, so that two cores are both of use.
+# What computes runs beside what mostly waits for processes, so that two cores are both of use, and gives way to it.
 COMPUTING := $(addprefix tests/,conformance converge diagnose dialects judge keep orchestrate render sense tongues)
 
 test: setup     ## everything that CI checks
@@ -31,8 +31,8 @@ test-computing:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/mypy
-	$(BIN)/pytest -p no:cacheprovider $(COMPUTING)
+	nice -n 15 $(BIN)/mypy
+	nice -n 15 $(BIN)/pytest -p no:cacheprovider $(COMPUTING)
 
 lint: setup     ## formatting and style, repaired where that can be done
 	$(BIN)/ruff format .

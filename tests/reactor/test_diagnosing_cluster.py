@@ -453,7 +453,7 @@ def test_of_two_replicas_one_leads_and_the_other_takes_over(
         )
         await until(lambda: _leads(second))
         await until(lambda: _waits(first))
-        assert first.work is None
+        await until(lambda: _rests(first))  # what it was doing comes to its end first
         await until(lambda: _connected(second))
         await asyncio.sleep(0.2)
         stop.set()
@@ -477,6 +477,10 @@ async def _leads(platform: Platform) -> bool:
 
 async def _waits(platform: Platform) -> bool:
     return not await _leads(platform)
+
+
+async def _rests(platform: Platform) -> bool:
+    return platform.work is None
 
 
 def test_receivers_come_from_the_environment_and_a_file(
