@@ -185,6 +185,7 @@ def test_what_breaks_is_told_and_what_is_mended_too(data: Path, tmp_path: Path) 
         name = found["metadata"]["name"]
         assert found["finding"]["id"] == name
         await until(lambda: _holds(shop.events(), {("Warning", "ServiceSelector")}))
+        await until(lambda: _connected(shop.platform))
         await shop.cluster.patch(API, "Finding", shop.name, name, {"finding": {"message": "all is well"}})
         await until(lambda: _is(shop, lambda one: one["finding"]["message"] == found["finding"]["message"]))
         await shop.cluster.delete(API, "Finding", shop.name, name)

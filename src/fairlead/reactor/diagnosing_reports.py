@@ -74,6 +74,8 @@ class Entry:
     due: float | None = None
     gone_at: float | None = None
     failures: int = 0
+    contested: int = 0
+    """How often somebody else was heard to have changed its object."""
 
     @property
     def id(self) -> str:
@@ -318,6 +320,7 @@ class Book:
         entry.due = None
         if entry.written == own_parts(body):
             return True
+        contested = entry.contested
         try:
             await self._cluster.patch(
                 API_VERSION,
@@ -346,7 +349,9 @@ class Book:
             return False
         self.written += 1
         entry.failures = 0
-        entry.written, entry.at = own_parts(body), self._seconds()
+        entry.at = self._seconds()
+        if entry.contested == contested:  # else what was heard meanwhile may have come after it
+            entry.written = own_parts(body)
         return True
 
     def heard(self, puts: Iterable[Resource], drops: Iterable[Ref]) -> None:
@@ -360,6 +365,7 @@ class Book:
             entry.heed()
             if own_parts(one) != entry.written and own_parts(one) != own_parts(entry.body()):
                 entry.written = own_parts(one)
+                entry.contested += 1
                 self._soon(entry, max(moment + 1.0, entry.at + CONTEST))
         for ref in drops:
             entry = self._at(ref.namespace, ref.name)
@@ -369,6 +375,7 @@ class Book:
                 del self.entries[entry.id]
                 continue
             entry.written, entry.annotations = None, {}
+            entry.contested += 1
             self._soon(entry, max(moment + 1.0, entry.at + CONTEST))
 
     def _at(self, namespace: str, name: str) -> Entry | None:
