@@ -76,6 +76,8 @@ class Entry:
     failures: int = 0
     contested: int = 0
     """How often somebody else was heard to have changed its object."""
+    flying: bool = False
+    """Whether a write of ours is on its way."""
 
     @property
     def id(self) -> str:
@@ -320,7 +322,7 @@ class Book:
         entry.due = None
         if entry.written == own_parts(body):
             return True
-        contested = entry.contested
+        contested, entry.flying = entry.contested, True
         try:
             await self._cluster.patch(
                 API_VERSION,
@@ -347,6 +349,8 @@ class Book:
             self._soon(entry, self._seconds() + 1.0)
             log.debug("findings are written later: %s", error)
             return False
+        finally:
+            entry.flying = False
         self.written += 1
         entry.failures = 0
         entry.at = self._seconds()
@@ -359,7 +363,7 @@ class Book:
         moment = self._seconds()
         for one in puts:
             entry = self._at(text(one, "metadata", "namespace"), text(one, "metadata", "name"))
-            if entry is None or entry.written is None:
+            if entry is None or (entry.written is None and not entry.flying):
                 continue
             entry.annotations = strings(one, "metadata", "annotations")
             entry.heed()
