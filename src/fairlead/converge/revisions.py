@@ -404,3 +404,10 @@ def to_forget(history: Sequence[Line], kept: int = KEPT) -> list[int]:
     deployed = [one.number for one in history if one.state == "deployed"]
     spared = {*(deployed[-1:]), *numbers[-1:]}
     return [one for one in numbers[: max(0, len(numbers) - kept)] if one not in spared]
+
+
+def upcoming(last: Record | None, history: Iterable[Line]) -> tuple[int, Moment]:
+    """Return the number of the revision that an apply makes, or goes on with, and whether it installs or upgrades."""
+    number = (last.number if last is not None else 0) + (last is None or last.state != "pending")
+    there = any(one.state in {"deployed", "superseded"} for one in history)
+    return number, "upgrade" if there else "install"

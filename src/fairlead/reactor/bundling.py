@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from fairlead.converge import bundles
 from fairlead.converge.bundles import BadBundle, Bundle, Cluster, Fault, Member, Reading
+from fairlead.converge.revisions import upcoming
 from fairlead.converge.stages import Desired, Instance
 from fairlead.drivers import sops
 from fairlead.drivers.cluster import AsyncCluster
@@ -23,7 +24,7 @@ from fairlead.reactor.converging_records import last
 from fairlead.reactor.converging_rendered import desired
 from fairlead.reactor.rendering import Source, render_source_async
 from fairlead.reactor.rendering_fetching import Accept, capabilities_of, cluster_answers, package_files
-from fairlead.render.packages import Context, Layer, Moment
+from fairlead.render.packages import Context, Layer
 from fairlead.words import Need, Ref, Resource
 
 
@@ -139,10 +140,7 @@ class Run:
             values = bundles.settle(values, self._facts, at)
         source = await self._around.open(member)
         instance = Instance(member.name, member.namespace)
-        record, history = await last(self.worker.requests, instance)
-        there = any(line.state in {"deployed", "superseded"} for line in history)
-        moment: Moment = "upgrade" if there else "install"
-        number = (record.number if record is not None else 0) + (record is None or record.state != "pending")
+        number, moment = upcoming(*await last(self.worker.requests, instance))
         context = Context(member.name, member.namespace, number, moment, self._capabilities)
         layers = self._around.layers(member, values)
         made = await render_source_async(source, layers, context, fetch=self._answers)

@@ -238,12 +238,12 @@ def _scaled(objects: Sequence[Made], note: Note) -> None:
 
 def images(objects: Iterable[Made]) -> set[str]:
     """Return the images that these objects run."""
-    found: set[str] = set()
-    for each in _pods(objects):
-        for name in ("containers", "initContainers"):
-            for container in each.spec.get(name) or ():
-                found.add(container.get("image") or "")
-    return found - {""}
+    return {
+        container["image"]
+        for each in _pods(objects)
+        for container in _containers(each.spec)
+        if container.get("image")
+    }
 
 
 def references(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from fairlead.faces.cli.sources import SOURCES, declare_source_options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fairlead.converge.stages import Desired, Moment
+    from fairlead.converge.stages import Desired
     from fairlead.reactor.converging import Converger
     from fairlead.reactor.rendering import Source
     from fairlead.render.packages import Layer
@@ -137,6 +137,7 @@ async def wished(
     args: argparse.Namespace, worker: Converger, source: Source, given: Sequence[Layer]
 ) -> Desired:
     """Return what a package asks to be, rendered for the instance on its cluster. Raises Problem, Refusal and Unreachable."""
+    from fairlead.converge.revisions import upcoming
     from fairlead.faces.cli.converging import instance
     from fairlead.faces.cli.sources import default_name, rendered
     from fairlead.reactor.converging_records import last
@@ -144,10 +145,7 @@ async def wished(
 
     cluster = worker.requests.cluster
     where = instance(args, cluster, args.name or default_name(source))
-    record, history = await last(worker.requests, where)
-    there = any(one.state in {"deployed", "superseded"} for one in history)
-    number = (record.number if record is not None else 0) + (record is None or record.state != "pending")
-    moment: Moment = "upgrade" if there else "install"
+    number, moment = upcoming(*await last(worker.requests, where))
     made = await rendered(
         source,
         given,
